@@ -1,0 +1,214 @@
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::{PerSecond, Ratio, duration_text};
+
+/// One chaos experiment: what is believed, what is broken, who must notice, and the verdict it must earn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Experiment {
+    /// `silentry/experiment/v1`.
+    pub schema: String,
+    /// The experiment's name, also its file's.
+    pub name: String,
+    /// What is believed to hold while the fault is on, in words.
+    pub hypothesis: String,
+    /// What runs.
+    pub target: Target,
+    /// How long each phase lasts.
+    pub phases: Phases,
+    /// The same for a run with `--short`; absent: the same phases.
+    #[serde(default)]
+    pub short: Option<Phases>,
+    /// What is broken.
+    pub faults: Vec<Fault>,
+    /// Service levels watched meanwhile.
+    pub slos: Vec<Objective>,
+    /// The verdict that the run must earn.
+    pub expect: Expect,
+}
+
+/// What the experiment runs against.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// The embedded scene and its settings.
+    pub scene: Scene,
+}
+
+/// Settings of the embedded scene: a wine-quality model service with a feature store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Scene {
+    /// Requests a second, open loop.
+    pub rate: PerSecond,
+    /// Healthy rows that the baseline is built from.
+    pub baseline_rows: u64,
+    /// What the service does when the store does not answer in time.
+    pub on_store_failure: StoreFailure,
+    /// The service's own time-out on the store.
+    #[serde(with = "duration_text")]
+    pub store_timeout: Duration,
+    /// The service's deadline for a request.
+    #[serde(with = "duration_text")]
+    pub deadline: Duration,
+    /// The share of requests that go to the store; the others find the features in the cache.
+    pub store_share: Ratio,
+}
+
+impl Default for Scene {
+    fn default() -> Self {
+        Self {
+            rate: DEFAULT_RATE,
+            baseline_rows: 30_000,
+            on_store_failure: StoreFailure::Zeros,
+            store_timeout: Duration::from_millis(500),
+            deadline: Duration::from_secs(2),
+            store_share: DEFAULT_STORE_SHARE,
+        }
+    }
+}
+
+/// A hundred requests a second.
+const DEFAULT_RATE: PerSecond = PerSecond::of(100);
+/// One request in three goes to the store: p50 stays where it was.
+const DEFAULT_STORE_SHARE: Ratio = Ratio::one_in(3);
+
+/// What the service does when the store does not answer in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoreFailure {
+    /// Puts zeros, says nothing: the failure this program exists for.
+    Zeros,
+    /// Answers 503.
+    Fail,
+    /// Puts the last known values and marks them stale.
+    LastKnown,
+}
+
+/// Lengths of the phases of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Phases {
+    /// Healthy traffic before the fault; an alarm here is false.
+    #[serde(with = "duration_text")]
+    pub steady: Duration,
+    /// The fault.
+    #[serde(with = "duration_text")]
+    pub fault: Duration,
+    /// The longest wait for recovery; the run ends as soon as it is seen.
+    #[serde(with = "duration_text")]
+    pub recovery: Duration,
+}
+
+/// One fault.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// A name unique within the experiment.
+    pub id: String,
+    /// What is done to which hop.
+    pub inject: FaultKind,
+    /// The share of connections' replies that are touched; 0 arms the fault without effect: a sham.
+    pub fraction: Ratio,
+    /// The group of features that comes through that hop.
+    pub group: String,
+    /// How bad it is when nobody notices.
+    pub severity: Severity,
+    /// Who must notice, each within its time from the first effective row.
+    pub detections: Vec<ExpectedDetection>,
+}
+
+/// What is done to which hop.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum FaultKind {
+    /// Every reply of the feature store comes later, in order, by a delay line.
+    StoreLatency {
+        /// Added to each reply.
+        #[serde(with = "duration_text")]
+        latency: Duration,
+        /// Up to this much more or less, uniform.
+        #[serde(with = "duration_text")]
+        jitter: Duration,
+    },
+}
+
+/// How bad it is when nobody notices.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Worth knowing.
+    Info,
+    /// Worth a ticket.
+    Warning,
+    /// Worth waking somebody: missed in silence, it caps the headline at fail.
+    Critical,
+}
+
+/// A detector that must fire.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectedDetection {
+    /// The detector's name.
+    pub detector: String,
+    /// From the first effective row to the alert's rising edge.
+    #[serde(with = "duration_text")]
+    pub within: Duration,
+}
+
+/// One service level.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Objective {
+    /// A name unique within the experiment.
+    pub name: String,
+    /// Whether the team had it before silentry: only these make a fault loud.
+    pub ordinary: bool,
+    /// What must hold.
+    pub objective: ObjectiveKind,
+}
+
+/// What must hold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum ObjectiveKind {
+    /// The quantile of the requests' latency from their intended start, in every judged phase.
+    Latency {
+        /// 0.99 for p99.
+        quantile: Ratio,
+        /// The objective.
+        #[serde(with = "duration_text")]
+        at_most: Duration,
+    },
+    /// The share of requests answered without error within the client's deadline.
+    Success {
+        /// 0.999 for 99.9 %.
+        at_least: Ratio,
+    },
+    /// The quantile of the store's reply latency, measured at the proxy in front of it.
+    StoreLatency {
+        /// 0.99 for p99.
+        quantile: Ratio,
+        /// The objective.
+        #[serde(with = "duration_text")]
+        at_most: Duration,
+    },
+}
+
+/// The verdict that the run must earn; a field left out may be anything.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Expect {
+    /// `pass`, `fail` or `inconclusive`.
+    pub headline: Option<String>,
+    /// `effective`, `no_effect` or `unverified`.
+    pub effect: Option<String>,
+    /// `loud` or `silent`.
+    pub visibility: Option<String>,
+    /// `recovered`, `alert_stuck` or `unrecovered`.
+    pub recovery: Option<String>,
+}

@@ -1,0 +1,103 @@
+use serde::{Deserialize, Serialize};
+
+use crate::units::Timestamp;
+
+/// Part of the evidence of one alarm, by detector.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Share {
+    /// The detector's name.
+    pub detector: String,
+    /// Its weighted evidence over the threshold; from 0, and 1 or more when it fired alone.
+    pub of_threshold: f64,
+    /// Whether its own evidence alone reached the threshold; else it contributed.
+    pub fired: bool,
+}
+
+/// One group of one model gone wrong.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Alarm {
+    /// The 0-based row at which the threshold was reached, counted over all rows seen.
+    pub row: u64,
+    /// That row's own time.
+    pub ts: Timestamp,
+    /// The detector with the largest share.
+    pub detector: String,
+    /// What changed, such as `zero` or `unseen`.
+    pub kind: String,
+    /// The features or answers concerned, most evident first.
+    pub features: Vec<String>,
+    /// The upstream they come from.
+    pub group: String,
+    /// The ledger's weighted evidence at that row.
+    pub score: f64,
+    /// What it had to reach.
+    pub threshold: f64,
+    /// The estimated first row of the fault.
+    pub since_row: u64,
+    /// That row's time.
+    pub since: Timestamp,
+    /// Every detector with a part in it, largest first.
+    pub shares: Vec<Share>,
+    /// The sentence for people.
+    pub message: String,
+}
+
+/// What a row, or time that passed without one, changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "finding")]
+pub enum Finding {
+    /// A group went wrong; it stays latched until resolved.
+    Raised(Alarm),
+    /// A further detector's own evidence reached the threshold within a latched group.
+    Fired {
+        /// The latched group.
+        group: String,
+        /// The detector.
+        detector: String,
+        /// Its features, most evident first.
+        features: Vec<String>,
+        /// The row.
+        row: u64,
+        /// That row's time.
+        ts: Timestamp,
+    },
+    /// The sequential test of recovery held for a latched group.
+    Resolved {
+        /// The group.
+        group: String,
+        /// The row.
+        row: u64,
+        /// That row's time.
+        ts: Timestamp,
+    },
+}
+
+/// Why a stream cannot be judged.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Undecided {
+    /// No row has come yet, or none for a while.
+    NoRows,
+    /// Too few rows to have seen a fault of the declared size.
+    BelowPower,
+    /// The baseline has nothing for it.
+    NoBaseline,
+    /// The tap lost more rows than the floor allows.
+    RowsLost,
+    /// An alarm upstream explains it; its own evidence is held back.
+    Explained,
+}
+
+/// How one stream stands: never quiet without a reason to say so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case", tag = "state", content = "reason")]
+pub enum StreamState {
+    /// Enough rows, no evidence.
+    Quiet,
+    /// Latched.
+    Drifted,
+    /// We do not know, and why.
+    Undecided(Undecided),
+}

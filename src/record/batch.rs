@@ -1,0 +1,348 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, BooleanBufferBuilder, Float64Array, Float64Builder, StringArray, StringBuilder};
+use arrow::buffer::BooleanBuffer;
+
+use super::{Error, Kind, Prediction, Record, RowStatus, Scalar, Schema, Status};
+use crate::units::Timestamp;
+
+/// The values of one column of a batch, as Arrow arrays.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Values {
+    /// A numeric column; NaN and infinities are values, null is null.
+    Number(Float64Array),
+    /// Every other column; booleans as `true` and `false`.
+    Text(StringArray),
+}
+
+/// One column of a batch: its values, and which of its cells were of another type.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cells {
+    values: Values,
+    /// Cells that held something of another type; null in `values`.
+    wrong: Option<BooleanBuffer>,
+}
+
+/// One cell, told apart by what a detector must never confuse.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Cell<'a> {
+    /// Nothing: null, or the key was absent.
+    Null,
+    /// Something of another type than the baseline has.
+    WrongType,
+    /// A number, NaN and infinities included.
+    Number(f64),
+    /// A word.
+    Text(&'a str),
+}
+
+impl Cells {
+    /// Joins values with the mask of cells of another type.
+    ///
+    /// # Errors
+    /// When the two differ in length.
+    pub fn new(column: &str, values: Values, wrong: Option<BooleanBuffer>) -> Result<Self, Error> {
+        let cells = Self { values, wrong };
+        match &cells.wrong {
+            Some(mask) if mask.len() != cells.len() => {
+                Err(Error::Length { column: column.to_owned(), found: mask.len(), expected: cells.len() })
+            }
+            _ => Ok(cells),
+        }
+    }
+
+    /// Rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match &self.values {
+            Values::Number(a) => a.len(),
+            Values::Text(a) => a.len(),
+        }
+    }
+
+    /// Whether there are no rows.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The arrays themselves, for work on whole columns.
+    #[must_use]
+    pub const fn values(&self) -> &Values {
+        &self.values
+    }
+
+    /// The cell of one row; [`Cell::Null`] past the end.
+    #[must_use]
+    pub fn cell(&self, row: usize) -> Cell<'_> {
+        if self.wrong.as_ref().is_some_and(|mask| row < mask.len() && mask.value(row)) {
+            return Cell::WrongType;
+        }
+        match &self.values {
+            Values::Number(a) if row < a.len() && a.is_valid(row) => Cell::Number(a.value(row)),
+            Values::Text(a) if row < a.len() && a.is_valid(row) => Cell::Text(a.value(row)),
+            _ => Cell::Null,
+        }
+    }
+}
+
+/// What is known about one row beside its columns.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RowMeta {
+    /// When the model answered.
+    pub ts: Timestamp,
+    /// The request.
+    pub request_id: Option<String>,
+    /// How it ended, where the sender said.
+    pub status: Option<RowStatus>,
+    /// How long it took, where the sender said.
+    pub latency_ms: Option<f64>,
+    /// What the service knew about features, by column position; absent means it did not say.
+    pub feature_status: BTreeMap<usize, Status>,
+}
+
+/// A checked run of rows of one model, in arrival order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    schema: Arc<Schema>,
+    columns: Vec<Cells>,
+    rows: Vec<RowMeta>,
+}
+
+impl Batch {
+    /// Checks that every column of the schema is there and as long as the rows.
+    ///
+    /// # Errors
+    /// [`Error::Length`] naming the column.
+    pub fn new(schema: Arc<Schema>, columns: Vec<Cells>, rows: Vec<RowMeta>) -> Result<Self, Error> {
+        if columns.len() != schema.columns.len() {
+            return Err(Error::Length {
+                column: "(all)".to_owned(),
+                found: columns.len(),
+                expected: schema.columns.len(),
+            });
+        }
+        for (column, cells) in schema.columns.iter().zip(&columns) {
+            if cells.len() != rows.len() {
+                return Err(Error::Length {
+                    column: column.name.clone(),
+                    found: cells.len(),
+                    expected: rows.len(),
+                });
+            }
+        }
+        Ok(Self { schema, columns, rows })
+    }
+
+    /// The schema that every column follows.
+    #[must_use]
+    pub const fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+
+    /// Rows.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are no rows.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Columns in the schema's order.
+    #[must_use]
+    pub fn columns(&self) -> &[Cells] {
+        &self.columns
+    }
+
+    /// What is known about each row.
+    #[must_use]
+    pub fn rows(&self) -> &[RowMeta] {
+        &self.rows
+    }
+}
+
+/// Collects records of one model into a [`Batch`].
+#[derive(Debug)]
+pub struct BatchBuilder {
+    schema: Arc<Schema>,
+    columns: Vec<ColumnBuilder>,
+    rows: Vec<RowMeta>,
+    unexpected: BTreeMap<String, u64>,
+}
+
+/// More names of unexpected features than this are counted under `(others)`.
+const UNEXPECTED_NAMES_MAX: usize = 64;
+
+impl BatchBuilder {
+    /// An empty builder.
+    #[must_use]
+    pub fn new(schema: Arc<Schema>) -> Self {
+        let columns = schema.columns.iter().map(|c| ColumnBuilder::new(c.kind)).collect();
+        Self { schema, columns, rows: Vec::new(), unexpected: BTreeMap::new() }
+    }
+
+    /// Rows so far.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are no rows yet.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Adds one row. A feature that the schema does not know is counted, not kept.
+    pub fn push(&mut self, record: &Record) {
+        let answer = record.prediction.as_ref();
+        for (column, builder) in self.schema.columns.iter().zip(&mut self.columns) {
+            let cell = match record.features.get(&column.name) {
+                Some(cell) => Some(cell),
+                None => answer.and_then(|p| answer_cell(p, &column.name)),
+            };
+            builder.push(cell);
+        }
+        let mut feature_status = BTreeMap::new();
+        for (name, status) in &record.feature_status {
+            if let Some(position) = self.schema.position(name) {
+                feature_status.insert(position, *status);
+            }
+        }
+        for name in record.features.keys().filter(|name| self.schema.position(name).is_none()) {
+            let full = self.unexpected.len() >= UNEXPECTED_NAMES_MAX && !self.unexpected.contains_key(name);
+            let name = if full { "(others)".to_owned() } else { name.clone() };
+            *self.unexpected.entry(name).or_insert(0) += 1;
+        }
+        self.rows.push(RowMeta {
+            ts: record.ts,
+            request_id: record.request_id.clone(),
+            status: record.status,
+            latency_ms: record.latency_ms,
+            feature_status,
+        });
+    }
+
+    /// The batch of what was pushed, and how often each feature outside the schema was seen.
+    ///
+    /// # Errors
+    /// Those of [`Batch::new`].
+    pub fn finish(self) -> Result<(Batch, BTreeMap<String, u64>), Error> {
+        let columns = self.columns.into_iter().map(ColumnBuilder::finish).collect();
+        Ok((Batch::new(self.schema, columns, self.rows)?, self.unexpected))
+    }
+}
+
+/// The part of an answer that a column of that name holds: `prediction` (the label, or the value
+/// of a regression), `score`, `prob_<class>`.
+fn answer_cell<'a>(prediction: &'a Prediction, column: &str) -> Option<&'a Scalar> {
+    match column {
+        "prediction" => prediction.label.as_ref().or(prediction.value.as_ref()),
+        "score" => prediction.score.as_ref(),
+        _ => prediction.probabilities.get(column.strip_prefix("prob_")?),
+    }
+}
+
+#[derive(Debug)]
+enum ColumnBuilder {
+    Number(Float64Builder, BooleanBufferBuilder),
+    Text(Kind, StringBuilder, BooleanBufferBuilder),
+}
+
+impl ColumnBuilder {
+    fn new(kind: Kind) -> Self {
+        let mask = BooleanBufferBuilder::new(0);
+        if kind.is_numeric() {
+            Self::Number(Float64Builder::new(), mask)
+        } else {
+            Self::Text(kind, StringBuilder::new(), mask)
+        }
+    }
+
+    fn push(&mut self, cell: Option<&Scalar>) {
+        match self {
+            Self::Number(values, wrong) => {
+                let number = if let Some(Scalar::Number(n)) = cell { Some(*n) } else { None };
+                values.append_option(number);
+                wrong.append(number.is_none() && !matches!(cell, None | Some(Scalar::Null)));
+            }
+            Self::Text(kind, values, wrong) => {
+                let text = text_of(*kind, cell);
+                values.append_option(text.as_deref());
+                wrong.append(text.is_none() && !matches!(cell, None | Some(Scalar::Null)));
+            }
+        }
+    }
+
+    fn finish(self) -> Cells {
+        let (values, mut wrong) = match self {
+            Self::Number(mut values, wrong) => (Values::Number(values.finish()), wrong),
+            Self::Text(_, mut values, wrong) => (Values::Text(values.finish()), wrong),
+        };
+        let mask = wrong.finish();
+        let any = mask.count_set_bits() > 0;
+        Cells { values, wrong: any.then_some(mask) }
+    }
+}
+
+/// A cell as a word of a column of this kind; nothing when it is of another type.
+fn text_of(kind: Kind, cell: Option<&Scalar>) -> Option<String> {
+    match (kind, cell?) {
+        (Kind::Boolean, Scalar::Bool(b)) => Some(b.to_string()),
+        (Kind::Categorical | Kind::Text, Scalar::Text(t)) => Some(t.clone()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Column, Contract, Role};
+
+    fn schema() -> Arc<Schema> {
+        let column = |name: &str, role, kind| Column {
+            name: name.into(),
+            role,
+            kind,
+            group: Schema::REQUEST_GROUP.into(),
+            default: None,
+            contract: Contract::default(),
+        };
+        let columns = vec![
+            column("age", Role::Input, Kind::Numeric),
+            column("city", Role::Input, Kind::Categorical),
+            column("score", Role::Output, Kind::Numeric),
+        ];
+        Arc::new(Schema::new("m".into(), None, columns).unwrap())
+    }
+
+    /// Absent, null, of another type and present stay four different things.
+    #[test]
+    fn cells_are_told_apart() {
+        let mut builder = BatchBuilder::new(schema());
+        for line in [
+            r#"{"ts":0,"model":"m","features":{"age":39,"city":"x"},"prediction":{"score":0.5}}"#,
+            r#"{"ts":0,"model":"m","features":{"age":null,"city":7,"extra":1}}"#,
+            r#"{"ts":0,"model":"m","features":{"age":"39","city":[1]}}"#,
+        ] {
+            builder.push(&serde_json::from_str::<Record>(line).unwrap());
+        }
+        let (batch, unexpected) = builder.finish().unwrap();
+        let [age, city, score] = batch.columns() else { panic!("three columns") };
+        assert_eq!(
+            [age.cell(0), age.cell(1), age.cell(2)],
+            [Cell::Number(39.0), Cell::Null, Cell::WrongType]
+        );
+        assert_eq!(
+            [city.cell(0), city.cell(1), city.cell(2)],
+            [Cell::Text("x"), Cell::WrongType, Cell::WrongType]
+        );
+        assert_eq!([score.cell(0), score.cell(1)], [Cell::Number(0.5), Cell::Null]);
+        assert_eq!(unexpected.get("extra"), Some(&1));
+    }
+}

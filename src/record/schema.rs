@@ -1,0 +1,165 @@
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Scalar};
+
+/// What the values of a column are.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Numbers: integers and floats alike.
+    Numeric,
+    /// Words from a set that traffic repeats.
+    Categorical,
+    /// `true` or `false`; held as those words.
+    Boolean,
+    /// Free text: only its presence is watched.
+    Text,
+}
+
+impl Kind {
+    /// Whether cells are held as numbers.
+    #[must_use]
+    pub const fn is_numeric(self) -> bool {
+        matches!(self, Self::Numeric)
+    }
+}
+
+/// What a column is to the model.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// A feature that the model read.
+    Input,
+    /// Something that the model answered.
+    Output,
+    /// Neither: carried along, never watched.
+    Meta,
+}
+
+/// Rules that the owner of the data declared: one row that breaks one is an alarm.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Contract {
+    /// Null is forbidden.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub not_null: bool,
+    /// NaN and the infinite are forbidden.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub finite: bool,
+    /// The smallest value allowed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min: Option<f64>,
+    /// The largest value allowed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<f64>,
+    /// The only values allowed; empty allows all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub one_of: Vec<String>,
+    /// A value of another type is forbidden.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub typed: bool,
+}
+
+impl Contract {
+    /// Whether anything was declared.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// One column of a model's traffic.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Column {
+    /// The name in records and files.
+    pub name: String,
+    /// Feature, answer or neither.
+    pub role: Role,
+    /// The type of its values.
+    pub kind: Kind,
+    /// The upstream it comes from, such as `redis:user_stats`; alarms are told by group.
+    pub group: String,
+    /// What the service puts there when it has nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<Scalar>,
+    /// Declared rules.
+    #[serde(default, skip_serializing_if = "Contract::is_empty")]
+    pub contract: Contract,
+}
+
+/// The columns of one model's traffic, in a fixed order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Schema {
+    /// The model's name.
+    pub model: String,
+    /// The model's version, where the baseline is for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Inputs and outputs; names are unique.
+    pub columns: Vec<Column>,
+}
+
+impl Schema {
+    /// The group of features that name none.
+    pub const REQUEST_GROUP: &'static str = "request";
+    /// The group of the model's answers.
+    pub const OUTPUT_GROUP: &'static str = "output";
+
+    /// Checks names and contracts.
+    ///
+    /// # Errors
+    /// A name that appears twice, no input column, a contract that nothing can keep.
+    pub fn new(model: String, version: Option<String>, columns: Vec<Column>) -> Result<Self, Error> {
+        let mut seen = std::collections::BTreeSet::new();
+        for column in &columns {
+            if !seen.insert(column.name.as_str()) {
+                return Err(Error::DuplicateColumn(column.name.clone()));
+            }
+            check_contract(column)?;
+        }
+        if !columns.iter().any(|c| c.role == Role::Input) {
+            return Err(Error::NoInputs(model));
+        }
+        Ok(Self { model, version, columns })
+    }
+
+    /// The position of a column.
+    #[must_use]
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|c| c.name == name)
+    }
+
+    /// Groups of input columns in order of first appearance, each with its columns' positions.
+    #[must_use]
+    pub fn input_groups(&self) -> Vec<(&str, Vec<usize>)> {
+        let mut groups: Vec<(&str, Vec<usize>)> = Vec::new();
+        for (i, column) in self.columns.iter().enumerate().filter(|(_, c)| c.role == Role::Input) {
+            match groups.iter_mut().find(|(name, _)| *name == column.group) {
+                Some((_, members)) => members.push(i),
+                None => groups.push((&column.group, vec![i])),
+            }
+        }
+        groups
+    }
+}
+
+fn check_contract(column: &Column) -> Result<(), Error> {
+    let wrong = |rule: &str| Err(Error::Contract { column: column.name.clone(), rule: rule.to_owned() });
+    let contract = &column.contract;
+    if [contract.min, contract.max].iter().flatten().any(|v| !v.is_finite()) {
+        return wrong("min and max must be finite numbers");
+    }
+    if let (Some(min), Some(max)) = (contract.min, contract.max)
+        && min > max
+    {
+        return wrong("min is above max: no value could keep it");
+    }
+    if !column.kind.is_numeric() && (contract.min.is_some() || contract.max.is_some() || contract.finite) {
+        return wrong("min, max and finite need a numeric column");
+    }
+    Ok(())
+}
