@@ -4,6 +4,8 @@
 //! diagram and says which room may import which.
 
 pub mod alert;
+/// stub
+pub mod baseline;
 pub mod chaos;
 pub mod detect;
 pub mod record;

@@ -86,8 +86,10 @@ pub enum Undecided {
     NoBaseline,
     /// The tap lost more rows than the floor allows.
     RowsLost,
-    /// An alarm upstream explains it; its own evidence is held back.
+    /// An alarm of the same group or upstream of it explains it; its own evidence is held back.
     Explained,
+    /// The evidence is not a number.
+    NotANumber,
 }
 
 /// How one stream stands: never quiet without a reason to say so.

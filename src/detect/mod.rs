@@ -1,5 +1,85 @@
 //! Evidence of silent failures: bets that may alarm, effect sizes to read, one ledger, one threshold.
+//!
+//! A [`Calibration`] is fitted once from a baseline's rows. A [`Monitor`] then takes batches row by
+//! row, in arrival order: every column, every group of features and the row rate is a stream that
+//! falls into bins; each bin has Shiryaev-Roberts e-detectors that bet on it becoming commoner than
+//! its upper confidence limit. Their weighted average is compared with the wanted run length, so the
+//! mean time to a false alarm is at least the budget, whatever depends on what between columns.
+//!
+//! # Source
+//! Shin, Ramdas and Rinaldo, arXiv 2203.03532 (e-detectors); Shiryaev (1963) and Roberts (1966).
 
+mod attribution;
+mod bet;
+mod bins;
+mod calibrate;
 mod finding;
+mod latched;
+mod ledger;
+mod limits;
+mod message;
+mod monitor;
+mod power;
+mod rate;
+mod recovery;
+mod report;
+mod setup;
+#[cfg(test)]
+mod tests;
 
+pub use bet::{KINDS, Kind};
+pub use bins::Bin;
+pub use calibrate::{Calibration, Counter, Planner};
 pub use finding::{Alarm, Finding, Share, StreamState, Undecided};
+pub use monitor::{Monitor, Options, Saved};
+pub use report::{Power, StreamReport};
+
+/// What keeps a detector from being built or resumed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Not enough rows for any baseline.
+    #[error("baseline has {rows} rows, expected at least {expected}")]
+    TooFewRows {
+        /// Rows that were there.
+        rows: u64,
+        /// Rows that are needed.
+        expected: u64,
+    },
+    /// The input changed between the two passes.
+    #[error("the first pass read {first} rows and the second {second}: the input changed meanwhile")]
+    PassesDiffer {
+        /// Rows of the first pass.
+        first: u64,
+        /// Rows of the second.
+        second: u64,
+    },
+    /// The baseline itself breaks a declared rule.
+    #[error("column `{column}`: {rows} rows of the baseline break its declared contract")]
+    ContractBroken {
+        /// The column.
+        column: String,
+        /// Rows that break it.
+        rows: u64,
+    },
+    /// A calibration that cannot be used.
+    #[error("calibration {0}")]
+    Calibration(String),
+    /// No detector has that name.
+    #[error("no detector is called `{name}`, expected one of {}", names().join(", "))]
+    UnknownDetector {
+        /// The name that was given.
+        name: String,
+    },
+    /// A budget that no threshold stands for.
+    #[error("the budget is empty: expected a time or a number of rows above 0")]
+    EmptyBudget,
+    /// Saved evidence of another baseline, budget or set of detectors.
+    #[error("saved evidence belongs to another baseline, budget or set of detectors")]
+    StateOfAnother,
+}
+
+/// The names of all detectors that may alarm, in the order of the manual.
+#[must_use]
+pub fn names() -> Vec<&'static str> {
+    KINDS.iter().map(|b| b.name()).collect()
+}

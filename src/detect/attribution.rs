@@ -1,0 +1,157 @@
+//! Which group, which detector, which features: who an alarm is about.
+
+use std::collections::BTreeMap;
+
+use super::ledger::{Start, Step, Suspicion};
+use super::message::{self, Change};
+use super::monitor::{Group, Monitor, reaches};
+use super::{Alarm, KINDS, Share};
+
+/// A bin takes part in an alarm when its own likelihood ratio speaks against it by this many nats.
+const SUSPECT_NATS: f64 = 9.0;
+
+impl Monitor {
+    /// The evidence of each detector over some streams, largest first.
+    pub(super) fn shares(&self, streams: &[usize]) -> Vec<Share> {
+        let mut by_kind: BTreeMap<usize, f64> = BTreeMap::new();
+        for &stream in streams {
+            let Some(evidence) = self.state.evidence.get(stream) else { continue };
+            for bin in 0..self.bins_of(stream) {
+                if let Some(kind) = self.wiring.owner_index(stream, bin) {
+                    *by_kind.entry(kind).or_insert(0.0) += evidence.share(bin, self.state.row);
+                }
+            }
+        }
+        let mut shares: Vec<Share> = by_kind
+            .into_iter()
+            .filter(|(_, evidence)| *evidence > 0.0)
+            .filter_map(|(kind, evidence)| {
+                KINDS.get(kind).map(|k| Share {
+                    detector: k.name().to_owned(),
+                    of_threshold: evidence / self.threshold,
+                    fired: reaches(evidence, self.threshold) == Some(true),
+                })
+            })
+            .collect();
+        shares.sort_by(|a, b| b.of_threshold.total_cmp(&a.of_threshold));
+        shares
+    }
+
+    fn bins_of(&self, stream: usize) -> usize {
+        self.calibration.streams.get(stream).map_or(0, |s| s.bins.len())
+    }
+
+    fn is_on(&self, stream: usize, bin: usize) -> bool {
+        self.wiring.owner(stream, bin).is_some_and(|k| !self.options.without.contains(k.name()))
+    }
+
+    /// Bins of some streams that enough speaks against, most evident first.
+    pub(super) fn suspects(&self, streams: &[usize]) -> Vec<(usize, usize, Suspicion)> {
+        let mut suspects = Vec::new();
+        for &stream in streams {
+            let Some(evidence) = self.state.evidence.get(stream) else { continue };
+            for bin in (0..self.bins_of(stream)).filter(|bin| self.is_on(stream, *bin)) {
+                match evidence.suspicion(bin) {
+                    Some(suspicion) if suspicion.nats >= SUSPECT_NATS => {
+                        suspects.push((stream, bin, suspicion))
+                    }
+                    _ => {}
+                }
+            }
+        }
+        suspects.sort_by(|a, b| b.2.nats.total_cmp(&a.2.nats));
+        suspects
+    }
+
+    /// The bin with the largest weighted evidence.
+    pub(super) fn top_bin(&self, streams: &[usize]) -> Option<(usize, usize)> {
+        let mut top: Option<(usize, usize, f64)> = None;
+        for &stream in streams {
+            let Some(evidence) = self.state.evidence.get(stream) else { continue };
+            for bin in (0..self.bins_of(stream)).filter(|bin| self.is_on(stream, *bin)) {
+                let share = evidence.share(bin, self.state.row);
+                if top.is_none_or(|(_, _, most)| share > most) {
+                    top = Some((stream, bin, share));
+                }
+            }
+        }
+        top.map(|(stream, bin, _)| (stream, bin))
+    }
+
+    /// The alarm of one group, told by its most evident bin.
+    pub(super) fn alarm(
+        &self,
+        group: &Group,
+        top: (usize, usize),
+        step: Step,
+        score: f64,
+        shares: Vec<Share>,
+    ) -> Option<Alarm> {
+        let change = self.change(group, top, step)?;
+        Some(Alarm {
+            row: step.row.saturating_sub(1),
+            ts: step.ts,
+            detector: change.detector.to_owned(),
+            kind: change.kind.to_owned(),
+            features: change.features.clone(),
+            group: group.name.clone(),
+            score,
+            threshold: self.threshold,
+            since_row: change.start.row.saturating_sub(1),
+            since: change.start.ts,
+            shares,
+            message: message::sentence(&group.name, &change, step.row),
+        })
+    }
+
+    fn change(&self, group: &Group, top: (usize, usize), step: Step) -> Option<Change> {
+        let (stream, bin) = top;
+        let kind = self.wiring.owner(stream, bin)?;
+        let calibrated = self.calibration.streams.get(stream)?;
+        let suspicion = self.state.evidence.get(stream)?.suspicion(bin);
+        let columns = self.schema.columns.iter().filter(|c| c.group == group.name);
+        Some(Change {
+            detector: kind.name(),
+            kind: kind.kind(),
+            became: kind.became(calibrated.bins.get(bin)?),
+            features: self.features(group, top),
+            of_features: columns.count(),
+            hits: suspicion.map_or(1, |s| s.hits),
+            start: suspicion.map_or(Start { row: step.row, ts: step.ts }, |s| s.start),
+            baseline_hits: calibrated.hits.get(bin).copied()?,
+            baseline_rows: calibrated.trials.get(bin).copied()?,
+        })
+    }
+
+    /// The columns to which the same happened as to the most evident bin; all columns of the group
+    /// when only the group's own stream shows it.
+    fn features(&self, group: &Group, top: (usize, usize)) -> Vec<String> {
+        let word = |stream, bin| self.wiring.owner(stream, bin).map(|k| k.kind());
+        let mut bins: Vec<(usize, usize)> =
+            self.suspects(&group.streams).into_iter().map(|(stream, bin, _)| (stream, bin)).collect();
+        bins.push(top);
+        bins.retain(|(stream, bin)| word(*stream, *bin) == word(top.0, top.1));
+        let names = self.column_names(bins.into_iter().map(|(stream, _)| stream));
+        if !names.is_empty() {
+            return names;
+        }
+        self.schema.columns.iter().filter(|c| c.group == group.name).map(|c| c.name.clone()).collect()
+    }
+
+    /// The columns on which one detector has evidence, most evident first.
+    pub(super) fn features_of(&self, streams: &[usize], kind: usize) -> Vec<String> {
+        let suspects = self.suspects(streams);
+        let mine = suspects.into_iter().filter(|(s, b, _)| self.wiring.owner_index(*s, *b) == Some(kind));
+        self.column_names(mine.map(|(stream, _, _)| stream))
+    }
+
+    fn column_names(&self, streams: impl Iterator<Item = usize>) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for stream in streams.filter_map(|s| self.calibration.streams.get(s)) {
+            if self.schema.position(&stream.name).is_some() && !names.contains(&stream.name) {
+                names.push(stream.name.clone());
+            }
+        }
+        names
+    }
+}

@@ -1,0 +1,30 @@
+use super::{Bin, Kind};
+
+/// One column null or absent more often.
+pub(super) struct NullRate;
+
+impl Kind for NullRate {
+    fn name(&self) -> &'static str {
+        "null_rate"
+    }
+
+    fn manual(&self) -> &'static str {
+        "A feature or an answer is null, or its key is absent, more often than the baseline allows."
+    }
+
+    fn weight(&self) -> f64 {
+        0.12
+    }
+
+    fn claims(&self, bin: &Bin) -> bool {
+        matches!(bin, Bin::Null)
+    }
+
+    fn became(&self, _: &Bin) -> String {
+        "became null".to_owned()
+    }
+
+    fn kind(&self) -> &'static str {
+        "null"
+    }
+}

@@ -1,0 +1,359 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::{Cell, Column, Kind as ColumnKind, Scalar};
+use crate::units::count;
+
+/// Quantile bins of a numeric column, at the most.
+const QUANTILE_BINS: usize = 16;
+/// Values frequent enough for a bin of their own, at the most.
+const ATOMS_MAX: usize = 12;
+/// The share of planning rows that makes a value an atom.
+const ATOM_SHARE: f64 = 0.004;
+/// A column with no more distinct values than this is discrete: each is an atom.
+const DISCRETE_MAX: usize = 24;
+/// The planning range is widened by this share of its width before values count as outside.
+const RANGE_MARGIN: f64 = 0.02;
+/// Categories with a bin of their own, at the most; the other known ones share a bin.
+const CATEGORIES_MAX: usize = 60;
+
+/// What one bin of a stream stands for. Each belongs to exactly one detector.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bin {
+    /// Null, or the key was absent.
+    Null,
+    /// A value of another type.
+    WrongType,
+    /// Not a number.
+    NotANumber,
+    /// Positive or negative infinity.
+    Infinite,
+    /// Exactly zero.
+    Zero,
+    /// The declared default, where it is not zero.
+    Default,
+    /// Below all that planning rows had.
+    BelowRange,
+    /// Above all that planning rows had.
+    AboveRange,
+    /// A value where planning rows had none, or a category that they lacked.
+    Unseen,
+    /// A numeric interval, from (exclusive) to (inclusive).
+    Between(f64, f64),
+    /// One number that comes often.
+    Number(f64),
+    /// One category.
+    Category(String),
+    /// Known categories too rare for a bin of their own.
+    OtherCategory,
+    /// Text that is there: free text is watched for presence only.
+    Text,
+    /// Every feature of the group is zero or its default.
+    GroupZero,
+    /// Some feature of the group is something else.
+    GroupAlive,
+    /// A declared rule was broken.
+    Broken,
+    /// Every declared rule was kept.
+    Kept,
+}
+
+impl Bin {
+    /// Whether the bin is known without looking at data, so that every baseline row counts for it.
+    ///
+    /// The others are chosen from the planning rows, and a count over the same rows would be biased.
+    pub(super) const fn is_known_beforehand(&self) -> bool {
+        !matches!(
+            self,
+            Self::BelowRange
+                | Self::AboveRange
+                | Self::Unseen
+                | Self::Between(..)
+                | Self::Number(_)
+                | Self::Category(_)
+                | Self::OtherCategory
+        )
+    }
+}
+
+/// How the cells of one column fall into bins: chosen once, from the planning rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Plan {
+    Numeric { default: Option<f64>, atoms: Vec<f64>, edges: Vec<f64> },
+    Words { default: Option<String>, own: BTreeMap<String, usize>, known: Vec<String> },
+    Presence,
+}
+
+/// Positions of the bins that every numeric column has; intervals and atoms follow.
+const NUMERIC_HEAD: [Bin; 9] = [
+    Bin::Null,
+    Bin::WrongType,
+    Bin::NotANumber,
+    Bin::Infinite,
+    Bin::Zero,
+    Bin::Default,
+    Bin::BelowRange,
+    Bin::AboveRange,
+    Bin::Unseen,
+];
+const WORDS_HEAD: [Bin; 5] = [Bin::Null, Bin::WrongType, Bin::Default, Bin::Unseen, Bin::OtherCategory];
+const PRESENCE: [Bin; 3] = [Bin::Null, Bin::WrongType, Bin::Text];
+
+impl Plan {
+    /// The bins in the order of [`Plan::bin`].
+    pub(super) fn bins(&self) -> Vec<Bin> {
+        match self {
+            Self::Numeric { atoms, edges, .. } => {
+                let mut bins = NUMERIC_HEAD.to_vec();
+                bins.extend(edges.windows(2).filter_map(|pair| match pair {
+                    [low, high] => Some(Bin::Between(*low, *high)),
+                    _ => None,
+                }));
+                bins.extend(atoms.iter().map(|a| Bin::Number(*a)));
+                bins
+            }
+            Self::Words { own, .. } => {
+                let mut bins = WORDS_HEAD.to_vec();
+                let mut names: Vec<_> = own.iter().collect();
+                names.sort_by_key(|(_, position)| **position);
+                bins.extend(names.into_iter().map(|(name, _)| Bin::Category(name.clone())));
+                bins
+            }
+            Self::Presence => PRESENCE.to_vec(),
+        }
+    }
+
+    /// The position of the bin that a cell falls into.
+    pub(super) fn bin(&self, cell: Cell<'_>) -> usize {
+        match (self, cell) {
+            (_, Cell::Null) => 0,
+            (Self::Numeric { default, atoms, edges }, Cell::Number(v)) => {
+                numeric_bin(v, *default, atoms, edges)
+            }
+            (Self::Words { default, own, known }, Cell::Text(word)) => {
+                words_bin(word, default.as_deref(), own, known)
+            }
+            (Self::Presence, Cell::Text(_)) => 2,
+            _ => 1,
+        }
+    }
+}
+
+fn numeric_bin(v: f64, default: Option<f64>, atoms: &[f64], edges: &[f64]) -> usize {
+    if v.is_nan() {
+        return 2;
+    }
+    if v.is_infinite() {
+        return 3;
+    }
+    if v == 0.0 {
+        return 4;
+    }
+    if default.is_some_and(|d| d.total_cmp(&v).is_eq()) {
+        return 5;
+    }
+    let head = NUMERIC_HEAD.len();
+    let intervals = edges.len().saturating_sub(1);
+    if let Ok(i) = atoms.binary_search_by(|a| a.total_cmp(&v)) {
+        return head + intervals + i;
+    }
+    match (edges.first(), edges.last()) {
+        (Some(low), _) if v < *low => 6,
+        (_, Some(high)) if v > *high => 7,
+        (Some(_), Some(_)) => {
+            // The first interval also holds its own lower edge.
+            let above = edges.partition_point(|e| *e < v);
+            head + above.saturating_sub(1).min(intervals.saturating_sub(1))
+        }
+        _ => 8,
+    }
+}
+
+fn words_bin(word: &str, default: Option<&str>, own: &BTreeMap<String, usize>, known: &[String]) -> usize {
+    if default == Some(word) {
+        return 2;
+    }
+    if let Some(position) = own.get(word) {
+        return WORDS_HEAD.len() + position;
+    }
+    if known.binary_search_by(|k| k.as_str().cmp(word)).is_ok() { 4 } else { 3 }
+}
+
+/// Values of the planning rows of one column, bounded.
+#[derive(Debug)]
+pub(super) enum Planning {
+    Numeric { default: Option<f64>, values: Vec<f64> },
+    Words { default: Option<String>, counts: BTreeMap<String, u64> },
+    Presence,
+}
+
+/// Distinct words remembered while planning; later ones are unseen to the plan and counted so.
+const PLANNED_WORDS_MAX: usize = 10_000;
+
+impl Planning {
+    pub(super) fn new(column: &Column) -> Self {
+        match column.kind {
+            ColumnKind::Numeric => {
+                let default = match column.default {
+                    Some(Scalar::Number(d)) if d != 0.0 => Some(d),
+                    _ => None,
+                };
+                Self::Numeric { default, values: Vec::new() }
+            }
+            ColumnKind::Categorical | ColumnKind::Boolean => {
+                let default = match &column.default {
+                    Some(Scalar::Text(d)) => Some(d.clone()),
+                    Some(Scalar::Bool(d)) => Some(d.to_string()),
+                    _ => None,
+                };
+                Self::Words { default, counts: BTreeMap::new() }
+            }
+            ColumnKind::Text => Self::Presence,
+        }
+    }
+
+    pub(super) fn observe(&mut self, cell: Cell<'_>) {
+        match (self, cell) {
+            (Self::Numeric { default, values }, Cell::Number(v)) => {
+                let special = v == 0.0 || default.is_some_and(|d| d.total_cmp(&v).is_eq());
+                if v.is_finite() && !special {
+                    values.push(v);
+                }
+            }
+            (Self::Words { default, counts }, Cell::Text(word)) => {
+                if default.as_deref() == Some(word) {
+                    return;
+                }
+                if let Some(n) = counts.get_mut(word) {
+                    *n += 1;
+                } else if counts.len() < PLANNED_WORDS_MAX {
+                    counts.insert(word.to_owned(), 1);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn plan(self) -> Plan {
+        match self {
+            Self::Numeric { default, values } => plan_numeric(default, values),
+            Self::Words { default, counts } => plan_words(default, counts),
+            Self::Presence => Plan::Presence,
+        }
+    }
+}
+
+fn plan_numeric(default: Option<f64>, mut values: Vec<f64>) -> Plan {
+    values.sort_by(f64::total_cmp);
+    let (Some(low), Some(high)) = (values.first().copied(), values.last().copied()) else {
+        return Plan::Numeric { default, atoms: Vec::new(), edges: Vec::new() };
+    };
+    let atoms = choose_atoms(&values);
+    let rest: Vec<f64> =
+        values.iter().copied().filter(|v| atoms.binary_search_by(|a| a.total_cmp(v)).is_err()).collect();
+    let margin = (high - low) * RANGE_MARGIN;
+    let mut edges = vec![low - margin];
+    edges.extend((1..QUANTILE_BINS).filter_map(|i| rest.get(rest.len() * i / QUANTILE_BINS).copied()));
+    edges.push(high + margin);
+    edges.dedup_by(|a, b| a.total_cmp(b).is_eq());
+    if edges.len() == 1 {
+        // A constant column: one interval, of no width, that holds it.
+        edges.push(high);
+    }
+    Plan::Numeric { default, atoms, edges }
+}
+
+/// Values that come often enough for a bin of their own, sorted.
+fn choose_atoms(sorted: &[f64]) -> Vec<f64> {
+    let mut runs: Vec<(f64, u64)> = Vec::new();
+    for &v in sorted {
+        match runs.last_mut() {
+            Some((last, n)) if last.total_cmp(&v).is_eq() => *n += 1,
+            _ => runs.push((v, 1)),
+        }
+    }
+    let discrete = runs.len() <= DISCRETE_MAX;
+    let floor = ATOM_SHARE * count(sorted.len() as u64);
+    let mut frequent: Vec<(f64, u64)> =
+        runs.into_iter().filter(|(_, n)| discrete || (*n > 1 && count(*n) > floor)).collect();
+    frequent.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.total_cmp(&b.0)));
+    frequent.truncate(if discrete { DISCRETE_MAX } else { ATOMS_MAX });
+    let mut atoms: Vec<f64> = frequent.into_iter().map(|(v, _)| v).collect();
+    atoms.sort_by(f64::total_cmp);
+    atoms
+}
+
+fn plan_words(default: Option<String>, counts: BTreeMap<String, u64>) -> Plan {
+    let mut by_count: Vec<(String, u64)> = counts.into_iter().collect();
+    by_count.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    let rare = by_count.split_off(by_count.len().min(CATEGORIES_MAX));
+    let own = by_count.into_iter().enumerate().map(|(i, (name, _))| (name, i)).collect();
+    let mut known: Vec<String> = rare.into_iter().map(|(name, _)| name).collect();
+    known.sort();
+    Plan::Words { default, own, known }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numeric(values: &[f64]) -> Plan {
+        plan_numeric(None, values.to_vec())
+    }
+
+    fn check(plan: &Plan, v: f64, expected: &Bin) {
+        let bins = plan.bins();
+        assert_eq!(&bins[plan.bin(Cell::Number(v))], expected, "{v}");
+    }
+
+    /// What a number can be falls into different bins: zero, out of range, an atom, none of them.
+    #[test]
+    fn numbers_fall_where_they_belong() {
+        let mut values: Vec<f64> = (0..1_000).map(|i| 10.0 + f64::from(i) / 100.0).collect();
+        values.extend([12.5; 400]);
+        let plan = numeric(&values);
+        for (v, bin) in [
+            (0.0, Bin::Zero),
+            (-0.0, Bin::Zero),
+            (f64::NAN, Bin::NotANumber),
+            (f64::NEG_INFINITY, Bin::Infinite),
+            (9.0, Bin::BelowRange),
+            (21.0, Bin::AboveRange),
+            (12.5, Bin::Number(12.5)),
+        ] {
+            check(&plan, v, &bin);
+        }
+        for v in [10.0, 11.111, 19.99] {
+            let bins = plan.bins();
+            let Bin::Between(low, high) = bins[plan.bin(Cell::Number(v))] else {
+                panic!("{v} is in an interval")
+            };
+            assert!(low <= v && v <= high, "{v} in ({low}, {high}]");
+        }
+    }
+
+    /// Degenerate columns have a plan: constant, empty, two values.
+    #[test]
+    fn degenerate_columns() {
+        check(&numeric(&[7.0; 50]), 7.0, &Bin::Number(7.0));
+        check(&numeric(&[7.0; 50]), 7.5, &Bin::AboveRange);
+        check(&numeric(&[]), 7.5, &Bin::Unseen);
+        check(&numeric(&[1.0, 2.0]), 1.5, &Bin::Between(0.98, 2.02));
+    }
+
+    /// Words: frequent ones stand alone, rare ones share, others are unseen.
+    #[test]
+    fn words_fall_where_they_belong() {
+        let mut counts: BTreeMap<String, u64> = (0..80).map(|i| (format!("w{i:02}"), 2)).collect();
+        counts.insert("often".into(), 900);
+        let plan = plan_words(None, counts);
+        let bins = plan.bins();
+        assert_eq!(bins[plan.bin(Cell::Text("often"))], Bin::Category("often".into()));
+        assert_eq!(bins[plan.bin(Cell::Text("w79"))], Bin::OtherCategory);
+        assert_eq!(bins[plan.bin(Cell::Text("new"))], Bin::Unseen);
+        assert_eq!(bins[plan.bin(Cell::WrongType)], Bin::WrongType);
+    }
+}

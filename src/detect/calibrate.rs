@@ -1,0 +1,320 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::Error;
+use super::bins::{Bin, Plan, Planning};
+use super::limits;
+use crate::record::{Batch, Cell, Cells, Column, Contract, Role, Schema};
+
+/// Every third row plans bins and the others are counted, so that no bin is judged by the rows
+/// that chose it: a value that only those rows had would else look impossible.
+const PLAN_EVERY: u64 = 3;
+/// Planning stops after so many rows; all later ones are counted.
+const PLAN_ROWS_MAX: u64 = 20_000;
+/// The chance, over baselines, that any limit of this calibration is wrong.
+const WRONG_LIMITS: f64 = 0.05;
+/// Fewer rows than this cannot carry a baseline of any budget.
+const ROWS_MIN: u64 = 100;
+
+/// What a stream is made from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Source {
+    /// One column, by position.
+    Column { position: usize, plan: Plan },
+    /// The features of one group, by position: are all zero or at their default?
+    Group { members: Vec<usize> },
+    /// The declared rules of one column, by position.
+    Contract { position: usize, contract: Contract },
+}
+
+/// One scalar stream with the baseline's counts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Stream {
+    pub(super) source: Source,
+    /// The column's name; a group's name for a group.
+    pub(super) name: String,
+    pub(super) group: String,
+    pub(super) is_output: bool,
+    pub(super) bins: Vec<Bin>,
+    /// Baseline rows in each bin, and the rows that could have fallen there.
+    pub(super) hits: Vec<u64>,
+    pub(super) trials: Vec<u64>,
+}
+
+/// What a baseline knows about every stream: bins and counts, no rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// The layout of this structure.
+    pub(super) version: u32,
+    /// Rows of the baseline.
+    pub(super) rows: u64,
+    pub(super) streams: Vec<Stream>,
+}
+
+/// The layout that this program writes and reads.
+const VERSION: u32 = 1;
+
+impl Calibration {
+    /// Reads a calibration out of a baseline file and checks that it belongs to the schema.
+    ///
+    /// # Errors
+    /// [`Error::Calibration`] when it does not parse, is of another version, or names columns
+    /// that the schema lacks.
+    pub fn read(value: &serde_json::Value, schema: &Schema) -> Result<Self, Error> {
+        let calibration =
+            Self::deserialize(value).map_err(|e| Error::Calibration(format!("does not parse: {e}")))?;
+        if calibration.version != VERSION {
+            return Err(Error::Calibration(format!("version {}, expected {VERSION}", calibration.version)));
+        }
+        for stream in &calibration.streams {
+            stream.check(schema)?;
+        }
+        Ok(calibration)
+    }
+
+    /// The baseline's rows.
+    #[must_use]
+    pub const fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// The chance that one limit may be wrong, so that all hold together with 95 %.
+    pub(super) fn delta(&self) -> f64 {
+        let limits: usize = self.streams.iter().map(|s| s.bins.len()).sum();
+        WRONG_LIMITS / crate::units::count(limits.max(1) as u64)
+    }
+
+    /// The upper confidence limit of each bin's healthy share, stream by stream.
+    pub(super) fn upper_limits(&self) -> Vec<Vec<f64>> {
+        let delta = self.delta();
+        let mut known: BTreeMap<(u64, u64), f64> = BTreeMap::new();
+        let mut limit =
+            |hits, trials| *known.entry((hits, trials)).or_insert_with(|| limits::upper(hits, trials, delta));
+        self.streams
+            .iter()
+            .map(|s| s.hits.iter().zip(&s.trials).map(|(h, t)| limit(*h, *t)).collect())
+            .collect()
+    }
+}
+
+impl Stream {
+    fn check(&self, schema: &Schema) -> Result<(), Error> {
+        let lengths_agree = self.bins.len() == self.hits.len() && self.bins.len() == self.trials.len();
+        let bins_agree = match &self.source {
+            Source::Column { plan, .. } => plan.bins().len() == self.bins.len(),
+            Source::Group { .. } | Source::Contract { .. } => self.bins.len() == 2,
+        };
+        let positions: &[usize] = match &self.source {
+            Source::Column { position, .. } | Source::Contract { position, .. } => &[*position],
+            Source::Group { members } => members,
+        };
+        if lengths_agree && bins_agree && positions.iter().all(|p| *p < schema.columns.len()) {
+            Ok(())
+        } else {
+            Err(Error::Calibration(format!("stream `{}` does not fit the schema", self.name)))
+        }
+    }
+
+    /// The position of the bin that one row of a batch falls into.
+    pub(super) fn bin(&self, columns: &[Cells], schema: &Schema, row: usize) -> usize {
+        let cell = |position: usize| columns.get(position).map_or(Cell::Null, |c| c.cell(row));
+        match &self.source {
+            Source::Column { position, plan } => plan.bin(cell(*position)),
+            Source::Group { members } => {
+                let dead = members.iter().all(|p| is_zero_or_default(cell(*p), schema.columns.get(*p)));
+                usize::from(!dead)
+            }
+            Source::Contract { position, contract } => {
+                usize::from(broken_rule(cell(*position), contract).is_none())
+            }
+        }
+    }
+}
+
+fn is_zero_or_default(cell: Cell<'_>, column: Option<&Column>) -> bool {
+    use crate::record::Scalar;
+    let default = column.and_then(|c| c.default.as_ref());
+    match (cell, default) {
+        (Cell::Number(v), Some(Scalar::Number(d))) => v == 0.0 || v.total_cmp(d).is_eq(),
+        (Cell::Number(v), _) => v == 0.0,
+        (Cell::Text(t), Some(Scalar::Text(d))) => t == d,
+        (Cell::Text(t), Some(Scalar::Bool(d))) => t == if *d { "true" } else { "false" },
+        _ => false,
+    }
+}
+
+/// The first declared rule that a cell breaks, in words.
+pub(super) fn broken_rule(cell: Cell<'_>, contract: &Contract) -> Option<String> {
+    match cell {
+        Cell::Null => contract.not_null.then(|| "not_null".to_owned()),
+        Cell::WrongType => contract.typed.then(|| "typed".to_owned()),
+        Cell::Number(v) => {
+            if contract.finite && !v.is_finite() {
+                return Some("finite".to_owned());
+            }
+            if let Some(min) = contract.min
+                && (v < min || v.is_nan())
+            {
+                return Some(format!("min {min}"));
+            }
+            match contract.max {
+                Some(max) if v > max || v.is_nan() => Some(format!("max {max}")),
+                _ => None,
+            }
+        }
+        Cell::Text(t) => {
+            let listed = contract.one_of.is_empty() || contract.one_of.iter().any(|o| o == t);
+            (!listed).then(|| format!("one_of {}", contract.one_of.join(", ")))
+        }
+    }
+}
+
+/// Whether the row with this number, counted from 0, plans bins; else it is counted.
+fn plans(row: u64) -> bool {
+    row.is_multiple_of(PLAN_EVERY) && row / PLAN_EVERY < PLAN_ROWS_MAX
+}
+
+/// First pass over a baseline's rows: chooses the bins.
+#[derive(Debug)]
+pub struct Planner {
+    schema: Arc<Schema>,
+    columns: Vec<Planning>,
+    rows: u64,
+}
+
+impl Planner {
+    /// Ready for the first batch.
+    #[must_use]
+    pub fn new(schema: Arc<Schema>) -> Self {
+        let columns = schema.columns.iter().map(Planning::new).collect();
+        Self { schema, columns, rows: 0 }
+    }
+
+    /// Reads the next rows, in order.
+    pub fn observe(&mut self, batch: &Batch) {
+        for row in 0..batch.len() {
+            if plans(self.rows) {
+                for (planning, cells) in self.columns.iter_mut().zip(batch.columns()) {
+                    planning.observe(cells.cell(row));
+                }
+            }
+            self.rows += 1;
+        }
+    }
+
+    /// The bins, ready to be counted in a second pass over the same rows in the same order.
+    #[must_use]
+    pub fn finish(self) -> Counter {
+        let mut streams = Vec::new();
+        for (position, (planning, column)) in self.columns.into_iter().zip(&self.schema.columns).enumerate() {
+            if column.role == Role::Meta {
+                continue;
+            }
+            let plan = planning.plan();
+            let bins = plan.bins();
+            streams.push(Stream::new(Source::Column { position, plan }, column, bins));
+            if !column.contract.is_empty() {
+                let source = Source::Contract { position, contract: column.contract.clone() };
+                streams.push(Stream::new(source, column, vec![Bin::Broken, Bin::Kept]));
+            }
+        }
+        for (name, members) in self.schema.input_groups().into_iter().filter(|(_, m)| m.len() > 1) {
+            let bins = vec![Bin::GroupZero, Bin::GroupAlive];
+            let zeros = vec![0; bins.len()];
+            streams.push(Stream {
+                source: Source::Group { members },
+                name: name.to_owned(),
+                group: name.to_owned(),
+                is_output: false,
+                bins,
+                hits: zeros.clone(),
+                trials: zeros,
+            });
+        }
+        Counter { schema: self.schema, streams, rows: 0, planned: self.rows }
+    }
+}
+
+impl Stream {
+    fn new(source: Source, column: &Column, bins: Vec<Bin>) -> Self {
+        let zeros = vec![0; bins.len()];
+        Self {
+            source,
+            name: column.name.clone(),
+            group: column.group.clone(),
+            is_output: column.role == Role::Output,
+            bins,
+            hits: zeros.clone(),
+            trials: zeros,
+        }
+    }
+}
+
+/// Second pass over a baseline's rows: counts them into the bins.
+#[derive(Debug)]
+pub struct Counter {
+    schema: Arc<Schema>,
+    streams: Vec<Stream>,
+    rows: u64,
+    planned: u64,
+}
+
+impl Counter {
+    /// Reads the next rows, in the order of the first pass.
+    pub fn observe(&mut self, batch: &Batch) {
+        for row in 0..batch.len() {
+            let plans = plans(self.rows);
+            self.rows += 1;
+            for stream in &mut self.streams {
+                let hit = stream.bin(batch.columns(), &self.schema, row);
+                stream.count(hit, plans);
+            }
+        }
+    }
+
+    /// The calibration.
+    ///
+    /// # Errors
+    /// [`Error::TooFewRows`] below 100 rows; [`Error::PassesDiffer`] when the two passes read
+    /// different numbers of rows; [`Error::ContractBroken`] when the baseline itself breaks a
+    /// declared rule, because then either is wrong.
+    pub fn finish(self) -> Result<Calibration, Error> {
+        if self.rows < ROWS_MIN {
+            return Err(Error::TooFewRows { rows: self.rows, expected: ROWS_MIN });
+        }
+        if self.rows != self.planned {
+            return Err(Error::PassesDiffer { first: self.planned, second: self.rows });
+        }
+        for stream in &self.streams {
+            let broken = stream.bins.iter().position(|b| *b == Bin::Broken);
+            match broken.and_then(|b| stream.hits.get(b)) {
+                Some(&rows) if rows > 0 => {
+                    return Err(Error::ContractBroken { column: stream.name.clone(), rows });
+                }
+                _ => {}
+            }
+        }
+        Ok(Calibration { version: VERSION, rows: self.rows, streams: self.streams })
+    }
+}
+
+impl Stream {
+    fn count(&mut self, hit: usize, row_plans: bool) {
+        for (i, bin) in self.bins.iter().enumerate() {
+            if row_plans && !bin.is_known_beforehand() {
+                continue;
+            }
+            if let Some(trials) = self.trials.get_mut(i) {
+                *trials += 1;
+            }
+            if i == hit
+                && let Some(hits) = self.hits.get_mut(i)
+            {
+                *hits += 1;
+            }
+        }
+    }
+}

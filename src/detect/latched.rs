@@ -1,0 +1,169 @@
+//! What happens to a group between its alarm and its recovery.
+
+use super::bins::Bin;
+use super::ledger::{Start, Step};
+use super::monitor::{Latch, Monitor, Role, reaches};
+use super::rate::Rate;
+use super::setup::ROW_RATE;
+use super::{Alarm, Finding, KINDS, Share};
+use crate::units::Timestamp;
+
+impl Monitor {
+    /// A declared rule was broken: an alarm at once, or one more detector of a latched group.
+    pub(super) fn break_contract(&mut self, stream: usize, step: Step, findings: &mut Vec<Finding>) {
+        let Some(kind) = KINDS.iter().position(|k| k.claims(&Bin::Broken)) else { return };
+        let is_off = KINDS.get(kind).is_none_or(|k| self.options.without.contains(k.name()));
+        let Some(index) = self.state.groups.iter().position(|g| g.streams.contains(&stream)) else { return };
+        if is_off {
+            return;
+        }
+        let Some(group) = self.state.groups.get_mut(index) else { return };
+        if let Some(latch) = &mut group.latch {
+            let is_new = latch.fired.insert(kind);
+            latch.recovery.suspect_anew(stream, 0);
+            if is_new {
+                let name = self.calibration.streams.get(stream).map(|s| s.name.clone());
+                findings.push(fired(&group.name, kind, name.into_iter().collect(), step));
+            }
+            return;
+        }
+        let Some(group) = self.state.groups.get(index) else { return };
+        let own = Share { detector: name_of(kind), of_threshold: 1.0, fired: true };
+        let Some(alarm) = self.alarm(group, (stream, 0), step, self.threshold, vec![own]) else { return };
+        let mut latch = Latch::default();
+        latch.fired.insert(kind);
+        latch.recovery.suspect(stream, 0);
+        self.latch(index, latch, step);
+        findings.push(Finding::Raised(alarm));
+    }
+
+    /// Detectors of latched groups, and of answers that an alarm explains, whose own evidence has
+    /// reached the threshold since.
+    pub(super) fn note_fired(&mut self, step: Step, findings: &mut Vec<Finding>) {
+        for index in 0..self.state.groups.len() {
+            let Some(group) = self.state.groups.get(index) else { continue };
+            if group.latch.is_none() || group.role == Role::Traffic {
+                continue;
+            }
+            let own = group.streams.clone();
+            let is_input = group.role == Role::Input;
+            self.note_fired_in(index, &own, step, findings);
+            let mut anew = self.suspects(&own);
+            if let Some(latch) = self.state.groups.get_mut(index).and_then(|g| g.latch.as_mut()) {
+                anew.retain(|(stream, bin, _)| !latch.recovery.is_suspect(*stream, *bin));
+                for (stream, bin, _) in anew {
+                    latch.recovery.suspect(stream, bin);
+                }
+            }
+            if is_input {
+                let answers =
+                    self.state.groups.iter().filter(|g| g.role == Role::Output && g.latch.is_none());
+                let streams: Vec<usize> = answers.flat_map(|g| g.streams.iter().copied()).collect();
+                self.note_fired_in(index, &streams, step, findings);
+            }
+        }
+    }
+
+    fn note_fired_in(&mut self, index: usize, streams: &[usize], step: Step, findings: &mut Vec<Finding>) {
+        let total: f64 = streams.iter().filter_map(|s| self.state.evidence.get(*s)).map(|e| e.total()).sum();
+        if reaches(total, self.threshold) != Some(true) {
+            return;
+        }
+        for share in self.shares(streams).into_iter().filter(|s| s.fired) {
+            let Some(kind) = KINDS.iter().position(|k| k.name() == share.detector) else { continue };
+            let is_new = |latch: &Latch| !latch.fired.contains(&kind);
+            if !self.state.groups.get(index).and_then(|g| g.latch.as_ref()).is_some_and(is_new) {
+                continue;
+            }
+            let features = self.features_of(streams, kind);
+            let Some(group) = self.state.groups.get_mut(index) else { return };
+            if let Some(latch) = &mut group.latch {
+                latch.fired.insert(kind);
+            }
+            findings.push(fired(&group.name, kind, features, step));
+        }
+    }
+
+    /// Releases every latched group whose test of recovery holds.
+    pub(super) fn resolve(&mut self, step: Step, findings: &mut Vec<Finding>) {
+        for index in 0..self.state.groups.len() {
+            let Some(group) = self.state.groups.get_mut(index) else { continue };
+            if !group.latch.as_ref().is_some_and(|l| l.recovery.is_complete()) {
+                continue;
+            }
+            group.latch = None;
+            let mut streams = group.streams.clone();
+            let name = group.name.clone();
+            findings.push(Finding::Resolved { group: name, row: step.row.saturating_sub(1), ts: step.ts });
+            if !self.outputs_are_explained() {
+                let answers =
+                    self.state.groups.iter().filter(|g| g.role == Role::Output && g.latch.is_none());
+                streams.extend(answers.flat_map(|g| g.streams.iter().copied()));
+            }
+            self.state.restart(&streams, step);
+        }
+    }
+
+    /// Compares the row rate's evidence with the threshold, or tests its recovery.
+    pub(super) fn judge_rate(&mut self, now: Timestamp, findings: &mut Vec<Finding>) {
+        let Some(index) = self.state.groups.iter().position(|g| g.role == Role::Traffic) else { return };
+        let Some(rate) = &self.state.rate else { return };
+        let step = Step { row: self.state.row, ts: now, length: 0.0 };
+        let is_latched = self.state.groups.get(index).is_some_and(|g| g.latch.is_some());
+        if is_latched && rate.has_recovered() {
+            self.release_rate(index, step, findings);
+        } else if !is_latched && reaches(rate.total(), self.threshold) == Some(true) {
+            let group = self.state.groups.get(index).map_or_else(String::new, |g| g.name.clone());
+            let alarm = self.rate_alarm(&group, rate, step);
+            let mut latch = Latch::default();
+            latch.fired.extend(KINDS.iter().position(|k| k.name() == ROW_RATE));
+            self.latch(index, latch, step);
+            findings.push(Finding::Raised(alarm));
+        }
+    }
+
+    fn release_rate(&mut self, index: usize, step: Step, findings: &mut Vec<Finding>) {
+        let Some(group) = self.state.groups.get_mut(index) else { return };
+        group.latch = None;
+        let row = step.row.saturating_sub(1);
+        findings.push(Finding::Resolved { group: group.name.clone(), row, ts: step.ts });
+        if let Some(rate) = &mut self.state.rate {
+            rate.reset(Start { row: step.row, ts: step.ts });
+        }
+    }
+
+    fn rate_alarm(&self, group: &str, rate: &Rate, step: Step) -> Alarm {
+        let start = rate.start().unwrap_or(Start { row: step.row, ts: step.ts });
+        let score = rate.total();
+        let share =
+            Share { detector: ROW_RATE.to_owned(), of_threshold: score / self.threshold, fired: true };
+        Alarm {
+            row: step.row.saturating_sub(1),
+            ts: step.ts,
+            detector: ROW_RATE.to_owned(),
+            kind: "rate".to_owned(),
+            features: Vec::new(),
+            group: group.to_owned(),
+            score,
+            threshold: self.threshold,
+            since_row: start.row.saturating_sub(1),
+            since: start.ts,
+            shares: vec![share],
+            message: rate.message(group, start.ts),
+        }
+    }
+}
+
+fn name_of(kind: usize) -> String {
+    KINDS.get(kind).map_or_else(String::new, |k| k.name().to_owned())
+}
+
+fn fired(group: &str, kind: usize, features: Vec<String>, step: Step) -> Finding {
+    Finding::Fired {
+        group: group.to_owned(),
+        detector: name_of(kind),
+        features,
+        row: step.row.saturating_sub(1),
+        ts: step.ts,
+    }
+}

@@ -1,0 +1,109 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest, Sha256};
+
+use super::Error;
+use super::bet::{KINDS, Kind};
+use super::bins::Bin;
+use super::calibrate::{Calibration, Stream};
+use super::monitor::{Group, Options, Role};
+use crate::units::count;
+
+/// The group of the row rate.
+const TRAFFIC_GROUP: &str = "traffic";
+/// The detector of the row rate: the one whose stream is not cut into bins.
+pub(super) const ROW_RATE: &str = "row_rate";
+
+/// Who bets on what, with how much, against which limit: by stream and bin.
+#[derive(Debug)]
+pub(super) struct Wiring {
+    /// The position in [`KINDS`] of the detector that bets on the bin.
+    pub(super) owners: Vec<Vec<Option<usize>>>,
+    /// The bin's part of the alarm budget; 0 when its detector is switched off.
+    pub(super) weights: Vec<Vec<f64>>,
+    /// The upper confidence limit of the bin's healthy share.
+    pub(super) limits: Vec<Vec<f64>>,
+}
+
+impl Wiring {
+    pub(super) fn new(calibration: &Calibration, without: &BTreeSet<String>) -> Self {
+        let owner = |bin: &Bin| KINDS.iter().position(|k| k.claims(bin));
+        let owners: Vec<Vec<Option<usize>>> =
+            calibration.streams.iter().map(|s| s.bins.iter().map(owner).collect()).collect();
+        let weights = weights(&calibration.streams, &owners, without);
+        Self { owners, weights, limits: calibration.upper_limits() }
+    }
+
+    pub(super) fn owner(&self, stream: usize, bin: usize) -> Option<&'static dyn Kind> {
+        let kind = self.owner_index(stream, bin)?;
+        KINDS.get(kind).copied()
+    }
+
+    pub(super) fn owner_index(&self, stream: usize, bin: usize) -> Option<usize> {
+        self.owners.get(stream)?.get(bin).copied().flatten()
+    }
+
+    pub(super) fn has(&self, stream: usize, kind: usize) -> bool {
+        self.owners.get(stream).is_some_and(|o| o.contains(&Some(kind)))
+    }
+}
+
+/// The weight of a detector by name; 0 when it is switched off.
+pub(super) fn weight_of(name: &str, without: &BTreeSet<String>) -> f64 {
+    let kind = KINDS.iter().find(|k| k.name() == name && !without.contains(name));
+    kind.map_or(0.0, |k| k.weight())
+}
+
+/// By stream and bin: its part of its detector's weight.
+///
+/// Answers count double; a stream's part is spread evenly over the bins that its detector bets on.
+/// A detector that is switched off keeps its part of the budget unused.
+fn weights(streams: &[Stream], owners: &[Vec<Option<usize>>], without: &BTreeSet<String>) -> Vec<Vec<f64>> {
+    let units = |s: &Stream| if s.is_output { 2.0 } else { 1.0 };
+    let mut all_units: BTreeMap<usize, f64> = BTreeMap::new();
+    for (stream, owners) in streams.iter().zip(owners) {
+        for kind in owners.iter().copied().flatten().collect::<BTreeSet<usize>>() {
+            *all_units.entry(kind).or_insert(0.0) += units(stream);
+        }
+    }
+    let weight = |stream: &Stream, owners: &[Option<usize>], owner: &Option<usize>| {
+        let Some(kind) = owner else { return 0.0 };
+        let (Some(detector), Some(all)) = (KINDS.get(*kind), all_units.get(kind)) else { return 0.0 };
+        let bins = owners.iter().filter(|o| *o == owner).count();
+        weight_of(detector.name(), without) * units(stream) / all / count(bins as u64)
+    };
+    streams.iter().zip(owners).map(|(s, o)| o.iter().map(|owner| weight(s, o, owner)).collect()).collect()
+}
+
+/// Streams that alarm together, and the row rate as a group of its own.
+pub(super) fn groups(streams: &[Stream]) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for (index, stream) in streams.iter().enumerate() {
+        let role = if stream.is_output { Role::Output } else { Role::Input };
+        match groups.iter_mut().find(|g| g.name == stream.group && g.role == role) {
+            Some(group) => group.streams.push(index),
+            None => {
+                groups.push(Group { name: stream.group.clone(), role, streams: vec![index], latch: None })
+            }
+        }
+    }
+    groups.push(Group {
+        name: TRAFFIC_GROUP.to_owned(),
+        role: Role::Traffic,
+        streams: Vec::new(),
+        latch: None,
+    });
+    groups
+}
+
+/// A hash of all that judges: counts, budget, rate, detectors and their weights.
+pub(super) fn fingerprint(calibration: &Calibration, options: &Options) -> Result<String, Error> {
+    let counts = serde_json::to_vec(calibration).map_err(|e| Error::Calibration(e.to_string()))?;
+    let mut hash = Sha256::new();
+    hash.update(&counts);
+    hash.update(format!("{:?} {} {:?}", options.budget, options.rate, options.without));
+    for kind in KINDS {
+        hash.update(format!("{} {}", kind.name(), kind.weight()));
+    }
+    Ok(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
+}
