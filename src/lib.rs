@@ -4,7 +4,12 @@
 //! diagram and says which room may import which.
 
 pub mod alert;
+
 pub mod chaos;
 pub mod detect;
+
+pub mod profile;
 pub mod record;
+pub mod sketch;
+
 pub mod units;
