@@ -3,10 +3,18 @@
 //! The rooms below are listed in the order data flows, foundations first; ARCHITECTURE.md has the
 //! diagram and says which room may import which.
 
-pub mod alert;
-/// stub
-pub mod baseline;
-pub mod chaos;
-pub mod detect;
-pub mod record;
 pub mod units;
+
+pub mod record;
+
+pub mod sketch;
+
+pub mod profile;
+
+pub mod baseline;
+
+pub mod detect;
+
+pub mod alert;
+
+pub mod chaos;

@@ -172,6 +172,8 @@ pub struct BatchBuilder {
     schema: Arc<Schema>,
     columns: Vec<ColumnBuilder>,
     rows: Vec<RowMeta>,
+    /// Positions by the name that records use.
+    positions: BTreeMap<String, usize>,
     unexpected: BTreeMap<String, u64>,
 }
 
@@ -183,7 +185,9 @@ impl BatchBuilder {
     #[must_use]
     pub fn new(schema: Arc<Schema>) -> Self {
         let columns = schema.columns.iter().map(|c| ColumnBuilder::new(c.kind)).collect();
-        Self { schema, columns, rows: Vec::new(), unexpected: BTreeMap::new() }
+        let name = |(i, c): (usize, &super::Column)| (schema.file_name(&c.name).to_owned(), i);
+        let positions = schema.columns.iter().enumerate().map(name).collect();
+        Self { schema, columns, rows: Vec::new(), positions, unexpected: BTreeMap::new() }
     }
 
     /// Rows so far.
@@ -202,7 +206,7 @@ impl BatchBuilder {
     pub fn push(&mut self, record: &Record) {
         let answer = record.prediction.as_ref();
         for (column, builder) in self.schema.columns.iter().zip(&mut self.columns) {
-            let cell = match record.features.get(&column.name) {
+            let cell = match record.features.get(self.schema.file_name(&column.name)) {
                 Some(cell) => Some(cell),
                 None => answer.and_then(|p| answer_cell(p, &column.name)),
             };
@@ -210,11 +214,11 @@ impl BatchBuilder {
         }
         let mut feature_status = BTreeMap::new();
         for (name, status) in &record.feature_status {
-            if let Some(position) = self.schema.position(name) {
-                feature_status.insert(position, *status);
+            if let Some(position) = self.positions.get(name) {
+                feature_status.insert(*position, *status);
             }
         }
-        for name in record.features.keys().filter(|name| self.schema.position(name).is_none()) {
+        for name in record.features.keys().filter(|name| !self.positions.contains_key(*name)) {
             let full = self.unexpected.len() >= UNEXPECTED_NAMES_MAX && !self.unexpected.contains_key(name);
             let name = if full { "(others)".to_owned() } else { name.clone() };
             *self.unexpected.entry(name).or_insert(0) += 1;

@@ -4,12 +4,18 @@
 //! cell that cannot be read does, as [`Cell::WrongType`].
 
 mod batch;
+mod columnar;
+mod infer;
 mod json;
+mod names;
 mod schema;
+mod schema_file;
 
 pub use batch::{Batch, BatchBuilder, Cell, Cells, RowMeta, Values};
+pub use infer::{DISTINCT_MAX, Observed, infer};
 pub use json::{Prediction, Record, RowStatus, Scalar, Status};
 pub use schema::{Column, Contract, Kind, Role, Schema};
+pub use schema_file::{ColumnSpec, SchemaFile};
 
 /// What a schema or a batch cannot be made of.
 #[derive(Debug, thiserror::Error, Clone, PartialEq)]
@@ -38,4 +44,62 @@ pub enum Error {
         /// What is wrong with the rule.
         rule: String,
     },
+    /// A schema file that cannot be read.
+    #[error("schema file: {0}")]
+    SchemaFile(String),
+    /// A schema file that speaks of what the data does not have.
+    #[error("schema file: {place}: the data has no column `{name}`; {nearest}")]
+    NoSuchColumn {
+        /// The field that names it.
+        place: String,
+        /// The name.
+        name: String,
+        /// What the data has that is spelled much like it.
+        nearest: String,
+    },
+    /// Columns without a single value: their kind cannot be seen.
+    #[error("{} hold no value in any row: state `kind` in a schema file, or `ignore` them", list(.0))]
+    NoValues(Vec<String>),
+    /// Cells of a type that no kind of column holds.
+    #[error(
+        "column `{column}` holds {found}, expected numbers, booleans or text; `ignore` it in a schema file"
+    )]
+    Unsupported {
+        /// The column.
+        column: String,
+        /// What it holds.
+        found: String,
+    },
+    /// A declared kind that most cells contradict.
+    #[error("column `{column}`: kind is declared as {declared}, but {found}")]
+    KindContradicted {
+        /// The column.
+        column: String,
+        /// What the schema file says.
+        declared: &'static str,
+        /// What was seen.
+        found: String,
+    },
+    /// A table that does not say when its rows happened.
+    #[error(
+        "the data has no column `{0}`: every row needs its time, as RFC 3339 or integer milliseconds since 1970"
+    )]
+    NoTime(String),
+    /// A cell that must be right and is not.
+    #[error("column `{column}`, row {row}: found {found}, expected {expected}")]
+    Cell {
+        /// The column.
+        column: String,
+        /// The row, from 0.
+        row: usize,
+        /// What the cell holds.
+        found: String,
+        /// What it must hold.
+        expected: &'static str,
+    },
+}
+
+fn list(names: &[String]) -> String {
+    let quoted: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+    format!("{} {}", if names.len() == 1 { "column" } else { "columns" }, quoted.join(", "))
 }

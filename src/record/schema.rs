@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Scalar};
@@ -101,6 +103,10 @@ pub struct Schema {
     pub version: Option<String>,
     /// Inputs and outputs; names are unique.
     pub columns: Vec<Column>,
+    /// What columns, and the fixed names such as `ts`, are called in files and in the `features` of
+    /// records, where that differs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub file_names: BTreeMap<String, String>,
 }
 
 impl Schema {
@@ -114,17 +120,31 @@ impl Schema {
     /// # Errors
     /// A name that appears twice, no input column, a contract that nothing can keep.
     pub fn new(model: String, version: Option<String>, columns: Vec<Column>) -> Result<Self, Error> {
+        Self { model, version, columns, file_names: BTreeMap::new() }.checked()
+    }
+
+    /// The same schema, once its names and contracts have been checked; for one that was read.
+    ///
+    /// # Errors
+    /// Those of [`Schema::new`].
+    pub fn checked(self) -> Result<Self, Error> {
         let mut seen = std::collections::BTreeSet::new();
-        for column in &columns {
+        for column in &self.columns {
             if !seen.insert(column.name.as_str()) {
                 return Err(Error::DuplicateColumn(column.name.clone()));
             }
             check_contract(column)?;
         }
-        if !columns.iter().any(|c| c.role == Role::Input) {
-            return Err(Error::NoInputs(model));
+        if !self.columns.iter().any(|c| c.role == Role::Input) {
+            return Err(Error::NoInputs(self.model));
         }
-        Ok(Self { model, version, columns })
+        Ok(self)
+    }
+
+    /// What a column, or a fixed name such as `ts`, is called in files.
+    #[must_use]
+    pub fn file_name<'a>(&'a self, name: &'a str) -> &'a str {
+        self.file_names.get(name).map_or(name, String::as_str)
     }
 
     /// The position of a column.
