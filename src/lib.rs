@@ -4,6 +4,7 @@
 //! diagram and says which room may import which.
 
 pub mod alert;
+pub mod baseline;
 
 pub mod chaos;
 pub mod detect;
