@@ -16,5 +16,6 @@ pub mod baseline;
 pub mod detect;
 
 pub mod alert;
+pub mod baseline;
 
 pub mod chaos;

@@ -1,10 +1,69 @@
-//! stub, replaced at merge
-use std::time::Duration;
-/// budget
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Budget {
-    /// t
-    Time(Duration),
-    /// r
-    Rows(u64),
+//! A profile chosen as reference: where it came from, what it may cost, and the file that holds it.
+//!
+//! Bytes in, bytes out: who reads and writes the file is not this room's business.
+
+mod budget;
+mod describe;
+mod file;
+
+pub use budget::Budget;
+pub use describe::describe;
+pub use file::{Baseline, Draft, Provenance, Seasonality, rate_of};
+
+/// What a baseline cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Not a baseline file at all.
+    #[error("not a baseline file: {0}")]
+    NotABaseline(#[source] serde_json::Error),
+    /// Written in another format.
+    #[error("baseline file is of format `{found}`, expected `{expected}`: build the baseline again")]
+    Format {
+        /// What the file says.
+        found: String,
+        /// What this program reads.
+        expected: &'static str,
+    },
+    /// Changed since it was sealed.
+    #[error("baseline was changed after it was sealed: its content has hash {found}, expected {expected}")]
+    Hash {
+        /// The hash of what is there.
+        found: String,
+        /// The hash that was sealed.
+        expected: String,
+    },
+    /// For another model.
+    #[error("baseline `{name}` is of model `{found}`, expected model `{expected}`")]
+    OtherModel {
+        /// The baseline's name.
+        name: String,
+        /// Its model.
+        found: String,
+        /// The model asked for.
+        expected: String,
+    },
+    /// A field that holds nothing usable.
+    #[error("baseline {field} is {found}, expected {expected}")]
+    Field {
+        /// The field.
+        field: &'static str,
+        /// What it holds.
+        found: String,
+        /// What it must hold.
+        expected: &'static str,
+    },
+    /// A seasonality that cannot be built.
+    #[error("seasonality `{0}` cannot be built, expected `none`: detectors have no baseline per hour")]
+    Seasonality(Seasonality),
+    /// A word that is no seasonality.
+    #[error("seasonality is `{0}`, expected `none`, `hour-of-day` or `hour-of-week`")]
+    NoSeasonality(String),
+    /// A text that is no budget.
+    #[error(
+        "budget is `{0}`, expected alarms per time or rows, such as `1/month`, `2/week`, `1/12h` or `1/100000rows`"
+    )]
+    NotABudget(String),
+    /// Times from which no rate follows.
+    #[error("the rate of rows cannot be read from `ts`: {0}; state it in rows a second")]
+    RateUnknown(String),
 }
