@@ -5,6 +5,7 @@
 
 pub mod alert;
 pub mod chaos;
+pub mod client;
 pub mod detect;
 pub mod record;
 pub mod resp;
