@@ -7,6 +7,8 @@ pub mod units;
 
 pub mod record;
 
+pub mod client;
+
 pub mod sketch;
 
 pub mod profile;
@@ -16,6 +18,5 @@ pub mod baseline;
 pub mod detect;
 
 pub mod alert;
-pub mod baseline;
 
 pub mod chaos;
