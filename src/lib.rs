@@ -7,4 +7,5 @@ pub mod alert;
 pub mod chaos;
 pub mod detect;
 pub mod record;
+pub mod slo;
 pub mod units;
