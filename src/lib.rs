@@ -9,3 +9,4 @@ pub mod detect;
 pub mod record;
 pub mod slo;
 pub mod units;
+pub mod verdict;

@@ -5,10 +5,12 @@
 
 mod batch;
 mod json;
+mod published;
 mod schema;
 
 pub use batch::{Batch, BatchBuilder, Cell, Cells, RowMeta, Values};
 pub use json::{Prediction, Record, RowStatus, Scalar, Status};
+pub use published::json_schema;
 pub use schema::{Column, Contract, Kind, Role, Schema};
 
 /// What a schema or a batch cannot be made of.
