@@ -19,4 +19,8 @@ pub mod detect;
 
 pub mod alert;
 
+pub mod slo;
+
 pub mod chaos;
+
+pub mod verdict;

@@ -225,7 +225,11 @@ impl schemars::JsonSchema for Timestamp {
         "Timestamp".into()
     }
 
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        if generator.contract().is_deserialize() {
+            let description = "RFC 3339, or integer milliseconds since 1970";
+            return schemars::json_schema!({"type": ["string", "integer"], "description": description});
+        }
         schemars::json_schema!({"type": "string", "format": "date-time"})
     }
 }

@@ -2,10 +2,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::outcome::{Effect, Headline, Outcome, Recovery, RunStatus, Visibility};
+use super::spec::DurationText;
 use crate::units::{PerSecond, Ratio, duration_text};
 
 /// One chaos experiment: what is believed, what is broken, who must notice, and the verdict it must earn.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Experiment {
     /// `silentry/experiment/v1`.
@@ -16,6 +18,11 @@ pub struct Experiment {
     pub hypothesis: String,
     /// What runs.
     pub target: Target,
+    /// What the run may never exceed.
+    pub safety: Safety,
+    /// Feeds whatever is drawn at random during the run.
+    #[serde(default = "default_seed")]
+    pub seed: u64,
     /// How long each phase lasts.
     pub phases: Phases,
     /// The same for a run with `--short`; absent: the same phases.
@@ -29,8 +36,31 @@ pub struct Experiment {
     pub expect: Expect,
 }
 
+impl Experiment {
+    /// Whether it breaks nothing: every fault is armed at fraction 0, and whatever fires is false.
+    #[must_use]
+    pub fn is_sham(&self) -> bool {
+        self.faults.iter().all(Fault::is_sham)
+    }
+}
+
+/// The seed of an experiment that states none.
+const fn default_seed() -> u64 {
+    1
+}
+
+/// What the run may never exceed, whatever else goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Safety {
+    /// The longest that a fault may stay on; then it is taken back whoever still holds it.
+    #[serde(with = "duration_text")]
+    #[schemars(with = "DurationText")]
+    pub max_duration: Duration,
+}
+
 /// What the experiment runs against.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
     /// The embedded scene and its settings.
@@ -38,7 +68,7 @@ pub struct Target {
 }
 
 /// Settings of the embedded scene: a wine-quality model service with a feature store.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Scene {
     /// Requests a second, open loop.
@@ -49,9 +79,11 @@ pub struct Scene {
     pub on_store_failure: StoreFailure,
     /// The service's own time-out on the store.
     #[serde(with = "duration_text")]
+    #[schemars(with = "DurationText")]
     pub store_timeout: Duration,
     /// The service's deadline for a request.
     #[serde(with = "duration_text")]
+    #[schemars(with = "DurationText")]
     pub deadline: Duration,
     /// The share of requests that go to the store; the others find the features in the cache.
     pub store_share: Ratio,
@@ -76,7 +108,7 @@ const DEFAULT_RATE: PerSecond = PerSecond::of(100);
 const DEFAULT_STORE_SHARE: Ratio = Ratio::one_in(3);
 
 /// What the service does when the store does not answer in time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StoreFailure {
     /// Puts zeros, says nothing: the failure this program exists for.
@@ -88,22 +120,25 @@ pub enum StoreFailure {
 }
 
 /// Lengths of the phases of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Phases {
     /// Healthy traffic before the fault; an alarm here is false.
     #[serde(with = "duration_text")]
+    #[schemars(with = "DurationText")]
     pub steady: Duration,
     /// The fault.
     #[serde(with = "duration_text")]
+    #[schemars(with = "DurationText")]
     pub fault: Duration,
     /// The longest wait for recovery; the run ends as soon as it is seen.
     #[serde(with = "duration_text")]
+    #[schemars(with = "DurationText")]
     pub recovery: Duration,
 }
 
 /// One fault.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
     /// A name unique within the experiment.
@@ -120,17 +155,27 @@ pub struct Fault {
     pub detections: Vec<ExpectedDetection>,
 }
 
+impl Fault {
+    /// Whether it is armed without effect.
+    #[must_use]
+    pub fn is_sham(&self) -> bool {
+        self.fraction.get() <= 0.0
+    }
+}
+
 /// What is done to which hop.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum FaultKind {
     /// Every reply of the feature store comes later, in order, by a delay line.
     StoreLatency {
         /// Added to each reply.
         #[serde(with = "duration_text")]
+        #[schemars(with = "DurationText")]
         latency: Duration,
         /// Up to this much more or less, uniform.
         #[serde(with = "duration_text")]
+        #[schemars(with = "DurationText")]
         jitter: Duration,
     },
 }
@@ -150,18 +195,19 @@ pub enum Severity {
 }
 
 /// A detector that must fire.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExpectedDetection {
     /// The detector's name.
     pub detector: String,
     /// From the first effective row to the alert's rising edge.
     #[serde(with = "duration_text")]
+    #[schemars(with = "DurationText")]
     pub within: Duration,
 }
 
 /// One service level.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Objective {
     /// A name unique within the experiment.
@@ -173,7 +219,7 @@ pub struct Objective {
 }
 
 /// What must hold.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ObjectiveKind {
     /// The quantile of the requests' latency from their intended start, in every judged phase.
@@ -182,6 +228,7 @@ pub enum ObjectiveKind {
         quantile: Ratio,
         /// The objective.
         #[serde(with = "duration_text")]
+        #[schemars(with = "DurationText")]
         at_most: Duration,
     },
     /// The share of requests answered without error within the client's deadline.
@@ -195,20 +242,44 @@ pub enum ObjectiveKind {
         quantile: Ratio,
         /// The objective.
         #[serde(with = "duration_text")]
+        #[schemars(with = "DurationText")]
         at_most: Duration,
     },
 }
 
+impl FaultKind {
+    /// The name that it has in the file.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::StoreLatency { .. } => "store_latency",
+        }
+    }
+}
+
 /// The verdict that the run must earn; a field left out may be anything.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Expect {
-    /// `pass`, `fail` or `inconclusive`.
-    pub headline: Option<String>,
-    /// `effective`, `no_effect` or `unverified`.
-    pub effect: Option<String>,
-    /// `loud` or `silent`.
-    pub visibility: Option<String>,
-    /// `recovered`, `alert_stuck` or `unrecovered`.
-    pub recovery: Option<String>,
+    /// Whether the run can be judged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<RunStatus>,
+    /// The whole run in one word; an experiment file has to state it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub headline: Option<Headline>,
+    /// Whether the faults reached the model's rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effect: Option<Effect>,
+    /// Whether an ordinary service level saw it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub visibility: Option<Visibility>,
+    /// What became of every fault that somebody had to notice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// Exactly these detectors fired from the steady phase to the end, in any group; `[]` for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detected: Option<Vec<String>>,
+    /// How it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Recovery>,
 }

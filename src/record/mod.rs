@@ -7,13 +7,18 @@ mod batch;
 mod columnar;
 mod infer;
 mod json;
+<<<<<<< HEAD
 mod names;
+=======
+mod published;
+>>>>>>> wt-c
 mod schema;
 mod schema_file;
 
 pub use batch::{Batch, BatchBuilder, Cell, Cells, RowMeta, Values};
 pub use infer::{DISTINCT_MAX, Observed, infer};
 pub use json::{Prediction, Record, RowStatus, Scalar, Status};
+pub use published::json_schema;
 pub use schema::{Column, Contract, Kind, Role, Schema};
 pub use schema_file::{ColumnSpec, SchemaFile};
 
