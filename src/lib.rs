@@ -7,4 +7,6 @@ pub mod alert;
 pub mod chaos;
 pub mod detect;
 pub mod record;
+pub mod store;
+pub mod telemetry;
 pub mod units;
