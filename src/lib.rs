@@ -5,6 +5,7 @@
 
 pub mod alert;
 pub mod chaos;
+pub mod config;
 pub mod detect;
 pub mod record;
 pub mod store;
