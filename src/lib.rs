@@ -5,6 +5,10 @@
 
 pub mod units;
 
+pub mod telemetry;
+
+pub mod store;
+
 pub mod record;
 
 pub mod client;
@@ -24,3 +28,5 @@ pub mod slo;
 pub mod chaos;
 
 pub mod verdict;
+
+pub mod config;
