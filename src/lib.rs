@@ -3,8 +3,8 @@
 //! The rooms below are listed in the order data flows, foundations first; ARCHITECTURE.md has the
 //! diagram and says which room may import which.
 
+pub mod units;
+pub mod record;
+pub mod detect;
 pub mod alert;
 pub mod chaos;
-pub mod detect;
-pub mod record;
-pub mod units;
