@@ -1,0 +1,6 @@
+//! The edges in one program: how the rooms are layered, and what is shipped beside the code.
+#![cfg(test)]
+
+mod layering;
+mod packaging;
+mod paths;
