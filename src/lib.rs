@@ -11,6 +11,8 @@ pub mod store;
 
 pub mod record;
 
+pub mod resp;
+
 pub mod client;
 
 pub mod sketch;

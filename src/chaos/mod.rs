@@ -5,13 +5,10 @@
 mod experiment;
 mod fault;
 mod journal;
-<<<<<<< HEAD
 mod proxy;
 mod resp_meter;
-=======
 mod outcome;
 mod spec;
->>>>>>> wt-c
 
 pub use experiment::{
     Expect, ExpectedDetection, Experiment, Fault, FaultKind, Objective, ObjectiveKind, Phases, Safety, Scene,
@@ -19,11 +16,9 @@ pub use experiment::{
 };
 pub use fault::{HopFault, INJECTORS, Injector, hop_fault};
 pub use journal::{Act, Entry, Journal};
-<<<<<<< HEAD
+pub use outcome::{Effect, Headline, Outcome, Recovery, RunStatus, Visibility};
 pub use proxy::{ConnectionMeter, Meter, Proxy, ProxyError, ProxyStats};
 pub use resp_meter::{MeterStats, RespMeter, StoreSample, probe_store};
-=======
-pub use outcome::{Effect, Headline, Outcome, Recovery, RunStatus, Visibility};
 pub use spec::experiment_json_schema;
 
 /// What is wrong with an experiment.
@@ -62,4 +57,3 @@ pub enum Error {
         hint: String,
     },
 }
->>>>>>> wt-c

@@ -7,11 +7,8 @@ mod batch;
 mod columnar;
 mod infer;
 mod json;
-<<<<<<< HEAD
 mod names;
-=======
 mod published;
->>>>>>> wt-c
 mod schema;
 mod schema_file;
 
