@@ -13,6 +13,8 @@ pub mod record;
 
 pub mod resp;
 
+pub mod tap;
+
 pub mod client;
 
 pub mod sketch;
@@ -30,5 +32,7 @@ pub mod slo;
 pub mod chaos;
 
 pub mod verdict;
+
+pub mod service;
 
 pub mod config;

@@ -122,6 +122,12 @@ pub const fn count(n: u64) -> f64 {
     n as f64
 }
 
+/// A length as a count.
+#[must_use]
+pub const fn whole(length: usize) -> u64 {
+    length as u64
+}
+
 /// A point in time: microseconds since 1970-01-01 UTC. Written as RFC 3339.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);

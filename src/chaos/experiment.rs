@@ -61,10 +61,23 @@ pub struct Safety {
 
 /// What the experiment runs against.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Target {
-    /// The embedded scene and its settings.
-    pub scene: Scene,
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// The embedded scene, with these settings.
+    Scene(Scene),
+    /// A model that `silentry serve` watches, by name; its faults are another tool's.
+    Model(String),
+}
+
+impl Target {
+    /// The settings of the scene, when that is the target.
+    #[must_use]
+    pub const fn scene(&self) -> Option<&Scene> {
+        match self {
+            Self::Scene(scene) => Some(scene),
+            Self::Model(_) => None,
+        }
+    }
 }
 
 /// Settings of the embedded scene: a wine-quality model service with a feature store.

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Error, Experiment, Fault, FaultKind, Objective, ObjectiveKind, Phases, Scene};
+use super::{Error, Experiment, Fault, FaultKind, Objective, ObjectiveKind, Phases, Scene, Target};
 use crate::units::{Ratio, duration_text};
 
 /// The only format of experiment files so far.
@@ -36,7 +36,10 @@ impl Experiment {
         }
         check_name("name", &self.name)?;
         not_empty("hypothesis", &self.hypothesis)?;
-        self.target.scene.check()?;
+        match &self.target {
+            Target::Scene(scene) => scene.check()?,
+            Target::Model(name) => not_empty("target.model", name)?,
+        }
         self.check_phases("phases", &self.phases)?;
         if let Some(short) = &self.short {
             self.check_phases("short", short)?;

@@ -92,6 +92,21 @@ pub enum Undecided {
     NotANumber,
 }
 
+impl Undecided {
+    /// The word in metrics and documents.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoRows => "no_rows",
+            Self::BelowPower => "below_power",
+            Self::NoBaseline => "no_baseline",
+            Self::RowsLost => "rows_lost",
+            Self::Explained => "explained",
+            Self::NotANumber => "not_a_number",
+        }
+    }
+}
+
 /// How one stream stands: never quiet without a reason to say so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "state", content = "reason")]

@@ -1,0 +1,234 @@
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::Error;
+use super::model::Watched;
+use super::run::{Latencies, Run, RunRequest, Surroundings};
+use super::view::{ModelView, RunView};
+use crate::alert::{self, Change, Manager};
+use crate::baseline::Baseline;
+use crate::chaos::{Act, Experiment, Target};
+use crate::record::{BatchBuilder, Record};
+use crate::slo::Objective;
+use crate::tap::{Losses, Reason};
+use crate::telemetry::{Metrics, Outcome};
+use crate::units::Timestamp;
+use crate::verdict::{Frozen, KnownAnswers, Verdict};
+
+/// Runs kept, ended ones among them; the oldest that has ended goes first.
+const RUNS_MAX: usize = 100;
+
+/// One model to watch.
+#[derive(Debug, Clone)]
+pub struct ModelSetup {
+    /// Its baseline, which names it.
+    pub baseline: Baseline,
+    /// Detectors switched off.
+    pub without: Vec<String>,
+    /// Service levels, each with the length of its windows.
+    pub slos: Vec<(Objective, Duration)>,
+}
+
+/// All state of the service. Records and the time go in, changes of alerts come out.
+#[derive(Debug)]
+pub(super) struct Engine {
+    pub(super) models: BTreeMap<String, Watched>,
+    pub(super) alerts: Manager,
+    runs: VecDeque<Run>,
+    losses: Arc<Losses>,
+    metrics: Metrics,
+    effects_window: Duration,
+    pub(super) rows_seen: u64,
+    /// The last failure of the engine itself; never without being shown.
+    pub(super) trouble: Option<String>,
+}
+
+impl Engine {
+    pub(super) fn new(
+        models: Vec<ModelSetup>,
+        alerts: &alert::Config,
+        losses: Arc<Losses>,
+        metrics: Metrics,
+        effects_window: Duration,
+    ) -> Result<Self, Error> {
+        let mut watched = BTreeMap::new();
+        for setup in models {
+            let model = Watched::new(setup)?;
+            let name = model.baseline.model().to_owned();
+            metrics.model_loaded(&name, model.baseline.content_hash(), model.baseline.provenance().built_at);
+            if watched.insert(name.clone(), model).is_some() {
+                return Err(Error::DuplicateModel(name));
+            }
+        }
+        Ok(Self {
+            models: watched,
+            alerts: Manager::new(alerts),
+            runs: VecDeque::new(),
+            losses,
+            metrics,
+            effects_window,
+            rows_seen: 0,
+            trouble: None,
+        })
+    }
+
+    /// Takes records in arrival order; runs of records of one model are judged together.
+    pub(super) fn take(&mut self, records: &[Record], now: Timestamp) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for run in records.chunk_by(|a, b| a.model == b.model) {
+            match self.take_of_one_model(run, now) {
+                Ok(more) => changes.extend(more),
+                Err(error) => self.trouble = Some(error.to_string()),
+            }
+        }
+        changes
+    }
+
+    fn take_of_one_model(&mut self, records: &[Record], now: Timestamp) -> Result<Vec<Change>, Error> {
+        let Some(first) = records.first() else { return Ok(Vec::new()) };
+        let rows = crate::units::whole(records.len());
+        let Some(model) = self.models.get_mut(&first.model) else {
+            self.losses.add(Reason::UnknownModel, rows);
+            return Ok(Vec::new());
+        };
+        let mut builder = BatchBuilder::new(Arc::clone(model.schema()));
+        for record in records {
+            builder.push(record);
+        }
+        let wrong = |e: crate::record::Error| Error::Batch { model: first.model.clone(), source: e };
+        let (batch, unexpected) = builder.finish().map_err(wrong)?;
+        self.rows_seen += rows;
+        self.metrics.rows_scored(&first.model, rows);
+        count_requests(&self.metrics, &first.model, records);
+        let findings = model.observe(&batch, unexpected, now)?;
+        for run in self.runs.iter_mut().filter(|r| r.model == first.model) {
+            run.see(&batch)?;
+        }
+        Ok(findings.iter().flat_map(|f| self.alerts.observe(&first.model, f, now)).collect())
+    }
+
+    /// Lets time pass: alerts that mature, silence, windows that end.
+    pub(super) fn tick(&mut self, now: Timestamp) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for (name, model) in &mut self.models {
+            for finding in model.monitor.advance(now) {
+                changes.extend(self.alerts.observe(name, &finding, now));
+            }
+            model.close_window(now, self.effects_window);
+        }
+        changes.extend(self.alerts.tick(now));
+        changes
+    }
+
+    pub(super) fn model_views(&self, now: Timestamp) -> Vec<ModelView> {
+        self.models.values().map(|m| m.view(now)).collect()
+    }
+
+    pub(super) fn model_view(&self, name: &str, now: Timestamp) -> Result<ModelView, Error> {
+        self.model(name).map(|m| m.view(now))
+    }
+
+    fn model(&self, name: &str) -> Result<&Watched, Error> {
+        self.models.get(name).ok_or_else(|| {
+            let known: Vec<&str> = self.models.keys().map(String::as_str).collect();
+            Error::UnknownModel { name: name.to_owned(), known: known.join(", ") }
+        })
+    }
+
+    /// Begins to watch a run; everything that judges is hashed now.
+    pub(super) fn start_run(&mut self, id: String, model: &str, request: RunRequest) -> Result<RunView, Error> {
+        request.experiment.check()?;
+        request.experiment.check_detectors(&crate::detect::names())?;
+        if self.runs.len() >= RUNS_MAX {
+            let ended = self.runs.iter().position(|r| r.ended).ok_or(Error::TooManyRuns(RUNS_MAX))?;
+            self.runs.remove(ended);
+        }
+        let frozen = self.frozen(model, &request.experiment)?;
+        let run = Run::new(id, model.to_owned(), request, frozen, self.lost())?;
+        let view = run.view();
+        self.runs.push_back(run);
+        Ok(view)
+    }
+
+    fn frozen(&self, model: &str, experiment: &Experiment) -> Result<Frozen, Error> {
+        let model = self.model(model)?;
+        let planned = serde_json::to_vec(experiment).map_err(Error::Hash)?;
+        Ok(Frozen {
+            experiment: Sha256::digest(&planned).iter().map(|b| format!("{b:02x}")).collect(),
+            detectors: model.monitor.fingerprint().to_owned(),
+            baseline: model.baseline.content_hash().to_owned(),
+        })
+    }
+
+    fn run(&mut self, id: &str) -> Result<&mut Run, Error> {
+        self.runs.iter_mut().find(|r| r.id == id).ok_or_else(|| Error::UnknownRun(id.to_owned()))
+    }
+
+    pub(super) fn note(&mut self, id: &str, at: Timestamp, act: Act) -> Result<RunView, Error> {
+        let run = self.run(id)?;
+        run.note(at, act)?;
+        Ok(run.view())
+    }
+
+    pub(super) fn request_done(&mut self, id: &str, at: Timestamp, took: Duration, ok: bool) -> Result<(), Error> {
+        self.run(id)?.request_done(at, took, ok)
+    }
+
+    pub(super) fn store_answered(&mut self, id: &str, at: Timestamp, took: Duration) -> Result<(), Error> {
+        self.run(id)?.store_answered(at, took)
+    }
+
+    pub(super) fn know_answers(&mut self, id: &str, known: KnownAnswers) -> Result<(), Error> {
+        self.run(id)?.know_answers(known);
+        Ok(())
+    }
+
+    pub(super) fn run_views(&self) -> Vec<RunView> {
+        self.runs.iter().map(Run::view).collect()
+    }
+
+    pub(super) fn verdict(&self, id: &str) -> Result<Verdict, Error> {
+        let run = self.runs.iter().find(|r| r.id == id).ok_or_else(|| Error::UnknownRun(id.to_owned()))?;
+        let frozen = self.frozen(&run.model, run.experiment())?;
+        let mut timeline = self.alerts.timeline();
+        timeline.0.retain(|entry| entry.model == run.model);
+        run.verdict(&Surroundings { timeline: &timeline, frozen, lost: self.lost() })
+    }
+
+    pub(super) fn lost(&self) -> BTreeMap<String, u64> {
+        self.losses.snapshot().into_iter().map(|(reason, n)| (reason.name().to_owned(), n)).collect()
+    }
+}
+
+/// The model that a run is about: the experiment's, or the only one under watch.
+pub(super) fn model_of(experiment: &Experiment, models: &BTreeMap<String, Watched>) -> Result<String, Error> {
+    let known = || models.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    match (&experiment.target, models.keys().next()) {
+        (Target::Model(name), _) if models.contains_key(name) => Ok(name.clone()),
+        (Target::Model(name), _) => Err(Error::UnknownModel { name: name.clone(), known: known() }),
+        (Target::Scene(_), Some(only)) if models.len() == 1 => Ok(only.clone()),
+        (Target::Scene(_), _) => Err(Error::UnknownModel { name: "(scene)".to_owned(), known: known() }),
+    }
+}
+
+fn count_requests(metrics: &Metrics, model: &str, records: &[Record]) {
+    use crate::record::RowStatus;
+    for record in records {
+        let outcome = match record.status {
+            Some(RowStatus::Ok) => Outcome::Ok,
+            Some(RowStatus::Error) => Outcome::Error,
+            None => Outcome::Unstated,
+        };
+        metrics.requests_observed(model, outcome, 1);
+        let took = record.latency_ms.and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok());
+        if let Some(took) = took {
+            metrics.inference(model, took);
+        }
+    }
+}
+
+/// Whose latencies a run started over the API has.
+pub(super) const OVER_THE_API: Latencies = Latencies::Tapped;

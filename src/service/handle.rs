@@ -1,0 +1,272 @@
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::Error;
+use super::engine::{Engine, OVER_THE_API, model_of};
+use super::run::RunRequest;
+use super::view::{AlertsView, Health, ModelView, RunView, TapView};
+use crate::alert::{Change, Notifier};
+use crate::chaos::{Act, Experiment};
+use crate::tap::format::ndjson;
+use crate::tap::{Intake, Reason};
+use crate::telemetry::{AlertLevel, Metrics, Standing};
+use crate::units::{Clock, Timestamp};
+use crate::verdict::{KnownAnswers, Verdict};
+
+/// The most rejected lines that an answer names; the others are only counted.
+const REJECTIONS_MAX: usize = 20;
+
+/// What became of the lines of one body.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct Ingested {
+    /// Records taken in.
+    pub accepted: u64,
+    /// Lines that are no record.
+    pub rejected: u64,
+    /// Records that did not fit the queue.
+    pub dropped: u64,
+    /// The first rejected lines, each with its number and what is wrong with it.
+    pub rejections: Vec<String>,
+}
+
+/// The service as its callers see it; clones share it.
+#[derive(Debug, Clone)]
+pub struct Handle(pub(super) Arc<Shared>);
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) engine: Mutex<Engine>,
+    pub(super) intake: Intake,
+    pub(super) notifier: Notifier,
+    pub(super) metrics: Metrics,
+    pub(super) clock: Clock,
+    pub(super) line_bytes_max: usize,
+    /// Why rows are not judged now, when they are not.
+    pub(super) stopped: Mutex<Option<String>>,
+}
+
+impl Shared {
+    pub(super) fn engine(&self) -> MutexGuard<'_, Engine> {
+        // A panic while it was held would be a bug; the state itself is still whole rows.
+        self.engine.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    pub(super) fn tell(&self, changes: &[Change]) {
+        for change in changes {
+            tracing::info!(
+                model = change.alert.model,
+                group = change.alert.group,
+                alert = change.alert.id,
+                event = ?change.entry.event,
+                stream_at = %change.entry.stream_at,
+                message = change.alert.message,
+                "alert"
+            );
+            if change.entry.event == crate::alert::Event::Firing {
+                self.metrics.alert_fired(&change.alert.model);
+            }
+            self.notifier.notify(change);
+        }
+    }
+
+    pub(super) fn stopped(&self) -> Option<String> {
+        self.stopped.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+}
+
+impl Handle {
+    /// The present, by the service's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    /// Takes NDJSON records in. Never waits: what does not fit is counted and dropped.
+    #[must_use]
+    pub fn ingest(&self, body: &[u8]) -> Ingested {
+        let mut ingested = Ingested::default();
+        for line in ndjson::decode(body, self.0.line_bytes_max) {
+            match line.outcome {
+                Ok(record) => {
+                    let taken = self.0.intake.offer([(record, line.bytes)]);
+                    ingested.accepted += crate::units::whole(taken);
+                    ingested.dropped += u64::from(taken == 0);
+                }
+                Err(rejection) => {
+                    self.0.intake.losses().add(rejection.reason, 1);
+                    ingested.rejected += 1;
+                    if ingested.rejections.len() < REJECTIONS_MAX {
+                        ingested.rejections.push(rejection.to_string());
+                    }
+                }
+            }
+        }
+        ingested
+    }
+
+    /// Counts a body that could not even be cut into lines.
+    pub fn lost_body(&self, reason: Reason) {
+        self.0.intake.losses().add(reason, 1);
+    }
+
+    /// How every model stands.
+    #[must_use]
+    pub fn models(&self) -> Vec<ModelView> {
+        self.0.engine().model_views(self.now())
+    }
+
+    /// How one model stands.
+    ///
+    /// # Errors
+    /// [`Error::UnknownModel`].
+    pub fn model(&self, name: &str) -> Result<ModelView, Error> {
+        self.0.engine().model_view(name, self.now())
+    }
+
+    /// Alerts and their receivers.
+    #[must_use]
+    pub fn alerts(&self) -> AlertsView {
+        let engine = self.0.engine();
+        AlertsView {
+            active: engine.alerts.active(),
+            resolved: engine.alerts.recent(),
+            sinks: self.0.notifier.status(),
+        }
+    }
+
+    /// Begins a run that another tool drives: its latencies are those of the records.
+    ///
+    /// # Errors
+    /// An experiment that is wrong, or whose model is not watched.
+    pub fn start_run(&self, experiment: Experiment) -> Result<RunView, Error> {
+        let request =
+            RunRequest { experiment, latencies: OVER_THE_API, seed: 0, clock_offset_ms: None };
+        self.start_run_with(request)
+    }
+
+    /// Begins a run.
+    ///
+    /// # Errors
+    /// As [`Handle::start_run`].
+    pub fn start_run_with(&self, request: RunRequest) -> Result<RunView, Error> {
+        let mut engine = self.0.engine();
+        let model = model_of(&request.experiment, &engine.models)?;
+        let id = uuid::Uuid::now_v7().to_string();
+        let run = engine.start_run(id, &model, request)?;
+        tracing::info!(run = run.run, experiment = run.experiment, model, "run begins");
+        Ok(run)
+    }
+
+    /// Every run, oldest first.
+    #[must_use]
+    pub fn runs(&self) -> Vec<RunView> {
+        self.0.engine().run_views()
+    }
+
+    /// Notes what was done in a run.
+    ///
+    /// # Errors
+    /// An unknown run, or a fault that it lacks.
+    pub fn note(&self, run: &str, at: Timestamp, act: Act) -> Result<RunView, Error> {
+        tracing::info!(run, at = %at, act = ?act, "journal");
+        self.0.engine().note(run, at, act)
+    }
+
+    /// A request of the run's traffic ended; `at` is its intended start.
+    ///
+    /// # Errors
+    /// An unknown run.
+    pub fn request_done(&self, run: &str, at: Timestamp, took: Duration, ok: bool) -> Result<(), Error> {
+        self.0.engine().request_done(run, at, took, ok)
+    }
+
+    /// The store answered a command, as the proxy in front of it measured.
+    ///
+    /// # Errors
+    /// An unknown run.
+    pub fn store_answered(&self, run: &str, at: Timestamp, took: Duration) -> Result<(), Error> {
+        self.0.engine().store_answered(run, at, took)
+    }
+
+    /// Requests with known answers were sent after the restore.
+    ///
+    /// # Errors
+    /// An unknown run.
+    pub fn know_answers(&self, run: &str, known: KnownAnswers) -> Result<(), Error> {
+        self.0.engine().know_answers(run, known)
+    }
+
+    /// The verdict of a run that has ended.
+    ///
+    /// # Errors
+    /// An unknown run, or one that goes on.
+    pub fn verdict(&self, run: &str) -> Result<Verdict, Error> {
+        self.0.engine().verdict(run)
+    }
+
+    /// Whether rows are taken and judged, and what passed the tap.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let engine = self.0.engine();
+        let mut reasons: Vec<String> = self.0.stopped().into_iter().collect();
+        if engine.models.is_empty() {
+            reasons.push("no model is configured: nothing is watched".to_owned());
+        }
+        reasons.extend(engine.trouble.clone());
+        let tap = TapView { rows_seen: engine.rows_seen, rows_lost: engine.lost() };
+        Health { ready: reasons.is_empty(), reasons, tap }
+    }
+
+    /// The metrics in Prometheus' text format, brought up to date.
+    ///
+    /// # Errors
+    /// [`Error::Telemetry`] when they cannot be written.
+    pub fn metrics(&self) -> Result<String, Error> {
+        let now = self.now();
+        let views = self.models();
+        for view in &views {
+            self.export(view);
+        }
+        for alert in self.0.engine().alerts.active() {
+            let level = match alert.state {
+                crate::alert::State::Pending => AlertLevel::Pending,
+                crate::alert::State::Firing => AlertLevel::Firing,
+                crate::alert::State::Resolved => AlertLevel::Inactive,
+            };
+            self.0.metrics.alert(&alert.model, &alert.group, level);
+        }
+        Ok(self.0.metrics.encode(now)?)
+    }
+
+    /// One model's gauges. A detector that watches several groups shows the worst of them.
+    fn export(&self, view: &crate::service::ModelView) {
+        use crate::detect::StreamState;
+        let metrics = &self.0.metrics;
+        let names: std::collections::BTreeSet<&str> = view.detectors.iter().map(|d| d.detector).collect();
+        for name in names {
+            let mine = || view.detectors.iter().filter(|d| d.detector == name);
+            let most = mine().map(|d| d.of_threshold).reduce(|a, b| if b > a { b } else { a });
+            metrics.evidence(&view.model, name, most);
+            let drifted = mine().any(|d| d.state == StreamState::Drifted);
+            let undecided = mine().find_map(|d| match d.state {
+                StreamState::Undecided(why) => Some(why.name()),
+                StreamState::Quiet | StreamState::Drifted => None,
+            });
+            let standing = match (drifted, undecided) {
+                (true, _) => Standing::Drifted,
+                (false, Some(why)) => Standing::Undecided(why),
+                (false, None) => Standing::Quiet,
+            };
+            metrics.detector(&view.model, name, standing);
+        }
+        let groups: std::collections::BTreeSet<&str> = view.detectors.iter().map(|d| d.group.as_str()).collect();
+        for group in groups {
+            metrics.alert(&view.model, group, AlertLevel::Inactive);
+        }
+        for effect in &view.effects {
+            metrics.feature_drift(&view.model, &effect.column, effect.statistic, effect.value);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The shadow service: wires tap, detectors, alerts, service levels and runs together.
+//!
+//! One engine holds all state and is pure but for what it is handed: records and the time go in,
+//! changes come out. [`Service::start`] puts tasks around it; [`Handle`] is what the API and the
+//! rehearsals hold. Nothing here knows HTTP shapes or flags.
+
+mod engine;
+mod handle;
+mod model;
+mod run;
+mod state;
+mod tasks;
+mod view;
+
+pub use engine::ModelSetup;
+pub use handle::{Handle, Ingested};
+pub use run::{Latencies, RunRequest};
+pub use tasks::{Service, Setup};
+pub use view::{AlertsView, Health, ModelView, RunView, TapView};
+
+/// What the service cannot do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Two models of one name.
+    #[error("model `{0}` is configured twice")]
+    DuplicateModel(String),
+    /// The model's detectors cannot be set up.
+    #[error("model `{model}`: {source}")]
+    Detect {
+        /// The model.
+        model: String,
+        /// Why.
+        source: crate::detect::Error,
+    },
+    /// The model's service levels cannot be measured.
+    #[error(transparent)]
+    Slo(#[from] crate::slo::Error),
+    /// Alerts cannot be told.
+    #[error(transparent)]
+    Alert(#[from] crate::alert::Error),
+    /// Metrics cannot be made.
+    #[error(transparent)]
+    Telemetry(#[from] crate::telemetry::Error),
+    /// State cannot be kept.
+    #[error(transparent)]
+    Store(#[from] crate::store::Error),
+    /// Rows that do not make a batch.
+    #[error("model `{model}`: {source}")]
+    Batch {
+        /// The model.
+        model: String,
+        /// Why.
+        source: crate::record::Error,
+    },
+    /// A document that cannot be written to be hashed or kept.
+    #[error("cannot be written as JSON: {0}")]
+    Hash(serde_json::Error),
+    /// A task that ended before its time.
+    #[error("a task of the service failed: {0}")]
+    Task(String),
+    /// No model of that name.
+    #[error("no model is called `{name}`, expected one of: {known}")]
+    UnknownModel {
+        /// The name that was asked for.
+        name: String,
+        /// The names that exist.
+        known: String,
+    },
+    /// No run of that id.
+    #[error("no run has the id `{0}`")]
+    UnknownRun(String),
+    /// An experiment that cannot be judged here.
+    #[error(transparent)]
+    Experiment(#[from] crate::chaos::Error),
+    /// An event names a fault that the run lacks.
+    #[error("run `{run}` has no fault `{fault}`, expected one of: {known}")]
+    UnknownFault {
+        /// The run.
+        run: String,
+        /// The fault that was named.
+        fault: String,
+        /// The faults of the run.
+        known: String,
+    },
+    /// The run goes on: there is no verdict yet.
+    #[error("run `{0}` has not ended, expected an event `run_ended` first")]
+    RunGoesOn(String),
+    /// As many runs as are kept are all under way.
+    #[error("{0} runs are under way, expected one of them to end first")]
+    TooManyRuns(usize),
+}

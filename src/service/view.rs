@@ -1,0 +1,107 @@
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::alert::{Alert, SinkStatus};
+use crate::chaos::Journal;
+use crate::detect::{EffectSize, StreamReport};
+use crate::slo::{Meter, Span, Summary};
+use crate::units::{PerSecond, Timestamp};
+
+/// How one model stands.
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
+pub struct ModelView {
+    /// Its name.
+    pub model: String,
+    /// The version that the baseline is of.
+    pub version: Option<String>,
+    /// The baseline's hash.
+    pub baseline: String,
+    /// The false alarms allowed.
+    pub budget: String,
+    /// Rows a second in health.
+    pub rate: PerSecond,
+    /// Rows judged so far.
+    pub rows: u64,
+    /// When the last of them came.
+    pub last_arrival: Option<Timestamp>,
+    /// Detectors switched off.
+    pub without: Vec<String>,
+    /// Every detector in every group that it watches.
+    pub detectors: Vec<StreamReport>,
+    /// Effect sizes of the last full window.
+    pub effects: Vec<EffectSize>,
+    /// Service levels over the last ten minutes, from the records' own latencies.
+    pub slos: Vec<SloView>,
+    /// Features that records had and the baseline lacks, with their rows.
+    pub unexpected: BTreeMap<String, u64>,
+}
+
+/// One service level.
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
+pub struct SloView {
+    /// Its name.
+    pub name: String,
+    /// Whether the team had it before silentry.
+    pub ordinary: bool,
+    /// The objective in words.
+    pub target: String,
+    /// What was measured; absent with the reason when it cannot be summed up.
+    pub summary: Result<Summary, String>,
+}
+
+impl SloView {
+    pub(super) fn of(meter: &Meter, span: Span) -> Self {
+        let objective = meter.objective();
+        Self {
+            name: objective.name.clone(),
+            ordinary: objective.ordinary,
+            target: objective.kind.target(),
+            summary: meter.summary(span).map_err(|e| e.to_string()),
+        }
+    }
+}
+
+/// Alerts, open and lately resolved, and how their receivers do.
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
+pub struct AlertsView {
+    /// Open alerts, by model and group.
+    pub active: Vec<Alert>,
+    /// Resolved ones, newest first.
+    pub resolved: Vec<Alert>,
+    /// Receivers.
+    pub sinks: Vec<SinkStatus>,
+}
+
+/// One run as it stands.
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
+pub struct RunView {
+    /// Its id.
+    pub run: String,
+    /// The experiment's name.
+    pub experiment: String,
+    /// Whether it has ended.
+    pub ended: bool,
+    /// What was done so far.
+    pub journal: Journal,
+}
+
+/// What passed the tap.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct TapView {
+    /// Rows that reached detectors.
+    pub rows_seen: u64,
+    /// Rows that did not, by reason.
+    pub rows_lost: BTreeMap<String, u64>,
+}
+
+/// Whether the service can do its work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct Health {
+    /// Whether rows are taken and judged.
+    pub ready: bool,
+    /// What stands in the way, when something does.
+    pub reasons: Vec<String>,
+    /// What passed the tap.
+    pub tap: TapView,
+}
