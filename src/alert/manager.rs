@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::sink::{Delivered, Retry, Sink};
 use super::timeline::{Bounded, Entry, Event, Lost, Timeline};
 use super::view::{Alert, Change, Severity, State};
-use crate::detect::{Alarm, Finding};
+use crate::detect::{Alarm, Finding, Share};
 use crate::units::{Timestamp, duration_text};
 
 /// Settings of alerts and of who is told.
@@ -235,7 +235,7 @@ impl Manager {
             pending_at: now,
             fired_at: None,
             resolved_at: None,
-            shares: alarm.shares.clone(),
+            shares: writable(&alarm.shares),
         };
         Open { alert, stream_at: alarm.ts, detectors: Vec::new(), delivered: BTreeSet::new() }
     }
@@ -259,7 +259,7 @@ impl Open {
     fn raised_again(&mut self, alarm: &Alarm) {
         self.alert.features.clone_from(&alarm.features);
         self.alert.message.clone_from(&alarm.message);
-        self.alert.shares.clone_from(&alarm.shares);
+        self.alert.shares = writable(&alarm.shares);
     }
 
     /// Takes detectors that fired; those not yet known are noted, from the rising edge on.
@@ -326,6 +326,20 @@ fn unseen(group: &str, detection: &Detection) -> Alarm {
     }
 }
 
+/// Shares as JSON can carry them: it has no infinity, and what it wrote for one could not be read
+/// after a restart. A broken contract is infinite evidence; the largest number says as much.
+fn writable(shares: &[Share]) -> Vec<Share> {
+    let finite = |share: &Share| {
+        debug_assert!(!share.of_threshold.is_nan(), "a share that is not known is no part of an alarm");
+        let of_threshold = if share.of_threshold.is_finite() { share.of_threshold } else { f64::MAX };
+        Share { of_threshold, ..share.clone() }
+    };
+    shares.iter().map(finite).collect()
+}
+
 fn key(model: &str, group: &str) -> Key {
     (model.to_owned(), group.to_owned())
 }
+
+#[cfg(test)]
+mod tests;

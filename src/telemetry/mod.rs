@@ -3,11 +3,14 @@
 //! Nothing here knows what a number is for. A number that was not measured is absent, never 0.
 
 mod family;
+mod labels;
 mod logs;
 mod metrics;
+mod names;
 
+pub use labels::{AlertLevel, Outcome, Sent, Stage, Standing};
 pub use logs::{LogFormat, LogLevel, Logs, init_logs};
-pub use metrics::{AlertLevel, Metrics, Outcome, Sent, Setup, Stage, Standing};
+pub use metrics::{Metrics, Setup};
 
 /// What telemetry cannot be made of.
 #[derive(Debug, thiserror::Error)]

@@ -275,3 +275,20 @@ impl Lane {
         self.wiring.metrics.notification(self.shared.name(), result);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Waits double up to the longest and are shortened by at most a half; no number overflows.
+    #[test]
+    fn waits_are_bounded() {
+        let retry = Retry::default();
+        assert_eq!(retry.wait(0, 1.0), Duration::from_millis(250));
+        assert_eq!(retry.wait(2, 1.0), Duration::from_secs(1));
+        assert_eq!(retry.wait(2, 0.0), Duration::from_millis(500));
+        assert_eq!(retry.wait(u32::MAX, 1.0), Duration::from_secs(20));
+        let endless = Retry { longest: Duration::MAX, ..retry };
+        assert_eq!(endless.wait(u32::MAX, 1.0), Duration::from_millis(250).saturating_mul(u32::MAX));
+    }
+}

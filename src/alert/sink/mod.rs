@@ -90,3 +90,6 @@ impl Sink {
 const fn timeout_default() -> Duration {
     Duration::from_secs(5)
 }
+
+#[cfg(test)]
+mod tests;

@@ -123,6 +123,12 @@ impl Notifier {
         }
     }
 
+    /// What is seen of a sink, also after [`Notifier::stop`].
+    #[cfg(test)]
+    pub(super) fn shared(&self, n: usize) -> Arc<Shared> {
+        Arc::clone(&self.lanes[n].shared)
+    }
+
     fn queue(&self, alert: &Alert) {
         let mut firing = self.firing.lock().unwrap_or_else(PoisonError::into_inner);
         if alert.state == State::Firing {

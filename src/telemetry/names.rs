@@ -1,0 +1,70 @@
+use super::family::Named;
+
+const fn named(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Named {
+    Named { name, help, labels }
+}
+
+pub(super) const OVERFLOW: Named = named(
+    "silentry_series_overflow_total",
+    &["family"],
+    "Updates refused because the family already had its most series.",
+);
+pub(super) const BUILD_INFO: Named =
+    named("silentry_build_info", &["version"], "Always 1; the version that runs.");
+pub(super) const REQUESTS_OBSERVED: Named = named(
+    "silentry_requests_observed_total",
+    &["model", "outcome"],
+    "Requests that came through the tap, by how they ended.",
+);
+pub(super) const TAP_DROPPED: Named =
+    named("silentry_tap_dropped_total", &["reason"], "Rows that the tap lost, by reason.");
+pub(super) const ROWS_SCORED: Named =
+    named("silentry_rows_scored_total", &["model"], "Rows that the detectors judged.");
+pub(super) const EVIDENCE: Named = named(
+    "silentry_detector_evidence_ratio",
+    &["model", "detector"],
+    "Weighted evidence of the detector over the threshold of the model; 1 or more fires. Absent while unknown.",
+);
+pub(super) const DETECTOR_STATE: Named = named(
+    "silentry_detector_state",
+    &["model", "detector"],
+    "0 quiet, 1 drifted, 2 undecided; silentry_detector_undecided says why.",
+);
+pub(super) const DETECTOR_UNDECIDED: Named = named(
+    "silentry_detector_undecided",
+    &["model", "detector", "reason"],
+    "1 while the detector cannot be judged, with the reason; absent otherwise.",
+);
+pub(super) const ALERT_STATE: Named =
+    named("silentry_alert_state", &["model", "group"], "0 inactive, 1 pending, 2 firing.");
+pub(super) const ALERTS_FIRED: Named =
+    named("silentry_alerts_fired_total", &["model"], "Alerts that began to fire.");
+pub(super) const FEATURE_DRIFT: Named = named(
+    "silentry_feature_drift_score",
+    &["model", "feature", "statistic"],
+    "Effect size of the last window against the baseline; to read, never an alarm. Absent while not measured.",
+);
+pub(super) const LATENCY: Named = named(
+    "silentry_inference_duration_seconds",
+    &["model"],
+    "Latency of inferences as their records state it.",
+);
+pub(super) const NOTIFICATIONS: Named = named(
+    "silentry_notifications_total",
+    &["sink", "result"],
+    "Notifications of alerts by sink and what became of them.",
+);
+pub(super) const BASELINE_CREATED: Named =
+    named("silentry_baseline_created_timestamp_seconds", &["model"], "When the baseline in use was built.");
+pub(super) const BASELINE_INFO: Named = named(
+    "silentry_baseline_info",
+    &["model", "baseline"],
+    "Always 1; the baseline in use by its content hash.",
+);
+pub(super) const DETECTION_LATENCY: Named = named(
+    "silentry_detection_latency_seconds",
+    &["detector", "stage"],
+    "Parts of the time to detect in chaos runs.",
+);
+pub(super) const CLOCK: Named =
+    named("silentry_clock_unixtime_seconds", &[], "This process's clock when it was asked.");
