@@ -139,7 +139,12 @@ impl Engine {
     }
 
     /// Begins to watch a run; everything that judges is hashed now.
-    pub(super) fn start_run(&mut self, id: String, model: &str, request: RunRequest) -> Result<RunView, Error> {
+    pub(super) fn start_run(
+        &mut self,
+        id: String,
+        model: &str,
+        request: RunRequest,
+    ) -> Result<RunView, Error> {
         request.experiment.check()?;
         request.experiment.check_detectors(&crate::detect::names())?;
         if self.runs.len() >= RUNS_MAX {
@@ -173,7 +178,13 @@ impl Engine {
         Ok(run.view())
     }
 
-    pub(super) fn request_done(&mut self, id: &str, at: Timestamp, took: Duration, ok: bool) -> Result<(), Error> {
+    pub(super) fn request_done(
+        &mut self,
+        id: &str,
+        at: Timestamp,
+        took: Duration,
+        ok: bool,
+    ) -> Result<(), Error> {
         self.run(id)?.request_done(at, took, ok)
     }
 

@@ -1,4 +1,4 @@
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -39,7 +39,8 @@ pub struct Handle(pub(super) Arc<Shared>);
 pub(super) struct Shared {
     pub(super) engine: Mutex<Engine>,
     pub(super) intake: Intake,
-    pub(super) notifier: Notifier,
+    /// Taken out when the service stops.
+    pub(super) notifier: Mutex<Option<Notifier>>,
     pub(super) metrics: Metrics,
     pub(super) clock: Clock,
     pub(super) line_bytes_max: usize,
@@ -50,7 +51,15 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn engine(&self) -> MutexGuard<'_, Engine> {
         // A panic while it was held would be a bug; the state itself is still whole rows.
-        self.engine.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn notifier(&self) -> MutexGuard<'_, Option<Notifier>> {
+        self.notifier.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn take_notifier(&self) -> Option<Notifier> {
+        self.notifier().take()
     }
 
     pub(super) fn tell(&self, changes: &[Change]) {
@@ -67,12 +76,14 @@ impl Shared {
             if change.entry.event == crate::alert::Event::Firing {
                 self.metrics.alert_fired(&change.alert.model);
             }
-            self.notifier.notify(change);
+            if let Some(notifier) = &*self.notifier() {
+                notifier.notify(change);
+            }
         }
     }
 
     pub(super) fn stopped(&self) -> Option<String> {
-        self.stopped.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -132,7 +143,7 @@ impl Handle {
         AlertsView {
             active: engine.alerts.active(),
             resolved: engine.alerts.recent(),
-            sinks: self.0.notifier.status(),
+            sinks: self.0.notifier().as_ref().map_or_else(Vec::new, Notifier::status),
         }
     }
 
@@ -141,8 +152,7 @@ impl Handle {
     /// # Errors
     /// An experiment that is wrong, or whose model is not watched.
     pub fn start_run(&self, experiment: Experiment) -> Result<RunView, Error> {
-        let request =
-            RunRequest { experiment, latencies: OVER_THE_API, seed: 0, clock_offset_ms: None };
+        let request = RunRequest { experiment, latencies: OVER_THE_API, seed: 0, clock_offset_ms: None };
         self.start_run_with(request)
     }
 
@@ -261,7 +271,8 @@ impl Handle {
             };
             metrics.detector(&view.model, name, standing);
         }
-        let groups: std::collections::BTreeSet<&str> = view.detectors.iter().map(|d| d.group.as_str()).collect();
+        let groups: std::collections::BTreeSet<&str> =
+            view.detectors.iter().map(|d| d.group.as_str()).collect();
         for group in groups {
             metrics.alert(&view.model, group, AlertLevel::Inactive);
         }

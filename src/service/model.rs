@@ -74,7 +74,8 @@ impl Watched {
         let profiled = self.profile.observe(batch);
         debug_assert!(profiled.is_ok(), "{profiled:?}");
         for row in batch.rows() {
-            let (Some(millis), ok) = (row.latency_ms, row.status != Some(crate::record::RowStatus::Error)) else {
+            let (Some(millis), ok) = (row.latency_ms, row.status != Some(crate::record::RowStatus::Error))
+            else {
                 continue;
             };
             let Ok(latency) = Duration::try_from_secs_f64(millis / 1e3) else { continue };

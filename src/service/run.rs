@@ -73,7 +73,8 @@ impl Run {
         let witness = |fault: &Fault| (fault.id.clone(), Witness::new(fault.group.clone()));
         let meters = request.experiment.slos.iter().map(|objective| {
             let (kind, of_store) = kind_of(&objective.objective);
-            let objective = slo::Objective { name: objective.name.clone(), ordinary: objective.ordinary, kind };
+            let objective =
+                slo::Objective { name: objective.name.clone(), ordinary: objective.ordinary, kind };
             Ok(RunMeter { of_store, meter: Meter::new(objective, Meter::WINDOW)? })
         });
         Ok(Self {
@@ -206,7 +207,9 @@ impl Run {
 
 const fn kind_of(objective: &ObjectiveKind) -> (slo::Kind, bool) {
     match *objective {
-        ObjectiveKind::Latency { quantile, at_most } => (slo::Kind::LatencyQuantile { quantile, at_most }, false),
+        ObjectiveKind::Latency { quantile, at_most } => {
+            (slo::Kind::LatencyQuantile { quantile, at_most }, false)
+        }
         ObjectiveKind::Success { at_least } => (slo::Kind::Success { at_least }, false),
         ObjectiveKind::StoreLatency { quantile, at_most } => {
             (slo::Kind::LatencyQuantile { quantile, at_most }, true)
@@ -221,6 +224,8 @@ fn fault_of(act: &Act) -> Option<&str> {
         | Act::FaultRestored { fault }
         | Act::FaultVerified { fault }
         | Act::FaultStillLive { fault, .. } => Some(fault),
-        Act::RunStarted | Act::SteadyStarted | Act::Aborted { .. } | Act::NotRun { .. } | Act::RunEnded => None,
+        Act::RunStarted | Act::SteadyStarted | Act::Aborted { .. } | Act::NotRun { .. } | Act::RunEnded => {
+            None
+        }
     }
 }

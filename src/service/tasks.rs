@@ -91,7 +91,7 @@ impl Service {
         let handle = Handle(Arc::new(Shared {
             engine: Mutex::new(engine),
             intake,
-            notifier,
+            notifier: Mutex::new(Some(notifier)),
             metrics,
             clock: setup.clock,
             line_bytes_max: setup.line_bytes_max,
@@ -144,9 +144,16 @@ impl Service {
         if let Some(dir) = &self.state {
             write(&self.handle.0, dir).await?;
         }
-        self.handle.0.notifier.stop(STOP_GRACE).await;
+        if let Some(notifier) = self.handle.0.take_notifier() {
+            notifier.stop(STOP_GRACE).await;
+        }
         Ok(())
     }
+}
+
+/// Waits for the end; a service that is gone has ended too.
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stop| *stop).await;
 }
 
 async fn judge(shared: Arc<Shared>, mut outlet: Outlet, mut stopping: watch::Receiver<bool>) {
@@ -154,7 +161,7 @@ async fn judge(shared: Arc<Shared>, mut outlet: Outlet, mut stopping: watch::Rec
         let records = tokio::select! {
             biased;
             records = outlet.next(CHUNK) => records,
-            _ = stopping.wait_for(|stop| *stop) => {
+            () = stopped(&mut stopping) => {
                 outlet.close();
                 outlet.next(CHUNK).await
             }
@@ -177,7 +184,7 @@ async fn tick(shared: Arc<Shared>, mut stopping: watch::Receiver<bool>) {
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            _ = stopping.wait_for(|stop| *stop) => return,
+            () = stopped(&mut stopping) => return,
         }
         let now = shared.clock.now();
         let changes = shared.engine().tick(now);
@@ -197,7 +204,7 @@ async fn note_deliveries(
     loop {
         let delivered = tokio::select! {
             delivered = deliveries.recv() => delivered,
-            _ = stopping.wait_for(|stop| *stop) => None,
+            () = stopped(&mut stopping) => None,
         };
         let Some(delivered) = delivered else { return };
         // Told already: it is only noted.
@@ -211,7 +218,7 @@ async fn persist(shared: Arc<Shared>, dir: Dir, every: Duration, mut stopping: w
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            _ = stopping.wait_for(|stop| *stop) => return,
+            () = stopped(&mut stopping) => return,
         }
         if let Err(error) = write(&shared, &dir).await {
             tracing::error!(%error, "state could not be written");

@@ -1,0 +1,28 @@
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+
+use super::Api;
+use super::error::Refusal;
+
+/// The text format that Prometheus asks for.
+const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+pub(super) async fn metrics(State(api): State<Api>) -> Result<Response, Refusal> {
+    let text = api.service.metrics()?;
+    Ok(([(CONTENT_TYPE, TEXT_FORMAT)], text).into_response())
+}
+
+/// The process answers: nothing more is claimed.
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Whether rows are taken and judged.
+pub(super) async fn readyz(State(api): State<Api>) -> Response {
+    let health = api.service.health();
+    let status = if health.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(health)).into_response()
+}

@@ -1,0 +1,53 @@
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use super::Api;
+use super::error::Refusal;
+use crate::service::Ingested;
+use crate::tap::Reason;
+
+/// Records, one JSON object a line.
+pub(super) async fn ndjson(
+    State(api): State<Api>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Refusal> {
+    let body = taken(&api, body)?;
+    answer(api.service.ingest(&body))
+}
+
+/// Pairs of Open Inference Protocol bodies, one JSON object a line.
+pub(super) async fn oip(
+    State(api): State<Api>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Refusal> {
+    let body = taken(&api, body)?;
+    answer(api.service.ingest_oip(&body))
+}
+
+/// The body, or its refusal; a body that is refused whole is counted too.
+fn taken(api: &Api, body: Result<Bytes, BytesRejection>) -> Result<Bytes, Refusal> {
+    body.map_err(|rejection| {
+        let too_large = rejection.status() == StatusCode::PAYLOAD_TOO_LARGE;
+        api.service.lost_body(if too_large { Reason::TooLarge } else { Reason::Malformed });
+        Refusal::from(rejection)
+    })
+}
+
+/// 202 when anything was taken or there was nothing to take; 400 when no line was a record; 503 when
+/// no record fitted the queue.
+fn answer(ingested: Ingested) -> Result<Response, Refusal> {
+    if ingested.accepted == 0 && ingested.rejected > 0 {
+        let first = ingested.rejections.first().map_or("", String::as_str);
+        let message = format!("none of {} lines is a record: {first}", ingested.rejected);
+        return Err(Refusal::bad_request("malformed_records", message));
+    }
+    if ingested.accepted == 0 && ingested.dropped > 0 {
+        let message = format!("the queue is full: {} records dropped and counted", ingested.dropped);
+        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "queue_full", message));
+    }
+    Ok((StatusCode::ACCEPTED, Json(ingested)).into_response())
+}

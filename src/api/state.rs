@@ -1,0 +1,18 @@
+use axum::Json;
+use axum::extract::{Path, State};
+
+use super::Api;
+use super::error::Refusal;
+use crate::service::{AlertsView, ModelView};
+
+pub(super) async fn models(State(api): State<Api>) -> Json<Vec<ModelView>> {
+    Json(api.service.models())
+}
+
+pub(super) async fn model(State(api): State<Api>, Path(name): Path<String>) -> Result<Json<ModelView>, Refusal> {
+    Ok(Json(api.service.model(&name)?))
+}
+
+pub(super) async fn alerts(State(api): State<Api>) -> Json<AlertsView> {
+    Json(api.service.alerts())
+}
