@@ -12,5 +12,6 @@ pub mod detect;
 pub mod profile;
 pub mod record;
 pub mod sketch;
+pub mod tap;
 
 pub mod units;
