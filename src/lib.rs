@@ -9,6 +9,7 @@ pub mod baseline;
 pub mod chaos;
 pub mod detect;
 
+pub mod oip;
 pub mod profile;
 pub mod record;
 pub mod sketch;
