@@ -5,14 +5,11 @@
 
 pub mod alert;
 pub mod baseline;
-
 pub mod chaos;
 pub mod detect;
-
 pub mod oip;
 pub mod profile;
 pub mod record;
 pub mod sketch;
 pub mod tap;
-
 pub mod units;
