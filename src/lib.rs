@@ -4,35 +4,21 @@
 //! diagram and says which room may import which.
 
 pub mod units;
-
 pub mod telemetry;
-
 pub mod store;
-
 pub mod record;
-
-pub mod resp;
-
+pub mod oip;
 pub mod tap;
-
+pub mod resp;
 pub mod client;
-
 pub mod sketch;
-
 pub mod profile;
-
 pub mod baseline;
-
 pub mod detect;
-
 pub mod alert;
-
 pub mod slo;
-
 pub mod chaos;
-
 pub mod verdict;
-
 pub mod service;
-
+pub mod api;
 pub mod config;

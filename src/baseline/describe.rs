@@ -90,7 +90,7 @@ fn range(numeric: &Numeric) -> String {
         .into_iter()
         .filter_map(|(name, q)| Some(format!("{name} {}", short(numeric.quantile(q)?))))
         .collect();
-    format!("{} to {} ({})", short(low), short(high), quantiles.join(", "))
+    format!("{} to {} ({})", digits(low, 9), digits(high, 9), quantiles.join(", "))
 }
 
 fn numbers(numeric: &Numeric) -> String {
@@ -138,13 +138,18 @@ fn percent(share: Option<Ratio>) -> String {
     }
 }
 
-/// Five significant digits, without the noise of the rest.
+/// Five significant digits: quantiles and rates are not known better.
 fn short(value: f64) -> String {
+    digits(value, 5)
+}
+
+/// A number without the noise behind its first `significant` digits.
+fn digits(value: f64, significant: usize) -> String {
     if value == 0.0 {
         return "0".to_owned();
     }
     let plain = (1e-4..1e7).contains(&value.abs());
-    let rounded: f64 = format!("{value:.4e}").parse().unwrap_or(value);
+    let rounded: f64 = format!("{value:.*e}", significant.saturating_sub(1)).parse().unwrap_or(value);
     if plain { rounded.to_string() } else { format!("{rounded:e}") }
 }
 
@@ -167,6 +172,7 @@ mod tests {
         {
             assert_eq!(short(value), expected);
         }
+        assert_eq!(digits(1_226_583.0, 9), "1226583");
         assert_eq!(percent(None), "unknown");
     }
 }

@@ -349,4 +349,18 @@ mod tests {
         assert_eq!([score.cell(0), score.cell(1)], [Cell::Number(0.5), Cell::Null]);
         assert_eq!(unexpected.get("extra"), Some(&1));
     }
+
+    /// Columns that files call otherwise are found under that name, and only the unknown is unexpected.
+    #[test]
+    fn renamed_features() {
+        let mut renamed = Arc::unwrap_or_clone(schema());
+        renamed.file_names = BTreeMap::from([("age".to_owned(), "Age".to_owned())]);
+        let mut builder = BatchBuilder::new(Arc::new(renamed));
+        let line = r#"{"ts":0,"model":"m","features":{"Age":39,"age":1},"feature_status":{"Age":"stale"}}"#;
+        builder.push(&serde_json::from_str::<Record>(line).unwrap());
+        let (batch, unexpected) = builder.finish().unwrap();
+        assert_eq!(batch.columns().first().unwrap().cell(0), Cell::Number(39.0));
+        assert_eq!(batch.rows().first().unwrap().feature_status, BTreeMap::from([(0, Status::Stale)]));
+        assert_eq!(unexpected, BTreeMap::from([("age".to_owned(), 1)]));
+    }
 }

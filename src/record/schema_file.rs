@@ -76,7 +76,15 @@ impl SchemaFile {
                 }
             }
         }
+        let mut froms = BTreeSet::new();
         for (name, spec) in &self.columns {
+            if let Some(from) = &spec.from
+                && !froms.insert(from)
+            {
+                return wrong(format!(
+                    "columns.{name}.from: `{from}` is the source of another column as well"
+                ));
+            }
             if self.ignore.contains(name) {
                 return wrong(format!("columns.{name}: the column is under `ignore` as well"));
             }
@@ -121,6 +129,7 @@ mod tests {
         check("columns: {x: {}}\nignore: [x]\n", "columns.x");
         check("columns: {ts: {kind: numeric}}\n", "columns.ts");
         check("columns: {x: {default: [1]}}\n", "columns.x.default");
+        check("columns: {x: {from: a}, y: {from: a}}\n", "columns.y.from");
         check("columns: {x: {}, x: {}}\n", "duplicate");
     }
 

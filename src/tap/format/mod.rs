@@ -1,0 +1,4 @@
+//! Decoders: bytes to records. Each of them answers what is wrong instead of failing its neighbours.
+
+pub mod ndjson;
+pub mod oip;

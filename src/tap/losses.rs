@@ -1,0 +1,102 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Why a record never reached its detector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// It could not be read.
+    Malformed,
+    /// It was larger than the tap takes.
+    TooLarge,
+    /// The queue held as many records or bytes as it may.
+    QueueFull,
+    /// It was of a model that is not watched.
+    UnknownModel,
+    /// It came, or was still waiting, when the consumer stopped.
+    ShuttingDown,
+}
+
+impl Reason {
+    /// All of them, in the order of every snapshot.
+    pub const ALL: [Self; 5] =
+        [Self::Malformed, Self::TooLarge, Self::QueueFull, Self::UnknownModel, Self::ShuttingDown];
+
+    /// The word in metrics and messages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::TooLarge => "too_large",
+            Self::QueueFull => "queue_full",
+            Self::UnknownModel => "unknown_model",
+            Self::ShuttingDown => "shutting_down",
+        }
+    }
+}
+
+/// Lost records by reason, counted from any thread.
+#[derive(Debug, Default)]
+pub struct Losses {
+    malformed: AtomicU64,
+    too_large: AtomicU64,
+    queue_full: AtomicU64,
+    unknown_model: AtomicU64,
+    shutting_down: AtomicU64,
+}
+
+impl Losses {
+    const fn counter(&self, reason: Reason) -> &AtomicU64 {
+        match reason {
+            Reason::Malformed => &self.malformed,
+            Reason::TooLarge => &self.too_large,
+            Reason::QueueFull => &self.queue_full,
+            Reason::UnknownModel => &self.unknown_model,
+            Reason::ShuttingDown => &self.shutting_down,
+        }
+    }
+
+    /// Counts lost records.
+    pub fn add(&self, reason: Reason, records: u64) {
+        self.counter(reason).fetch_add(records, Ordering::Relaxed);
+    }
+
+    /// Records lost for one reason so far.
+    #[must_use]
+    pub fn get(&self, reason: Reason) -> u64 {
+        self.counter(reason).load(Ordering::Relaxed)
+    }
+
+    /// Every reason with its count, in the order of [`Reason::ALL`].
+    #[must_use]
+    pub fn snapshot(&self) -> [(Reason, u64); Reason::ALL.len()] {
+        Reason::ALL.map(|reason| (reason, self.get(reason)))
+    }
+
+    /// Records lost for any reason so far.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.snapshot().iter().map(|(_, records)| records).sum()
+    }
+
+    /// Starts to count anew.
+    pub(super) fn reset(&self) {
+        Reason::ALL.iter().for_each(|reason| self.counter(*reason).store(0, Ordering::Relaxed));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every reason has its own counter and its own word, in one fixed order.
+    #[test]
+    fn counted_apart() {
+        let losses = Losses::default();
+        for (n, reason) in (1..).zip(Reason::ALL) {
+            losses.add(reason, n);
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.name());
+        }
+        assert_eq!(losses.snapshot().map(|(_, n)| n), [1, 2, 3, 4, 5]);
+        assert_eq!(losses.total(), 15);
+    }
+}
