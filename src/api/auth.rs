@@ -32,7 +32,11 @@ impl std::fmt::Debug for Token {
 }
 
 /// Lets through what shows the token, or everything where none is configured.
-pub(super) async fn require(State(api): State<Api>, request: Request, next: Next) -> Result<Response, Refusal> {
+pub(super) async fn require(
+    State(api): State<Api>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Refusal> {
     if let Some(token) = &api.token {
         let header = request.headers().get(AUTHORIZATION).and_then(|v| v.to_str().ok());
         let shown = header.and_then(|h| h.strip_prefix("Bearer "));

@@ -62,7 +62,8 @@ impl From<Error> for Refusal {
             Error::RunGoesOn(_) => (StatusCode::CONFLICT, "run_goes_on"),
             Error::TooManyRuns(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_runs"),
             _ => {
-                let refusal = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "silentry failed: see its log");
+                let refusal =
+                    Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "silentry failed: see its log");
                 tracing::error!(request_id = refusal.request_id, %error, "request failed");
                 return refusal;
             }

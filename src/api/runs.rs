@@ -51,7 +51,10 @@ pub(super) async fn event(
     Ok(Json(api.service.note(&run, at, done.act)?))
 }
 
-pub(super) async fn verdict(State(api): State<Api>, Path(run): Path<String>) -> Result<Json<Verdict>, Refusal> {
+pub(super) async fn verdict(
+    State(api): State<Api>,
+    Path(run): Path<String>,
+) -> Result<Json<Verdict>, Refusal> {
     Ok(Json(api.service.verdict(&run)?))
 }
 

@@ -9,7 +9,10 @@ pub(super) async fn models(State(api): State<Api>) -> Json<Vec<ModelView>> {
     Json(api.service.models())
 }
 
-pub(super) async fn model(State(api): State<Api>, Path(name): Path<String>) -> Result<Json<ModelView>, Refusal> {
+pub(super) async fn model(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+) -> Result<Json<ModelView>, Refusal> {
     Ok(Json(api.service.model(&name)?))
 }
 

@@ -11,7 +11,7 @@ use super::view::{ModelView, RunView};
 use crate::alert::{self, Change, Manager};
 use crate::baseline::Baseline;
 use crate::chaos::{Act, Experiment, Target};
-use crate::record::{BatchBuilder, Record};
+use crate::record::{BatchBuilder, Record, Role};
 use crate::slo::Objective;
 use crate::tap::{Losses, Reason};
 use crate::telemetry::{Metrics, Outcome};
@@ -129,6 +129,12 @@ impl Engine {
 
     pub(super) fn model_view(&self, name: &str, now: Timestamp) -> Result<ModelView, Error> {
         self.model(name).map(|m| m.view(now))
+    }
+
+    /// The model's features, in the order of its baseline's columns.
+    pub(super) fn features_of(&self, name: &str) -> Result<Vec<String>, Error> {
+        let columns = &self.model(name)?.schema().columns;
+        Ok(columns.iter().filter(|c| c.role == Role::Input).map(|c| c.name.clone()).collect())
     }
 
     fn model(&self, name: &str) -> Result<&Watched, Error> {

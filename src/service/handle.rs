@@ -9,7 +9,9 @@ use super::run::RunRequest;
 use super::view::{AlertsView, Health, ModelView, RunView, TapView};
 use crate::alert::{Change, Notifier};
 use crate::chaos::{Act, Experiment};
+use crate::record::Record;
 use crate::tap::format::ndjson;
+use crate::tap::format::oip::ExchangeLine;
 use crate::tap::{Intake, Reason};
 use crate::telemetry::{AlertLevel, Metrics, Standing};
 use crate::units::{Clock, Timestamp};
@@ -29,6 +31,15 @@ pub struct Ingested {
     pub dropped: u64,
     /// The first rejected lines, each with its number and what is wrong with it.
     pub rejections: Vec<String>,
+}
+
+impl Ingested {
+    fn reject(&mut self, why: String) {
+        self.rejected += 1;
+        if self.rejections.len() < REJECTIONS_MAX {
+            self.rejections.push(why);
+        }
+    }
 }
 
 /// The service as its callers see it; clones share it.
@@ -107,14 +118,51 @@ impl Handle {
                 }
                 Err(rejection) => {
                     self.0.intake.losses().add(rejection.reason, 1);
-                    ingested.rejected += 1;
-                    if ingested.rejections.len() < REJECTIONS_MAX {
-                        ingested.rejections.push(rejection.to_string());
-                    }
+                    ingested.reject(rejection.to_string());
                 }
             }
         }
         ingested
+    }
+
+    /// Takes exchanges of the Open Inference Protocol in, one JSON object a line: see
+    /// [`ExchangeLine`]. The features of a tensor without names are those of the model's baseline.
+    #[must_use]
+    pub fn ingest_oip(&self, body: &[u8]) -> Ingested {
+        let mut ingested = Ingested::default();
+        for (number, line) in body.split(|byte| *byte == b'\n').enumerate() {
+            if line.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            match self.exchange(line) {
+                Ok(records) => {
+                    let offered = crate::units::whole(records.len());
+                    let bytes = line.len().div_ceil(records.len().max(1));
+                    let taken = self.0.intake.offer(records.into_iter().map(|r| (r, bytes)));
+                    ingested.accepted += crate::units::whole(taken);
+                    ingested.dropped += offered - crate::units::whole(taken);
+                }
+                Err((reason, message)) => {
+                    self.0.intake.losses().add(reason, 1);
+                    ingested.reject(format!("line {}: {message}", number + 1));
+                }
+            }
+        }
+        ingested
+    }
+
+    fn exchange(&self, line: &[u8]) -> Result<Vec<Record>, (Reason, String)> {
+        if line.len() > self.0.line_bytes_max {
+            let message = format!("{} bytes, expected at most {}", line.len(), self.0.line_bytes_max);
+            return Err((Reason::TooLarge, message));
+        }
+        let exchange = ExchangeLine::parse(line).map_err(|e| (Reason::Malformed, e.to_string()))?;
+        let features = self
+            .0
+            .engine()
+            .features_of(exchange.model())
+            .map_err(|e| (Reason::UnknownModel, e.to_string()))?;
+        exchange.records(&features).map_err(|e| (Reason::Malformed, e.to_string()))
     }
 
     /// Counts a body that could not even be cut into lines.

@@ -23,6 +23,56 @@ pub struct Exchange<'a> {
     pub features: &'a [String],
 }
 
+/// An exchange as one line of `POST /v1/oip`: both bodies as they went over the wire.
+///
+/// `response` is null or absent for a request that failed.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExchangeLine<'a> {
+    ts: Timestamp,
+    model: String,
+    version: Option<String>,
+    request_id: Option<String>,
+    latency_ms: Option<f64>,
+    #[serde(borrow)]
+    request: &'a serde_json::value::RawValue,
+    #[serde(borrow, default)]
+    response: Option<&'a serde_json::value::RawValue>,
+}
+
+impl<'a> ExchangeLine<'a> {
+    /// Reads one line.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words with the column.
+    pub fn parse(line: &'a [u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(line)
+    }
+
+    /// The model that was asked.
+    #[must_use]
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// One record for each row; `features` in the order of an `[rows, columns]` tensor.
+    ///
+    /// # Errors
+    /// As [`records`].
+    pub fn records(&self, features: &[String]) -> Result<Vec<Record>, NotRows> {
+        let exchange = Exchange {
+            ts: self.ts,
+            model: &self.model,
+            version: self.version.as_deref(),
+            request_id: self.request_id.as_deref(),
+            latency_ms: self.latency_ms,
+            features,
+        };
+        let answer = self.response.map(|r| r.get().as_bytes());
+        records(&exchange, self.request.get().as_bytes(), answer)
+    }
+}
+
 /// Why an exchange gives no records.
 #[derive(Debug, thiserror::Error)]
 pub enum NotRows {
