@@ -9,4 +9,5 @@ pub mod client;
 pub mod detect;
 pub mod record;
 pub mod resp;
+pub mod scene;
 pub mod units;
