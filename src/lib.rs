@@ -19,6 +19,7 @@ pub mod alert;
 pub mod slo;
 pub mod chaos;
 pub mod verdict;
+pub mod scene;
 pub mod service;
 pub mod api;
 pub mod config;
