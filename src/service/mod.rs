@@ -6,6 +6,7 @@
 
 mod engine;
 mod handle;
+mod learn;
 mod model;
 mod run;
 mod state;
@@ -14,6 +15,7 @@ mod view;
 
 pub use engine::ModelSetup;
 pub use handle::{Handle, Ingested};
+pub use learn::{LearnOptions, learn};
 pub use run::{Latencies, RunRequest};
 pub use tasks::{Service, Setup};
 pub use view::{AlertsView, Health, ModelView, RunView, TapView};
@@ -55,6 +57,15 @@ pub enum Error {
     /// A document that cannot be written to be hashed or kept.
     #[error("cannot be written as JSON: {0}")]
     Hash(serde_json::Error),
+    /// Recorded rows that cannot be read.
+    #[error(transparent)]
+    File(#[from] crate::tap::file::Error),
+    /// Rows that cannot be summed up.
+    #[error(transparent)]
+    Profile(#[from] crate::profile::Error),
+    /// A baseline that cannot be made.
+    #[error(transparent)]
+    Baseline(#[from] crate::baseline::Error),
     /// A task that ended before its time.
     #[error("a task of the service failed: {0}")]
     Task(String),
