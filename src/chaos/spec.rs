@@ -233,10 +233,8 @@ fn unreadable(yaml: &str, error: &serde_saphyr::Error) -> Error {
     let message = first.strip_suffix(&format!(" at line {line}, column {column}")).unwrap_or(first);
     let text = usize::try_from(line).ok().and_then(|n| yaml.lines().nth(n.saturating_sub(1)));
     // A field that is not there has no place: the reader is at the last one of its mapping.
-    let message = match message.starts_with("missing field") {
-        true => format!("{message}, expected beside what is here"),
-        false => message.to_owned(),
-    };
+    let beside = if message.starts_with("missing field") { ", expected beside what is here" } else { "" };
+    let message = format!("{message}{beside}");
     Error::Unreadable { line, column, message, text: short(text.unwrap_or("")) }
 }
 
@@ -421,7 +419,7 @@ mod tests {
             (
                 "headline: pass",
                 "headline: passed",
-                "line 55, column 13: unknown variant `passed`, expected one of pass, fail, inconclusive, at `headline: passed`",
+                "line 54, column 13: unknown variant `passed`, expected one of pass, fail, inconclusive, at `headline: passed`",
             ),
             (
                 "  headline: pass\n",

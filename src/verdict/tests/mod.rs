@@ -489,6 +489,14 @@ fn runs_that_do_not_tell() {
             words: invalid,
         },
         Truth {
+            name: "clocks too coarse",
+            base,
+            bend: |s| s.clock.resolution_ms = 1_500.0,
+            exit: 3,
+            because: "clocks tell 1500 ms apart, 1000 ms allowed",
+            words: invalid,
+        },
+        Truth {
             name: "a clock nobody could measure",
             base,
             bend: |s| s.clock.offset_ms = Some(f64::NAN),
