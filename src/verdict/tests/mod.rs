@@ -218,6 +218,38 @@ fn silent_faults() {
             words: valid("silent", "pass", "detected_in_budget", "alert_stuck", "true"),
         },
         Truth {
+            name: "a false alarm for a row from before, told after",
+            base,
+            exit: 1,
+            because: "1 false alarm",
+            bend: |s| s.alert(2, "request", ACTIVE + 10, &[("null_rate", ACTIVE + 10)], Some(18_000)),
+            words: valid("silent", "fail", "detected_in_budget", "recovered", "false"),
+        },
+        Truth {
+            name: "the rule's `for` takes it over the budget",
+            base,
+            exit: 1,
+            because: "fault `store-slow` was silent and detected late",
+            bend: |s| {
+                s.silence();
+                s.alert(1, GROUP, 18_500, &[("zero_group", 17_000), ("zero_rate", 17_000)], Some(31_000));
+            },
+            words: valid("silent", "fail", "detected_late", "recovered", "false"),
+        },
+        Truth {
+            name: "harmed rows in flight at the restore are no fault left behind",
+            base,
+            exit: 0,
+            because: "",
+            bend: |s| {
+                s.traffic = |millis| match zeros_in_silence(millis) {
+                    row if millis < RESTORED + 500 => row,
+                    row => Row { status: None, ..row },
+                };
+            },
+            words: valid("silent", "pass", "detected_in_budget", "recovered", "true"),
+        },
+        Truth {
             name: "already firing, a false alarm",
             base,
             exit: 1,
