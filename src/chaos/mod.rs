@@ -25,7 +25,7 @@ pub use spec::experiment_json_schema;
 #[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
 pub enum Error {
     /// The file is not YAML of an experiment's shape.
-    #[error("line {line}, column {column}: {message}, in `{text}`")]
+    #[error("line {line}, column {column}: {message}, at `{text}`")]
     Unreadable {
         /// The line, from 1.
         line: u64,

@@ -235,7 +235,10 @@ fn unreadable(yaml: &str, error: &serde_saphyr::Error) -> Error {
     let first = whole.lines().next().unwrap_or("not an experiment");
     let message = first.strip_suffix(&format!(" at line {line}, column {column}")).unwrap_or(first);
     let text = usize::try_from(line).ok().and_then(|n| yaml.lines().nth(n.saturating_sub(1)));
-    Error::Unreadable { line, column, message: message.to_owned(), text: short(text.unwrap_or("")) }
+    // A field that is not there has no place: the reader is at the last one of its mapping.
+    let beside = if message.starts_with("missing field") { ", expected beside what is here" } else { "" };
+    let message = format!("{message}{beside}");
+    Error::Unreadable { line, column, message, text: short(text.unwrap_or("")) }
 }
 
 fn hint(name: &str, known: &[&str]) -> String {
@@ -290,4 +293,257 @@ impl schemars::JsonSchema for DurationText {
 pub fn experiment_json_schema() -> schemars::Schema {
     let settings = schemars::generate::SchemaSettings::draft2020_12().for_deserialize();
     settings.into_generator().into_root_schema_for::<Experiment>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/chaos/experiment.schema.json");
+    const GOOD: &str = include_str!("../../experiments/feature-store-latency.yaml");
+
+    /// One thing is bent in a good file, and one line says what is wrong, where, and what was expected.
+    fn check(from: &str, to: &str, message: &str) {
+        assert!(GOOD.contains(from), "{from} is not in the file");
+        let error = Experiment::read(&GOOD.replacen(from, to, 1)).unwrap_err().to_string();
+        assert_eq!(error.lines().count(), 1, "{error}");
+        assert_eq!(error, message);
+    }
+
+    /// Every wrong value is named with its place.
+    #[test]
+    fn wrong_files_get_one_line() {
+        for (from, to, message) in [
+            ("silentry/experiment/v1", "v2", "`schema` is `v2`, expected silentry/experiment/v1"),
+            (
+                "name: feature-store-latency",
+                "name: A B",
+                "`name` is `A B`, expected 1 to 80 of a-z, 0-9, `-`, `_` and `.`",
+            ),
+            (
+                "target:",
+                "colour: red\ntarget:",
+                "line 6, column 1: unknown field `colour`, expected one of schema, name, hypothesis, target, safety, seed, phases, short, faults, slos, expect, at `colour: red`",
+            ),
+            (
+                "on_store_failure: zeros",
+                "on_store_failure: zero",
+                "line 8, column 23: unknown variant `zero`, expected one of zeros, fail, last_known, at `on_store_failure: zero`",
+            ),
+            (
+                "on_store_failure: zeros",
+                "rate: 0",
+                "`target.scene.rate` is 0, expected more than 0 requests a second",
+            ),
+            (
+                "on_store_failure: zeros",
+                "baseline_rows: 0",
+                "`target.scene.baseline_rows` is 0, expected at least 1 row",
+            ),
+            (
+                "on_store_failure: zeros",
+                "deadline: 0s",
+                "`target.scene.deadline` is 0s, expected at least 1ms",
+            ),
+            (
+                "safety:\n  max_duration: 60s\n",
+                "",
+                "line 50, column 1: missing field `safety`, expected beside what is here, at `expect:`",
+            ),
+            (
+                "max_duration: 60s",
+                "max_duration: 10s",
+                "`phases.fault` is 12s, expected at most `safety.max_duration`, 10s",
+            ),
+            (
+                "steady: 15s",
+                "steady: 15",
+                "line 12, column 11: `15` is not a duration, expected a number with ms, s, m, h or d, such as `2s`, at `steady: 15`",
+            ),
+            ("steady: 15s", "steady: 0s", "`phases.steady` is 0s, expected at least 1ms"),
+            ("recovery: 25s", "recovery: 0ms", "`short.recovery` is 0s, expected at least 1ms"),
+            (
+                "store_latency:",
+                "store_lag:",
+                "line 22, column 7: unknown variant `store_lag`, expected one of store_latency, at `store_lag:`",
+            ),
+            (
+                "latency: 800ms",
+                "latency: 800 lightyears",
+                "line 23, column 18: `800 lightyears` is not a duration, expected a number with ms, s, m, h or d, such as `2s`, at `latency: 800 lightyears`",
+            ),
+            (
+                "latency: 800ms",
+                "latency: 0ms",
+                "`faults[0].inject.store_latency.latency` is 0s, expected at least 1ms",
+            ),
+            (
+                "jitter: 20ms",
+                "jitter: 900ms",
+                "`faults[0].inject.store_latency.jitter` is 900ms, expected at most the latency, 800ms",
+            ),
+            (
+                "fraction: 1",
+                "fraction: 1.5",
+                "line 25, column 15: ratio is 1.5, expected a number from 0 to 1, at `fraction: 1.5`",
+            ),
+            (
+                "fraction: 1",
+                "fraction: .nan",
+                "line 25, column 15: ratio is NaN, expected a number from 0 to 1, at `fraction: .nan`",
+            ),
+            ("group: redis:wine", "group: ''", "`faults[0].group` is empty, expected words"),
+            (
+                "severity: critical",
+                "severity: bad",
+                "line 27, column 15: unknown variant `bad`, expected one of info, warning, critical, at `severity: bad`",
+            ),
+            ("within: 2s", "within: 0s", "`faults[0].detections[0].within` is 0s, expected at least 1ms"),
+            (
+                "detector: zero_rate",
+                "detector: zero_group",
+                "`faults[0].detections[1].detector` is `zero_group`, expected a name that none before it has",
+            ),
+            (
+                "quantile: 0.99",
+                "quantile: 1",
+                "`slos[0].objective.latency.quantile` is 1, expected between 0 and 1, both left out, such as 0.99",
+            ),
+            (
+                "at_least: 0.999",
+                "at_least: 0",
+                "`slos[1].objective.success.at_least` is 0, expected more than 0: any service would keep it",
+            ),
+            (
+                "name: success",
+                "name: latency",
+                "`slos[1].name` is `latency`, expected a name that none before it has",
+            ),
+            (
+                "headline: pass",
+                "headline: passed",
+                "line 54, column 13: unknown variant `passed`, expected one of pass, fail, inconclusive, at `headline: passed`",
+            ),
+            (
+                "  headline: pass\n",
+                "",
+                "`expect.headline` is not stated, expected `pass`, `fail` or `inconclusive`",
+            ),
+        ] {
+            check(from, to, message);
+        }
+    }
+
+    /// Files without a fault, with a fault twice, of nothing, and of something else altogether.
+    #[test]
+    fn wrong_shapes() {
+        let start = GOOD.find("faults:").unwrap();
+        let end = GOOD.find("slos:").unwrap();
+        let (fault, rest) = (&GOOD[start + "faults:\n".len()..end], &GOOD[end..]);
+        let head = &GOOD[..start];
+        for (text, message) in [
+            (
+                format!("{head}faults: []\n{rest}"),
+                "`faults` is empty, expected at least one fault; fraction 0 makes it a sham",
+            ),
+            (
+                format!("{head}faults:\n{fault}{fault}{rest}"),
+                "`faults[1].id` is `store-slow`, expected a name that none before it has",
+            ),
+            (
+                format!("{head}{rest}"),
+                "line 38, column 1: missing field `faults`, expected beside what is here, at `expect:`",
+            ),
+            (String::new(), "line 1, column 1: unexpected end of input, at ``"),
+            ("[1, 2]".to_owned(), "line 1, column 1: expected mapping start, at `[1, 2]`"),
+            ("x".repeat(BYTES_MAX + 1), "`(file)` is 1048577 bytes long, expected at most 1 MiB"),
+        ] {
+            assert_eq!(Experiment::read(&text).unwrap_err().to_string(), message);
+        }
+    }
+
+    /// A detector that is expected has to exist; a slip of the pen gets the nearest name.
+    #[test]
+    fn detectors_have_to_exist() {
+        let known = ["zero_group", "zero_rate", "null_rate"];
+        let experiment = Experiment::read(GOOD).unwrap();
+        assert_eq!(experiment.check_detectors(&known), Ok(()));
+        for (name, known, message) in [
+            (
+                "zero_rat",
+                &known[..],
+                "`faults[0].detections[1].detector` is `zero_rat`, expected a detector that exists; did you mean `zero_rate`?",
+            ),
+            (
+                "colour",
+                &known[..],
+                "`faults[0].detections[1].detector` is `colour`, expected a detector that exists; there are zero_group, zero_rate, null_rate",
+            ),
+        ] {
+            let experiment = Experiment::read(&GOOD.replace("zero_rate", name)).unwrap();
+            assert_eq!(experiment.check_detectors(known).unwrap_err().to_string(), message);
+        }
+        assert!(experiment.check_detectors(&[]).unwrap_err().to_string().ends_with("none is configured"));
+        let mut fired = experiment;
+        fired.expect.detected = Some(vec!["zero_grup".into()]);
+        let error = fired.check_detectors(&known).unwrap_err().to_string();
+        assert!(
+            error.starts_with("`expect.detected[0]` is `zero_grup`") && error.contains("`zero_group`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn distances() {
+        for (a, b, expected) in [("", "abc", 3), ("kitten", "sitting", 3), ("same", "same", 0), ("ab", "", 2)]
+        {
+            assert_eq!(edits(a, b), expected, "{a} {b}");
+        }
+    }
+
+    /// The committed schema is the code's; `SILENTRY_BLESS=1` writes it anew.
+    #[test]
+    fn the_schema_is_the_codes() {
+        let text = serde_json::to_string_pretty(&experiment_json_schema()).unwrap() + "\n";
+        if std::env::var_os("SILENTRY_BLESS").is_some() {
+            std::fs::write(FILE, &text).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(FILE).unwrap(), text, "run the tests with SILENTRY_BLESS=1");
+    }
+
+    /// Every committed experiment is read, keeps the schema, and is named as its file.
+    #[test]
+    fn committed_experiments() {
+        let validator = jsonschema::validator_for(experiment_json_schema().as_value()).unwrap();
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/experiments");
+        let mut files = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let experiment = Experiment::read(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+            assert_eq!(path.file_stem().unwrap().to_str(), Some(experiment.name.as_str()));
+            let json: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
+            let errors: Vec<String> = validator.iter_errors(&json).map(|e| e.to_string()).collect();
+            assert!(errors.is_empty(), "{}: {errors:?}", path.display());
+            files += 1;
+        }
+        assert!(files >= 3);
+        let json: serde_json::Value = serde_saphyr::from_str(&GOOD.replace("800ms", "800")).unwrap();
+        assert!(!validator.is_valid(&json));
+    }
+
+    /// What the main story says is what is in the file.
+    #[test]
+    fn the_main_story() {
+        let main = Experiment::read(GOOD).unwrap();
+        assert!(!main.is_sham() && main.seed == 1);
+        let short = main.short.unwrap();
+        assert_eq!((main.phases.fault.as_secs(), short.fault.as_secs()), (12, 5));
+        let sham = Experiment::read(include_str!("../../experiments/sham.yaml")).unwrap();
+        assert!(sham.is_sham());
+        assert_eq!((sham.phases, &sham.slos, sham.short), (main.phases, &main.slos, main.short));
+        let mut fault = sham.faults[0].clone();
+        fault.fraction = main.faults[0].fraction;
+        assert_eq!(fault, main.faults[0]);
+    }
 }

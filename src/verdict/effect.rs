@@ -1,4 +1,4 @@
-use super::{EffectBy, Evidence, FaultVerdict, Input};
+use super::{EffectBy, FaultVerdict, Input};
 use crate::chaos::{Effect, Fault, Visibility};
 use crate::slo::Report;
 use crate::units::Timestamp;
@@ -13,35 +13,30 @@ pub(super) struct Proof {
 }
 
 /// The proof of one fault's effect: rows first, then failed requests, then ordinary levels.
+///
+/// A sham cannot have failed a request: there only changed rows count, and they mean that something
+/// else is wrong.
 pub(super) fn proof(input: &Input<'_>, fault: &Fault) -> Proof {
     let evidence = input.evidence.get(&fault.id);
-    evidence.and_then(by_rows).or_else(|| by_slo(input, fault)).unwrap_or(Proof {
-        effect: evidence.map_or(Effect::Unverified, Evidence::effect),
-        by: None,
-        from: None,
-        to: None,
-    })
+    let effective = |by, from, to| Proof { effect: Effect::Effective, by: Some(by), from, to };
+    if let Some(seen) = evidence.filter(|e| e.changed()) {
+        return effective(EffectBy::FeatureStatus, seen.first_changed, seen.last_changed);
+    }
+    if let Some(seen) = evidence.filter(|e| e.failed() && !fault.is_sham()) {
+        return effective(EffectBy::RowStatus, seen.first_failed, seen.last_failed);
+    }
+    if let Some(from) = broke(input).filter(|_| !fault.is_sham()) {
+        return effective(EffectBy::Slo, Some(from), None);
+    }
+    let said = evidence.is_some_and(|e| e.during.spoken > 0);
+    let effect = if said { Effect::NoEffect } else { Effect::Unverified };
+    Proof { effect, by: None, from: None, to: None }
 }
 
-fn by_rows(evidence: &Evidence) -> Option<Proof> {
-    let effective = |by, from, to| Some(Proof { effect: Effect::Effective, by: Some(by), from, to });
-    if evidence.changed() {
-        return effective(EffectBy::FeatureStatus, evidence.first_changed, evidence.last_changed);
-    }
-    if evidence.failed() {
-        return effective(EffectBy::RowStatus, evidence.first_failed, evidence.last_failed);
-    }
-    None
-}
-
-/// An ordinary objective that held before and broke during the fault; a sham cannot have done that.
-fn by_slo(input: &Input<'_>, fault: &Fault) -> Option<Proof> {
-    if fault.is_sham() {
-        return None;
-    }
+/// When the first ordinary objective broke that had held before the fault.
+fn broke(input: &Input<'_>) -> Option<Timestamp> {
     let broke = |r: &&Report| r.ordinary && r.steady.met == Some(true) && r.fault.met == Some(false);
-    let from = input.slos.iter().filter(broke).filter_map(|r| r.fault.first_breach).min()?;
-    Some(Proof { effect: Effect::Effective, by: Some(EffectBy::Slo), from: Some(from), to: None })
+    input.slos.iter().filter(broke).filter_map(|r| r.fault.first_breach).min()
 }
 
 /// The effect of the run: the least certain of the faults that were meant to have one.

@@ -68,7 +68,8 @@ fn failures(facts: &Facts<'_>) -> Vec<String> {
     }
     let alarms = facts.false_alarms;
     if let Some(count) = alarms.count.filter(|count| *count > alarms.limit) {
-        failures.push(format!("{count} false alarms, {} allowed", alarms.limit));
+        let noun = if count == 1 { "false alarm" } else { "false alarms" };
+        failures.push(format!("{count} {noun}, {} allowed", alarms.limit));
     }
     if !silent {
         failures.extend(missed.iter().map(|f| format!("fault `{}` was missed by its detectors", f.id)));

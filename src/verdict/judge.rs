@@ -138,6 +138,7 @@ pub fn judge(input: &Input<'_>) -> Verdict {
     let (headline, reasons) = headline(&facts);
     because.extend(reasons);
     because.extend(ended.because);
+    because.extend(unmeasured(input));
     let mut verdict = Verdict {
         schema: Verdict::SCHEMA.to_owned(),
         run: input.run.to_owned(),
@@ -161,6 +162,13 @@ pub fn judge(input: &Input<'_>) -> Verdict {
     };
     verdict.hypothesis.held = held(&verdict, &input.experiment.expect);
     verdict
+}
+
+/// Objectives of the experiment that nobody measured: not even an unordinary one goes missing unsaid.
+fn unmeasured(input: &Input<'_>) -> Vec<String> {
+    let measured = |name: &str| input.slos.iter().any(|report| report.name == name);
+    let missing = input.experiment.slos.iter().filter(|slo| !measured(&slo.name));
+    missing.map(|slo| format!("service level `{}` was not measured", slo.name)).collect()
 }
 
 /// What the run would add to a score over many.

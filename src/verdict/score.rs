@@ -147,3 +147,139 @@ fn ratio(value: f64) -> Ratio {
 fn as_count(n: usize) -> u64 {
     u64::try_from(n).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+
+    /// The protocol of the simulation: 12 faults, 24 shams, budget 60 s, hard limit 120 s.
+    const BUDGET: Duration = Duration::from_secs(60);
+    const RUNS: u32 = 1_000;
+
+    /// When a detector fires in a window, in seconds from its start.
+    type Fires = fn(&mut StdRng) -> Option<f64>;
+
+    fn exponential(rng: &mut StdRng, mean: f64) -> f64 {
+        -mean * (1.0 - rng.random::<f64>()).ln()
+    }
+
+    fn earned(ttd_s: Option<f64>) -> Ratio {
+        match ttd_s {
+            None => credit(Outcome::Missed, None, BUDGET),
+            Some(s) if s <= 60.0 => credit(Outcome::DetectedInBudget, Some(s * 1e3), BUDGET),
+            Some(s) => credit(Outcome::DetectedLate, Some(s * 1e3), BUDGET),
+        }
+    }
+
+    /// Mean point and conservative score of a detector: when it fires in a fault and in a sham.
+    fn simulate(in_fault: Fires, in_sham: Fires) -> (f64, f64) {
+        let mut rng = StdRng::seed_from_u64(5);
+        let (mut point, mut conservative) = (0.0, 0.0);
+        for _ in 0..RUNS {
+            let trial = |credit| Trial { severity: Severity::Critical, credit };
+            let faults: Vec<Trial> = (0..12).map(|_| trial(earned(in_fault(&mut rng)))).collect();
+            let shams: Vec<Ratio> = (0..24).map(|_| earned(in_sham(&mut rng))).collect();
+            let score = score(&faults, &shams, 12);
+            assert_eq!(score.state, ScoreState::Scored);
+            point += score.point.unwrap() / f64::from(RUNS);
+            conservative += score.conservative.unwrap() / f64::from(RUNS);
+        }
+        (point, conservative)
+    }
+
+    /// The adversaries of the published simulation earn nothing to speak of, and good detectors what
+    /// they deserve.
+    #[test]
+    fn adversaries_earn_nothing() {
+        let cases: [(&str, Fires, Fires, f64, f64); 7] = [
+            ("always firing", |_| None, |_| None, 0.0, 0.0),
+            ("flaps at every window start", |_| Some(0.0), |_| Some(0.0), 0.0, 0.0),
+            ("random half", half, half, 6.0, 0.0),
+            ("good", |r| good(r, 15.0), |r| one_in(r, 0.01), 92.0, 73.0),
+            ("30 % false alarms", |r| good(r, 15.0).or(one_in(r, 0.3)), |r| one_in(r, 0.3), 72.0, 47.0),
+            ("good but slow", |r| good(r, 90.0), |r| one_in(r, 0.01), 57.0, 35.0),
+            ("misses half", |r| half(r).map(|_| 15.0), |r| one_in(r, 0.01), 47.0, 26.0),
+        ];
+        for (name, in_fault, in_sham, point, conservative) in cases {
+            let (seen, least) = simulate(in_fault, in_sham);
+            assert!((seen - point).abs() < 4.0, "{name}: {seen}, expected about {point}");
+            assert!(
+                (least - conservative).abs() < 4.0,
+                "{name}: at least {least}, expected about {conservative}"
+            );
+        }
+    }
+
+    fn half(rng: &mut StdRng) -> Option<f64> {
+        one_in(rng, 0.5)
+    }
+
+    fn good(rng: &mut StdRng, mean: f64) -> Option<f64> {
+        rng.random_bool(0.95).then(|| exponential(rng, mean))
+    }
+
+    fn one_in(rng: &mut StdRng, share: f64) -> Option<f64> {
+        rng.random_bool(share).then(|| rng.random_range(0.0..120.0))
+    }
+
+    /// All in the budget, none from twice the budget on, half in the middle; never for what stood before.
+    #[test]
+    fn credit_is_linear() {
+        for (outcome, ttd_ms, expected) in [
+            (Outcome::DetectedInBudget, Some(60_000.0), 1.0),
+            (Outcome::DetectedLate, Some(90_000.0), 0.5),
+            (Outcome::DetectedLate, Some(120_000.0), 0.0),
+            (Outcome::DetectedLate, Some(1e9), 0.0),
+            (Outcome::DetectedLate, None, 0.0),
+            (Outcome::Missed, None, 0.0),
+            (Outcome::WrongDetector, Some(1.0), 0.0),
+            (Outcome::AlreadyFiring, Some(0.0), 0.0),
+        ] {
+            let seen = credit(outcome, ttd_ms, BUDGET).get();
+            assert!((seen - expected).abs() < 1e-9, "{outcome} {ttd_ms:?}: {seen}");
+        }
+    }
+
+    /// Below 6 faults or 20 shams there is no score, and the numbers that there are stay.
+    #[test]
+    fn too_few_make_no_score() {
+        let fault = Trial { severity: Severity::Info, credit: Ratio::one_in(1) };
+        for (faults, shams, state) in [
+            (5, 20, ScoreState::Inconclusive),
+            (6, 19, ScoreState::Inconclusive),
+            (6, 20, ScoreState::Scored),
+            (0, 0, ScoreState::Inconclusive),
+        ] {
+            let score = score(&vec![fault; faults], &vec![Ratio::one_in(0); shams], 8);
+            assert_eq!(score.state, state, "{faults} faults, {shams} shams");
+            assert_eq!(score.point.is_some(), state == ScoreState::Scored);
+            assert_eq!(score.coverage, Ratio::of(score.n_faults, 8));
+            assert_eq!(score.p0.is_some(), shams > 0);
+        }
+    }
+
+    /// Severe faults weigh more.
+    #[test]
+    fn severity_weighs() {
+        let trial = |severity, credit| Trial { severity, credit: Ratio::one_in(credit) };
+        let shams = vec![Ratio::one_in(0); 20];
+        let with = |hit, lost| {
+            let mut faults = vec![trial(hit, 1); 3];
+            faults.extend(vec![trial(lost, 0); 3]);
+            score(&faults, &shams, 6).point.unwrap()
+        };
+        assert!((with(Severity::Critical, Severity::Info) - 80.0).abs() < 1e-9);
+        assert!((with(Severity::Info, Severity::Critical) - 20.0).abs() < 1e-9);
+    }
+
+    /// Wilson's bounds of 8 in 10 at 95 %, as published tables have them; of none, nothing.
+    #[test]
+    fn wilson_bounds() {
+        let (low, high) = wilson(8, 10, 1.959_964).unwrap();
+        assert!((low - 0.4902).abs() < 1e-4 && (high - 0.9433).abs() < 1e-4, "{low} {high}");
+        assert_eq!(wilson(0, 0, 1.96), None);
+    }
+}

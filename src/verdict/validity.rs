@@ -60,6 +60,10 @@ fn tap(input: &Input<'_>) -> Vec<String> {
         reasons.push(format!("the tap lost {lost} of {} rows, {most} % allowed", tap.rows_seen + lost));
     }
     let offset_max = limits.clock_offset_max.as_secs_f64() * 1e3;
+    let resolution = input.clock.resolution_ms;
+    if !(0.0..=offset_max).contains(&resolution) {
+        reasons.push(format!("clocks tell {resolution} ms apart, {offset_max} ms allowed"));
+    }
     // A NaN offset is no measurement that could clear the clock.
     if let Some(offset) = input.clock.offset_ms.filter(|offset| offset.is_nan() || offset.abs() > offset_max)
     {

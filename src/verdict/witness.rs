@@ -3,7 +3,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::score::wilson;
-use crate::chaos::Effect;
 use crate::record::{Batch, Role, RowMeta, RowStatus, Status};
 use crate::units::Timestamp;
 
@@ -146,18 +145,6 @@ impl Evidence {
         self.rose(|rows| (rows.failed, rows.seen))
     }
 
-    /// What follows for the effect: nothing when no row said anything.
-    #[must_use]
-    pub fn effect(&self) -> Effect {
-        if self.changed() || self.failed() {
-            Effect::Effective
-        } else if self.during.spoken == 0 {
-            Effect::Unverified
-        } else {
-            Effect::NoEffect
-        }
-    }
-
     /// The last row that was changed or failed.
     #[must_use]
     pub fn last_harm(&self) -> Option<Timestamp> {
@@ -189,4 +176,88 @@ impl Evidence {
 fn widen(first: &mut Option<Timestamp>, last: &mut Option<Timestamp>, at: Timestamp) {
     *first = Some(first.map_or(at, |first| first.min(at)));
     *last = Some(last.map_or(at, |last| last.max(at)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::BatchBuilder;
+    use crate::verdict::tests::script::{GROUP, at, record, schema};
+
+    /// Rows of one a millisecond: what the service says, and how often before and since the fault.
+    fn evidence(before: &[(&str, usize)], since: &[(&str, usize)]) -> Evidence {
+        let mut witness = Witness::new(GROUP.to_owned());
+        let mut millis = 0;
+        for (phase, rows) in [before, since].into_iter().enumerate() {
+            if phase == 1 {
+                witness.activate(at(millis));
+            }
+            let mut builder = BatchBuilder::new(schema());
+            for (word, n) in rows {
+                for _ in 0..*n {
+                    let status = Some(*word).filter(|w| !["", "failed"].contains(w));
+                    builder.push(&record(millis, status, *word != "failed"));
+                    millis += 1;
+                }
+            }
+            witness.see(&builder.finish().unwrap().0);
+        }
+        witness.evidence()
+    }
+
+    /// Every word but `present` means that something else stood in, and no word means nothing.
+    #[test]
+    fn words_of_the_service() {
+        for (word, spoken, changed) in [
+            ("present", 1, 0),
+            ("default", 1, 1),
+            ("stale", 1, 1),
+            ("error", 1, 1),
+            ("not_found", 1, 1),
+            ("null", 1, 1),
+            ("", 0, 0),
+        ] {
+            let seen = evidence(&[("present", 5)], &[(word, 1)]);
+            assert_eq!(seen.before, Rows { seen: 5, spoken: 5, changed: 0, failed: 0 });
+            assert_eq!(seen.during, Rows { seen: 1, spoken, changed, failed: 0 }, "{word}");
+            assert_eq!(seen.changed(), changed > 0, "{word}");
+        }
+    }
+
+    /// The first and the last harmed row are told, how many good ones followed, and which features.
+    #[test]
+    fn times_of_the_effect() {
+        let seen = evidence(&[("present", 10)], &[("present", 3), ("default", 4), ("", 2), ("present", 5)]);
+        assert_eq!((seen.first_changed, seen.last_changed), (Some(at(13)), Some(at(16))));
+        assert_eq!((seen.clean_since, seen.last_harm()), (5, Some(at(16))));
+        assert_eq!(seen.features_by_count(), ["alcohol"]);
+    }
+
+    /// A store's everyday share of substitutions is no effect, a larger one is, and one before is not counted.
+    #[test]
+    fn ambient_substitutions() {
+        let before = [("present", 990), ("not_found", 10)];
+        assert!(!evidence(&before, &[("present", 985), ("not_found", 15)]).changed());
+        assert!(evidence(&before, &[("present", 700), ("not_found", 300)]).changed());
+        assert!(!evidence(&before, &[("present", 10)]).changed());
+    }
+
+    /// Failed requests are harm of their own, with or without a word on features.
+    #[test]
+    fn failures() {
+        let seen = evidence(&[("present", 10)], &[("failed", 2), ("present", 1)]);
+        assert!(seen.failed() && !seen.changed());
+        assert_eq!((seen.first_failed, seen.last_failed, seen.clean_since), (Some(at(10)), Some(at(11)), 1));
+    }
+
+    /// Another group's features say nothing of this one's.
+    #[test]
+    fn other_groups_are_not_its_own() {
+        let mut witness = Witness::new("redis:other".to_owned());
+        witness.activate(at(0));
+        let mut builder = BatchBuilder::new(schema());
+        builder.push(&record(1, Some("default"), true));
+        witness.see(&builder.finish().unwrap().0);
+        assert_eq!(witness.evidence().during, Rows { seen: 1, spoken: 0, changed: 0, failed: 0 });
+    }
 }
