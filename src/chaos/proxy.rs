@@ -339,3 +339,6 @@ async fn read_chunk(from: &mut OwnedReadHalf) -> std::io::Result<Option<Bytes>> 
     let read = from.read_buf(&mut buffer).await?;
     Ok((read > 0).then(|| buffer.into_inner().freeze()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -211,3 +211,108 @@ async fn ping(addr: SocketAddr, pings: u32, clock: &Clock) -> std::io::Result<Du
     }
     Ok(slowest)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chaos::{FaultKind, Proxy};
+    use crate::units::Ratio;
+    use tokio::net::TcpListener;
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    /// A server that answers each command with PONG.
+    async fn store() -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let mut buffer = BytesMut::new();
+                    while stream.read_buf(&mut buffer).await.is_ok_and(|n| n > 0) {
+                        while let Ok(Some(_)) = resp::take(&mut buffer, 1024) {
+                            stream.write_all(b"+PONG\r\n").await.unwrap();
+                        }
+                    }
+                });
+            }
+        });
+        addr
+    }
+
+    fn slow(latency_ms: u64) -> FaultKind {
+        FaultKind::StoreLatency { latency: Duration::from_millis(latency_ms), jitter: Duration::ZERO }
+    }
+
+    /// Injected delay counts, each pipelined reply belongs to its request, and the probe sees the
+    /// fault come and go.
+    #[tokio::test]
+    async fn injected_delay_is_measured() {
+        let clock = Clock::real();
+        let (meter, mut samples) = RespMeter::new(100);
+        let meter_of_proxy = Some(Arc::new(meter.clone()) as Arc<dyn Meter>);
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let proxy = Proxy::start(listen, store().await, meter_of_proxy, clock.clone()).await.unwrap();
+        let before = probe_store(proxy.addr(), 3, LIMIT, &clock).await.unwrap();
+        proxy.inject(&slow(200), Ratio::new(1.0).unwrap(), 1).unwrap();
+        let during = probe_store(proxy.addr(), 1, LIMIT, &clock).await.unwrap();
+        assert!(during >= Duration::from_millis(200) && before < during, "{before:?} {during:?}");
+        proxy.restore();
+        assert!(probe_store(proxy.addr(), 3, LIMIT, &clock).await.unwrap() < during);
+        for n in 0..7 {
+            let sample = tokio::time::timeout(LIMIT, samples.recv()).await.unwrap().unwrap();
+            assert_eq!(sample.command, "PING");
+            assert_eq!(sample.latency >= Duration::from_millis(200), n == 3, "{n}: {sample:?}");
+        }
+        assert_eq!((meter.stats().replies, meter.stats().stopped), (7, 0));
+        proxy.inject(&slow(3_600_000), Ratio::new(1.0).unwrap(), 1).unwrap();
+        assert!(probe_store(proxy.addr(), 1, Duration::from_millis(20), &clock).await.is_err());
+    }
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    /// Commands cut across reads are matched in order, with their names in upper case.
+    #[test]
+    fn replies_are_matched_in_order() {
+        let (meter, mut samples) = RespMeter::new(10);
+        let mut connection = meter.connection();
+        connection.request(b"*2\r\n$4\r\nhget\r\n$1\r\nk\r\n*1\r\n$4\r\nPI", at(0));
+        connection.request(b"NG\r\n", at(5));
+        connection.reply(b"$1\r\nv\r\n+PO", at(10));
+        connection.reply(b"NG\r\n", at(20));
+        let mut next = || samples.try_recv().map(|s| (s.command, s.latency.as_millis(), s.at)).unwrap();
+        assert_eq!(next(), ("HGET".to_owned(), 10, at(10)));
+        assert_eq!(next(), ("PING".to_owned(), 15, at(20)));
+    }
+
+    /// What cannot be measured is counted by kind: a full queue, other protocols, a reply nobody
+    /// asked for, a clock that ran backwards, a request that was never answered.
+    #[test]
+    fn what_is_not_measured_is_counted() {
+        let (meter, samples) = RespMeter::new(1);
+        let mut connection = meter.connection();
+        connection.request(b"*1\r\n$4\r\nPING\r\n*1\r\n$4\r\nPING\r\n*1\r\n$4\r\nPING\r\n", at(0));
+        connection.reply(b"+PONG\r\n+PONG\r\n", at(1));
+        drop(connection);
+        let expected = MeterStats { replies: 2, lost: 1, stopped: 0, unanswered: 1 };
+        assert_eq!(meter.stats(), expected);
+        for (request, reply, replied) in [
+            (&b"GET / HTTP/1.1\r\n"[..], &b""[..], 1),
+            (b"", b"+PONG\r\n", 1),
+            (b"*1\r\n$4\r\nPING\r\n", b"_\r\n", 1),
+            (b"*1\r\n$4\r\nPING\r\n", b"+PONG\r\n", -1),
+        ] {
+            let before = meter.stats().stopped;
+            let mut connection = meter.connection();
+            connection.request(request, at(0));
+            connection.reply(reply, at(replied));
+            connection.request(b"*1\r\n$4\r\nPING\r\n", at(2));
+            connection.reply(b"+PONG\r\n", at(3));
+            assert_eq!(meter.stats().stopped, before + 1, "{reply:?}");
+            assert_eq!(meter.stats().replies, 2, "{reply:?}");
+        }
+        drop(samples);
+    }
+}

@@ -240,3 +240,6 @@ fn unknown(model: &str) -> Response {
 fn refuse(status: StatusCode, error: String) -> Response {
     (status, Json(ErrorBody { error })).into_response()
 }
+
+#[cfg(test)]
+mod tests;
