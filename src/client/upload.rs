@@ -112,7 +112,8 @@ pub(super) async fn run(
     while let Some(first) = lines.recv().await {
         let batch = collect(first, &mut lines, &uploader).await;
         let records = u64::try_from(batch.len()).unwrap_or(u64::MAX);
-        let body = batch.iter().flat_map(|line| &line.json).copied().collect();
+        let mut body = Vec::with_capacity(batch.iter().map(|line| line.json.len()).sum());
+        batch.iter().for_each(|line| body.extend_from_slice(&line.json));
         let fate = uploader.post(body, records).await;
         settle(&counts, &fate, records);
         drop(batch);

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::load::Caller;
-use super::{Error, Failure, Traffic};
+use super::call::{Caller, Failure};
+use super::{Error, Traffic};
 
 /// The longest wait for one answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,7 +39,7 @@ pub struct FillConfig {
 /// parts (each with its own seed and prefix), flushes the tap in between, and checks its losses.
 ///
 /// # Errors
-/// When the address is none, or no client can be made. Failed requests are no error: they are counted.
+/// When the address is none. Failed requests are no error: they are counted.
 pub async fn fill(
     config: FillConfig,
     traffic: Traffic,

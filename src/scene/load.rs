@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use reqwest::Url;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::wire::{InferRequest, Tensor};
-use super::{Data, Error, MODEL, REQUEST_FEATURES, Wine};
+use super::call::{Caller, Failure};
+use super::{Data, Error, Wine};
 use crate::units::{Clock, PerSecond, Ratio, Timestamp, count};
 
 /// Which wines are asked for: a seeded choice with the share of those that only the store knows.
@@ -62,19 +61,6 @@ pub struct LoadConfig {
     pub in_flight_max: u32,
     /// The start of each request's id; the running number follows.
     pub id_prefix: String,
-}
-
-/// Why a request was not answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failure {
-    /// Not within the deadline.
-    TimedOut,
-    /// With this status instead of 200.
-    Status(u16),
-    /// The connection failed.
-    Connection,
-    /// It never started: too many were under way.
-    Saturated,
 }
 
 /// How one request ended.
@@ -132,7 +118,7 @@ impl Load {
     /// they end; it must not block.
     ///
     /// # Errors
-    /// When the address or the rate is none, or no client can be made.
+    /// When the address or the rate is none.
     pub fn start(
         config: LoadConfig,
         traffic: Traffic,
@@ -246,46 +232,6 @@ impl Sender {
         count.fetch_add(1, Ordering::Relaxed);
         (self.listener)(Outcome { intended: due.intended, finished, latency, failure });
     }
-}
-
-/// The HTTP side of a request.
-pub(super) struct Caller {
-    http: reqwest::Client,
-    url: Url,
-    id_prefix: String,
-}
-
-impl Caller {
-    pub(super) fn new(url: &str, id_prefix: &str) -> Result<Self, Error> {
-        let http = reqwest::Client::builder().no_proxy().build()?;
-        let url = format!("{}/v2/models/{MODEL}/infer", url.trim_end_matches('/'));
-        let url = Url::parse(&url).map_err(|error| Error::ServiceUrl { url, reason: error.to_string() })?;
-        Ok(Self { http, url, id_prefix: id_prefix.to_owned() })
-    }
-
-    /// Asks for one wine; why it failed, or nothing.
-    pub(super) async fn call(&self, number: u64, wine: &Wine) -> Option<Failure> {
-        let Some(body) = body(format!("{}{number}", self.id_prefix), wine) else {
-            return Some(Failure::Connection);
-        };
-        let request = self.http.post(self.url.clone()).header("content-type", "application/json").body(body);
-        let Ok(response) = request.send().await else { return Some(Failure::Connection) };
-        let status = response.status();
-        // Read to its end, so that the connection is kept.
-        if response.bytes().await.is_err() {
-            return Some(Failure::Connection);
-        }
-        (status != reqwest::StatusCode::OK).then_some(Failure::Status(status.as_u16()))
-    }
-}
-
-fn body(id: String, wine: &Wine) -> Option<Vec<u8>> {
-    let mut inputs = Vec::with_capacity(REQUEST_FEATURES.len() + 1);
-    for (name, value) in REQUEST_FEATURES.into_iter().zip(wine.request) {
-        inputs.push(Tensor::float(name, value)?);
-    }
-    inputs.push(Tensor::integer("wine_id", wine.id));
-    serde_json::to_vec(&InferRequest { id: Some(id), inputs }).ok()
 }
 
 #[cfg(test)]

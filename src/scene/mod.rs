@@ -4,6 +4,7 @@
 //! that speaks Redis' protocol, a service that speaks the Open Inference Protocol. It knows
 //! nothing of detectors: what the model saw leaves through the tap, as from any other service.
 
+mod call;
 mod data;
 mod decide;
 mod fallback;
@@ -15,12 +16,13 @@ mod service;
 mod store;
 mod wire;
 
+pub use call::Failure;
 pub use data::{
     Data, FEATURES, FeatureFact, MODEL, REQUEST_FEATURES, STORE_FEATURES, STORE_GROUP, VERSION, Wine, facts,
 };
 pub use fallback::{Fallback, FallbackLog};
 pub use fill::{FillConfig, Filled, fill};
-pub use load::{Failure, Load, LoadConfig, LoadStats, Outcome, Traffic};
+pub use load::{Load, LoadConfig, LoadStats, Outcome, Traffic};
 pub use model::{Accuracy, Answer, Model};
 pub use service::{Service, ServiceConfig};
 pub use store::{Choice, Store, StoreAddress, StoreKind};
@@ -53,9 +55,6 @@ pub enum Error {
     /// An address on loopback cannot be listened on.
     #[error("cannot listen on loopback")]
     Listen(#[source] std::io::Error),
-    /// The HTTP client cannot be made.
-    #[error("cannot make an HTTP client")]
-    Client(#[from] reqwest::Error),
     /// The service's address cannot be used.
     #[error("model service `{url}`: {reason}")]
     ServiceUrl {
