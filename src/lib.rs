@@ -22,4 +22,5 @@ pub mod verdict;
 pub mod scene;
 pub mod service;
 pub mod api;
+pub mod lab;
 pub mod config;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::ledger::{Start, Step, Suspicion};
+use super::ledger::{Step, Suspicion};
 use super::message::{self, Change};
 use super::monitor::{Group, Monitor, reaches};
 use super::{Alarm, KINDS, Share};
@@ -18,7 +18,7 @@ impl Monitor {
             let Some(evidence) = self.state.evidence.get(stream) else { continue };
             for bin in 0..self.bins_of(stream) {
                 if let Some(kind) = self.wiring.owner_index(stream, bin) {
-                    *by_kind.entry(kind).or_insert(0.0) += evidence.share(bin, self.state.row);
+                    *by_kind.entry(kind).or_insert(0.0) += evidence.share(bin, self.state.judged);
                 }
             }
         }
@@ -69,7 +69,7 @@ impl Monitor {
         for &stream in streams {
             let Some(evidence) = self.state.evidence.get(stream) else { continue };
             for bin in (0..self.bins_of(stream)).filter(|bin| self.is_on(stream, *bin)) {
-                let share = evidence.share(bin, self.state.row);
+                let share = evidence.share(bin, self.state.judged);
                 if top.is_none_or(|(_, _, most)| share > most) {
                     top = Some((stream, bin, share));
                 }
@@ -100,7 +100,7 @@ impl Monitor {
             since_row: change.start.row.saturating_sub(1),
             since: change.start.ts,
             shares,
-            message: message::sentence(&group.name, &change, step.row),
+            message: message::sentence(&group.name, &change, step.judged),
         })
     }
 
@@ -117,7 +117,7 @@ impl Monitor {
             features: self.features(group, top),
             of_features: columns.count(),
             hits: suspicion.map_or(1, |s| s.hits),
-            start: suspicion.map_or(Start { row: step.row, ts: step.ts }, |s| s.start),
+            start: suspicion.map_or(step.start(), |s| s.start),
             baseline_hits: calibrated.hits.get(bin).copied()?,
             baseline_rows: calibrated.trials.get(bin).copied()?,
         })

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Error;
 use super::bins::{Bin, Plan, Planning};
 use super::limits;
+use super::monitor::is_judged;
 use crate::record::{Batch, Cell, Cells, Column, Contract, Role, Schema};
 
 /// Every third row plans bins and the others are counted, so that no bin is judged by the rows
@@ -49,7 +50,7 @@ pub(super) struct Stream {
 pub struct Calibration {
     /// The layout of this structure.
     pub(super) version: u32,
-    /// Rows of the baseline.
+    /// Rows of the baseline that a model answered.
     pub(super) rows: u64,
     pub(super) streams: Vec<Stream>,
 }
@@ -195,7 +196,7 @@ impl Planner {
 
     /// Reads the next rows, in order.
     pub fn observe(&mut self, batch: &Batch) {
-        for row in 0..batch.len() {
+        for row in (0..batch.len()).filter(|row| is_judged(batch, *row)) {
             if plans(self.rows) {
                 for (planning, cells) in self.columns.iter_mut().zip(batch.columns()) {
                     planning.observe(cells.cell(row));
@@ -265,7 +266,7 @@ pub struct Counter {
 impl Counter {
     /// Reads the next rows, in the order of the first pass.
     pub fn observe(&mut self, batch: &Batch) {
-        for row in 0..batch.len() {
+        for row in (0..batch.len()).filter(|row| is_judged(batch, *row)) {
             let plans = plans(self.rows);
             self.rows += 1;
             for stream in &mut self.streams {

@@ -1,7 +1,7 @@
 //! What happens to a group between its alarm and its recovery.
 
 use super::bins::Bin;
-use super::ledger::{Start, Step};
+use super::ledger::Step;
 use super::monitor::{Latch, Monitor, Role, reaches};
 use super::rate::Rate;
 use super::setup::ROW_RATE;
@@ -108,7 +108,7 @@ impl Monitor {
     pub(super) fn judge_rate(&mut self, now: Timestamp, findings: &mut Vec<Finding>) {
         let Some(index) = self.state.groups.iter().position(|g| g.role == Role::Traffic) else { return };
         let Some(rate) = &self.state.rate else { return };
-        let step = Step { row: self.state.row, ts: now, length: 0.0 };
+        let step = self.step(now, 0.0);
         let is_latched = self.state.groups.get(index).is_some_and(|g| g.latch.is_some());
         if is_latched && rate.has_recovered() {
             self.release_rate(index, step, findings);
@@ -128,12 +128,12 @@ impl Monitor {
         let row = step.row.saturating_sub(1);
         findings.push(Finding::Resolved { group: group.name.clone(), row, ts: step.ts });
         if let Some(rate) = &mut self.state.rate {
-            rate.reset(Start { row: step.row, ts: step.ts });
+            rate.reset(step.start());
         }
     }
 
     fn rate_alarm(&self, group: &str, rate: &Rate, step: Step) -> Alarm {
-        let start = rate.start().unwrap_or(Start { row: step.row, ts: step.ts });
+        let start = rate.start().unwrap_or(step.start());
         let score = rate.total();
         let share =
             Share { detector: ROW_RATE.to_owned(), of_threshold: score / self.threshold, fired: true };

@@ -29,7 +29,15 @@ struct Bet {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Start {
     pub(super) row: u64,
+    pub(super) judged: u64,
     pub(super) ts: Timestamp,
+}
+
+impl Step {
+    /// A change that begins with this row.
+    pub(super) const fn start(self) -> Start {
+        Start { row: self.row, judged: self.judged, ts: self.ts }
+    }
 }
 
 /// All bets of one stream at one share `eps`.
@@ -47,7 +55,10 @@ struct Lane {
 /// The moment of a step: which row, when, and by how much the run length grows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Step {
+    /// The row's number over all rows, from 1.
     pub(super) row: u64,
+    /// Its number over the rows that are judged, from 1.
+    pub(super) judged: u64,
     pub(super) ts: Timestamp,
     /// In units of the budget: 1 row, or the seconds since the row before.
     pub(super) length: f64,
@@ -119,7 +130,7 @@ impl Lane {
                 weight: weight * each,
                 gain: eps / limit,
                 excess: 0.0,
-                at: start.row,
+                at: start.judged,
                 cusum: 0.0,
                 start,
                 hits: 0,
@@ -136,11 +147,11 @@ impl Lane {
         self.never = 0.0;
         self.sum = 0.0;
         for bet in &mut self.bets {
-            *bet = Bet { excess: 0.0, at: start.row, cusum: 0.0, start, hits: 0, ..*bet };
+            *bet = Bet { excess: 0.0, at: start.judged, cusum: 0.0, start, hits: 0, ..*bet };
         }
     }
 
-    /// The value of a bet after the row with this number.
+    /// The value of a bet after the judged row with this number.
     fn value(&self, bet: &Bet, row: u64) -> f64 {
         self.never + self.decay(row.saturating_sub(bet.at)) * bet.excess
     }
@@ -151,7 +162,8 @@ impl Lane {
 
     fn observe(&mut self, hit: usize, step: Step) {
         let keep = self.keep();
-        let before = self.bets.get(hit).map(|bet| self.value(bet, step.row.saturating_sub(1)) + step.length);
+        let before =
+            self.bets.get(hit).map(|bet| self.value(bet, step.judged.saturating_sub(1)) + step.length);
         self.never = keep * (self.never + step.length);
         self.sum = keep * (self.sum + self.weight * step.length);
         let (Some(before), Some(bet)) = (before, self.bets.get_mut(hit)) else { return };
@@ -167,10 +179,10 @@ impl Lane {
 impl Bet {
     /// Page's recursion at a hit, with the misses before it.
     fn follow(&mut self, keep: f64, step: Step) {
-        let misses = step.row.saturating_sub(self.at).saturating_sub(1);
+        let misses = step.judged.saturating_sub(self.at).saturating_sub(1);
         let carried = self.cusum + count(misses) * keep.ln();
         if self.hits == 0 || carried <= 0.0 {
-            self.start = Start { row: step.row, ts: step.ts };
+            self.start = step.start();
             self.hits = 0;
             self.cusum = 0.0;
         } else {
@@ -178,7 +190,7 @@ impl Bet {
         }
         self.cusum += (keep + self.gain).ln();
         self.hits += 1;
-        self.at = step.row;
+        self.at = step.judged;
     }
 }
 
@@ -186,7 +198,7 @@ impl Bet {
 mod tests {
     use super::*;
 
-    const START: Start = Start { row: 0, ts: Timestamp::from_millis(0) };
+    const START: Start = Start { row: 0, judged: 0, ts: Timestamp::from_millis(0) };
 
     /// The direct recursion over every bet, which the lazy one must equal.
     fn direct(weights: &[f64], limits: &[f64], hits: &[usize], lengths: &[f64]) -> f64 {
@@ -212,7 +224,7 @@ mod tests {
         let lengths: Vec<f64> = (0..500_u32).map(|i| f64::from(i % 4) / 10.0).collect();
         let mut evidence = Evidence::new(&weights, &limits, START);
         for (row, (hit, length)) in hits.iter().zip(&lengths).enumerate() {
-            let step = Step { row: row as u64 + 1, ts: START.ts, length: *length };
+            let step = Step { row: row as u64 + 1, judged: row as u64 + 1, ts: START.ts, length: *length };
             evidence.observe(*hit, step);
         }
         let expected = direct(&weights, &limits, &hits, &lengths);
@@ -226,7 +238,7 @@ mod tests {
     fn evidence_never_overflows() {
         let mut evidence = Evidence::new(&[1.0], &[1e-6], START);
         for row in 1..100_000 {
-            evidence.observe(0, Step { row, ts: START.ts, length: 1.0 });
+            evidence.observe(0, Step { row, judged: row, ts: START.ts, length: 1.0 });
         }
         assert!(evidence.total().is_finite());
     }
@@ -237,7 +249,10 @@ mod tests {
         let mut evidence = Evidence::new(&[0.5, 0.5], &[1.0, 0.001], START);
         for row in 1..=300 {
             let hit = usize::from(row > 200 && row % 3 == 0);
-            evidence.observe(hit, Step { row, ts: Timestamp::from_millis(row.cast_signed()), length: 1.0 });
+            evidence.observe(
+                hit,
+                Step { row, judged: row, ts: Timestamp::from_millis(row.cast_signed()), length: 1.0 },
+            );
         }
         let suspicion = evidence.suspicion(1).unwrap();
         assert_eq!((suspicion.start.row, suspicion.hits), (201, 34));

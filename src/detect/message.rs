@@ -18,12 +18,12 @@ pub(super) struct Change {
 }
 
 /// One alarm in one sentence: group, features, what changed, how often, since when, against what.
-pub(super) fn sentence(group: &str, change: &Change, row: u64) -> String {
+pub(super) fn sentence(group: &str, change: &Change, judged: u64) -> String {
     let subject = match change.features.as_slice() {
         [one] => format!("`{one}`"),
         several => format!("{} of {} features", several.len(), change.of_features),
     };
-    let rows = row.saturating_sub(change.start.row) + 1;
+    let rows = judged.saturating_sub(change.start.judged) + 1;
     format!(
         "`{group}`: {subject} {} in {} of rows since {} ({} of {rows}); baseline {}",
         change.became,

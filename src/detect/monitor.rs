@@ -11,7 +11,7 @@ use super::recovery::Recovery;
 use super::setup::{self, Wiring};
 use super::{Alarm, Error, Finding, KINDS};
 use crate::baseline::Budget;
-use crate::record::{Batch, Schema};
+use crate::record::{Batch, RowStatus, Schema};
 use crate::units::{PerSecond, Timestamp, count};
 
 /// A silence of so many mean gaps, but at least ten seconds, leaves every stream undecided.
@@ -49,8 +49,11 @@ pub struct Monitor {
 pub(super) struct State {
     /// Rows seen.
     pub(super) row: u64,
+    /// Rows judged: those that the model answered.
+    pub(super) judged: u64,
     pub(super) last: Option<Timestamp>,
-    /// The row after which the unlatched streams began.
+    pub(super) last_judged: Option<Timestamp>,
+    /// The judged row after which the unlatched streams began.
     pub(super) began: u64,
     /// No row for too long.
     pub(super) is_silent: bool,
@@ -102,6 +105,11 @@ pub(super) fn reaches(evidence: f64, threshold: f64) -> Option<bool> {
     evidence.partial_cmp(&threshold).map(std::cmp::Ordering::is_ge)
 }
 
+/// Whether a row is judged: a request that failed left its model nothing to see, and is loud already.
+pub(super) fn is_judged(batch: &Batch, row: usize) -> bool {
+    batch.rows().get(row).is_some_and(|meta| meta.status != Some(RowStatus::Error))
+}
+
 impl Monitor {
     /// A monitor at rest.
     ///
@@ -143,7 +151,7 @@ impl Monitor {
         &self.schema
     }
 
-    /// Rows seen so far.
+    /// Rows seen so far, those of failed requests included.
     #[must_use]
     pub const fn rows(&self) -> u64 {
         self.state.row
@@ -180,16 +188,25 @@ impl Monitor {
     fn observe_row(&mut self, batch: &Batch, row: usize, ts: Timestamp, findings: &mut Vec<Finding>) {
         self.state.is_silent = false;
         self.state.row += 1;
-        let step = Step { row: self.state.row, ts, length: self.step_length(ts) };
-        self.state.last = Some(ts);
-        let broken = self.bet(batch, row, step);
-        if let Some(stream) = broken {
-            self.break_contract(stream, step, findings);
+        if is_judged(batch, row) {
+            self.state.judged += 1;
+            let step = self.step(ts, self.step_length(ts));
+            self.state.last_judged = Some(ts);
+            if let Some(stream) = self.bet(batch, row, step) {
+                self.break_contract(stream, step, findings);
+            }
+            self.judge(step, findings);
         }
-        self.judge(step, findings);
-        if self.state.rate.as_mut().is_some_and(|rate| rate.observe(step.row, ts)) {
+        self.state.last = Some(ts);
+        let row = self.state.row;
+        if self.state.rate.as_mut().is_some_and(|rate| rate.observe(row, ts)) {
             self.judge_rate(ts, findings);
         }
+    }
+
+    /// This moment, lengthening the run by so much.
+    pub(super) const fn step(&self, ts: Timestamp, length: f64) -> Step {
+        Step { row: self.state.row, judged: self.state.judged, ts, length }
     }
 
     /// By how much a row lengthens the run: known before the row's values are looked at.
@@ -197,7 +214,7 @@ impl Monitor {
         match self.options.budget {
             Budget::Rows(_) => 1.0,
             Budget::Time(_) => {
-                let gap = self.state.last.map_or(0.0, |last| ts.seconds_since(last));
+                let gap = self.state.last_judged.map_or(0.0, |last| ts.seconds_since(last));
                 if gap > 0.0 { gap } else { 0.0 }
             }
         }
@@ -287,7 +304,7 @@ impl Monitor {
         self.state.restart(&free, step);
         let rate_is_free = self.state.groups.iter().any(|g| g.role == Role::Traffic && g.latch.is_none());
         if rate_is_free && let Some(rate) = &mut self.state.rate {
-            rate.reset(Start { row: step.row, ts: step.ts });
+            rate.reset(step.start());
         }
     }
 
@@ -326,7 +343,7 @@ impl Monitor {
 
 impl State {
     fn new(calibration: &Calibration, wiring: &Wiring, options: &Options) -> Self {
-        let start = Start { row: 0, ts: Timestamp::from_micros(0) };
+        let start = Start { row: 0, judged: 0, ts: Timestamp::from_micros(0) };
         let each = wiring.weights.iter().zip(&wiring.limits);
         let second = match options.budget {
             Budget::Time(_) => 1.0,
@@ -335,7 +352,9 @@ impl State {
         let rate_weight = setup::weight_of(setup::ROW_RATE, &options.without);
         Self {
             row: 0,
+            judged: 0,
             last: None,
+            last_judged: None,
             began: 0,
             is_silent: true,
             evidence: each.map(|(weights, limits)| Evidence::new(weights, limits, start)).collect(),
@@ -346,10 +365,10 @@ impl State {
 
     /// Starts some streams anew.
     pub(super) fn restart(&mut self, streams: &[usize], step: Step) {
-        self.began = step.row;
+        self.began = step.judged;
         for stream in streams {
             if let Some(evidence) = self.evidence.get_mut(*stream) {
-                evidence.reset(Start { row: step.row, ts: step.ts });
+                evidence.reset(step.start());
             }
         }
     }

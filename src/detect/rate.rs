@@ -96,7 +96,7 @@ impl Rate {
         if second <= current {
             return false;
         }
-        let start = |s: i64| Start { row, ts: Timestamp::from_millis(s.saturating_mul(1_000)) };
+        let start = |s: i64| Start { row, judged: row, ts: Timestamp::from_millis(s.saturating_mul(1_000)) };
         self.step(self.rows, start(current));
         let silent = (second - current - 1).min(SILENCE_MAX_SECONDS);
         for i in 0..silent {
@@ -167,7 +167,7 @@ fn second_of(ts: Timestamp) -> i64 {
 mod tests {
     use super::*;
 
-    const START: Start = Start { row: 0, ts: Timestamp::from_millis(0) };
+    const START: Start = Start { row: 0, judged: 0, ts: Timestamp::from_millis(0) };
 
     fn fed(seconds: i64, rows_a_second: i64) -> Rate {
         let mut rate = Rate::new(PerSecond::of(100), 1.0, 1.0, START).unwrap();

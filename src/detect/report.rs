@@ -100,7 +100,7 @@ impl Monitor {
         if group.latch.is_some() || (group.role == Role::Output && self.outputs_are_explained()) {
             return StreamState::Undecided(Undecided::Explained);
         }
-        let seen = count(self.state.row.saturating_sub(self.state.began));
+        let seen = count(self.state.judged.saturating_sub(self.state.began));
         match self.rows_needed(group, kind, POWER_SHARE) {
             Some(rows) if seen >= rows => StreamState::Quiet,
             _ => StreamState::Undecided(Undecided::BelowPower),

@@ -7,7 +7,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
 use super::wire::{InferRequest, Tensor};
-use super::{Error, MODEL, REQUEST_FEATURES, Wine};
+use super::{Answer, Error, MODEL, REQUEST_FEATURES, Wine};
+use crate::oip;
 
 /// The largest answer that is read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -69,6 +70,30 @@ impl Caller {
             .body(body.into())
             .ok()
     }
+}
+
+/// Asks a service at `http://host:port` for one wine and reads its answer.
+///
+/// # Errors
+/// [`Error::ServiceUrl`] when the address is none; [`Error::Answer`] when there is no answer to read.
+pub async fn ask(url: &str, id: &str, wine: &Wine) -> Result<Answer, Error> {
+    let caller = Caller::new(url, id)?;
+    let wrong = |reason: String| Error::Answer { id: id.to_owned(), reason };
+    let request = caller.request(0, wine).ok_or_else(|| wrong("no request can be made".to_owned()))?;
+    let response = caller.http.request(request).await.map_err(|e| wrong(e.to_string()))?;
+    let status = response.status();
+    let body = to_bytes(Body::new(response.into_body()), ANSWER_BYTES_MAX).await;
+    let body = body.map_err(|e| wrong(e.to_string()))?;
+    if status != StatusCode::OK {
+        return Err(wrong(format!("status {status}")));
+    }
+    let answer = oip::InferResponse::parse(&body).map_err(|e| wrong(e.to_string()))?;
+    let output = |name: &str| {
+        let tensor = answer.outputs.iter().find(|t| t.name == name);
+        let numbers = tensor.and_then(|t| t.numbers().ok());
+        numbers.and_then(|n| n.first().copied()).ok_or_else(|| wrong(format!("no output `{name}`")))
+    };
+    Ok(Answer { label: i64::from(output("label")? > 0.5), score: output("score")? })
 }
 
 fn body(id: String, wine: &Wine) -> Option<Vec<u8>> {

@@ -16,7 +16,7 @@ mod service;
 mod store;
 mod wire;
 
-pub use call::Failure;
+pub use call::{Failure, ask};
 pub use data::{
     Data, FEATURES, FeatureFact, MODEL, REQUEST_FEATURES, STORE_FEATURES, STORE_GROUP, VERSION, Wine, facts,
 };
@@ -61,6 +61,14 @@ pub enum Error {
         /// The text that was given.
         url: String,
         /// What is wrong with it.
+        reason: String,
+    },
+    /// A request that has no answer to read.
+    #[error("request `{id}`: {reason}")]
+    Answer {
+        /// The request.
+        id: String,
+        /// What happened.
         reason: String,
     },
     /// No request would ever be due.

@@ -67,7 +67,8 @@ pub fn learn(source: &Source, options: &LearnOptions) -> Result<Baseline, Error>
 fn provenance(source: &Source, profile: &Profile, options: &LearnOptions) -> Result<Provenance, Error> {
     let (from, to) = profile.seen().unwrap_or((options.now, options.now));
     let path = source.path();
-    let name = path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
+    let name =
+        path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
     Ok(Provenance {
         source: name,
         sha256: Some(source.sha256()?),

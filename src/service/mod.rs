@@ -57,6 +57,9 @@ pub enum Error {
     /// A document that cannot be written to be hashed or kept.
     #[error("cannot be written as JSON: {0}")]
     Hash(serde_json::Error),
+    /// A schema file that is none.
+    #[error(transparent)]
+    Schema(#[from] crate::record::Error),
     /// Recorded rows that cannot be read.
     #[error(transparent)]
     File(#[from] crate::tap::file::Error),

@@ -108,6 +108,9 @@ impl Run {
         }
         for meter in &mut self.meters {
             meter.meter.cut(at);
+            if matches!(act, Act::FaultRestored { .. }) {
+                meter.meter.cut(at.plus(Limits::default().in_flight));
+            }
         }
         self.ended |= matches!(act, Act::RunEnded | Act::NotRun { .. });
         self.journal.note(at, act);

@@ -10,6 +10,7 @@ use super::handle::{Handle, Shared};
 use super::{Error, state};
 use crate::alert::{self, Delivered, Notifier};
 use crate::store::Dir;
+use crate::tap::format::ndjson::LINE_BYTES_MAX;
 use crate::tap::{self, Losses, Outlet, Reason};
 use crate::telemetry::{self, Metrics};
 use crate::units::Clock;
@@ -44,6 +45,24 @@ pub struct Setup {
     pub latency_edges: Vec<f64>,
     /// The present.
     pub clock: Clock,
+}
+
+impl Setup {
+    /// Keeps no state, tells nobody, and has every bound at its default: for rehearsals.
+    #[must_use]
+    pub fn in_memory(models: Vec<ModelSetup>, clock: Clock) -> Self {
+        Self {
+            models,
+            alerts: alert::Config::default(),
+            limits: tap::Limits::default(),
+            line_bytes_max: LINE_BYTES_MAX,
+            effects_window: Duration::from_secs(60),
+            state: None,
+            series_max: 2_000,
+            latency_edges: vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0],
+            clock,
+        }
+    }
 }
 
 /// A service that runs, until [`Service::stop`].
