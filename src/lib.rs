@@ -24,3 +24,4 @@ pub mod service;
 pub mod api;
 pub mod lab;
 pub mod config;
+pub mod cli;

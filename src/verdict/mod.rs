@@ -20,6 +20,7 @@ mod judge;
 mod marks;
 mod recovery;
 mod score;
+mod suite;
 #[cfg(test)]
 mod tests;
 mod validity;
@@ -34,4 +35,5 @@ pub use expectation::{exit_code, exit_code_expecting, unmet};
 pub use judge::{Frozen, Input, KnownAnswers, Limits, judge};
 pub use marks::phases;
 pub use score::{Score, ScoreState, Trial, credit, score};
+pub use suite::suite_score;
 pub use witness::{Evidence, Rows, Witness};

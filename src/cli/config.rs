@@ -1,0 +1,67 @@
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+
+use super::out;
+use crate::baseline::Baseline;
+use crate::config;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Config {
+    /// Every default with its comment, as a file to start from
+    Print,
+    /// Read a file, its baselines and its secrets, and say what is wrong
+    Check(Check),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// The configuration
+    #[arg(value_name = "FILE")]
+    path: PathBuf,
+}
+
+impl Config {
+    pub(super) fn run(self) -> anyhow::Result<u8> {
+        match self {
+            Self::Print => out::say(config::Config::defaults_text().trim_end()),
+            Self::Check(check) => {
+                let config = read(&check.path)?;
+                config.token()?;
+                for model in &config.models {
+                    baseline_of(model)?;
+                }
+                out::say(&format!("{} is sound: {} models", check.path.display(), config.models.len()));
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// Reads a configuration; relative paths in it are relative to its folder.
+pub(super) fn read(path: &Path) -> anyhow::Result<config::Config> {
+    let shown = path.display().to_string();
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{shown}`"))?;
+    let mut config = config::Config::read(&text).with_context(|| shown.clone())?;
+    let known = crate::detect::names();
+    for (i, model) in config.models.iter().enumerate() {
+        if let Some(name) = model.without.iter().find(|n| !known.contains(&n.as_str())) {
+            anyhow::bail!(
+                "{shown}: `models[{i}].without` has `{name}`, expected one of {}",
+                known.join(", ")
+            );
+        }
+    }
+    config.resolve(path.parent().unwrap_or_else(|| Path::new(".")));
+    Ok(config)
+}
+
+/// The baseline of a configured model, which must be that model's.
+pub(super) fn baseline_of(model: &config::Model) -> anyhow::Result<Baseline> {
+    let shown = model.baseline.display().to_string();
+    let bytes = std::fs::read(&model.baseline)
+        .with_context(|| format!("model `{}`: cannot read its baseline `{shown}`", model.name))?;
+    let baseline = Baseline::read(&bytes).with_context(|| shown.clone())?;
+    baseline.for_model(&model.name).with_context(|| shown)
+}

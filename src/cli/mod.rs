@@ -1,0 +1,111 @@
+//! The command line: flags in, exit codes out.
+//!
+//! Exit codes: 0 pass, 1 the verdict is a fail (for `experiment run`: not what the file expects),
+//! 2 usage or configuration, 3 inconclusive or not run, 4 a fault could not be proven gone.
+
+mod baseline;
+mod config;
+mod demo;
+mod experiment;
+mod out;
+mod progress;
+mod replay;
+mod run;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::telemetry::{LogFormat, LogLevel, Logs, init_logs};
+
+/// Wrong usage or configuration.
+const USAGE: u8 = 2;
+
+/// A model-aware silent-failure detector and chaos verifier.
+///
+/// Exit codes: 0 pass, 1 fail, 2 usage or configuration, 3 inconclusive or not run, 4 a fault could
+/// not be proven gone.
+#[derive(Debug, Parser)]
+#[command(name = "silentry", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Break a feature store behind a real model and see who notices: no configuration, about a minute
+    Demo(demo::Demo),
+    /// Build and show reference profiles
+    #[command(subcommand)]
+    Baseline(baseline::Baseline),
+    /// The shadow service: taps, detectors, alerts, API, metrics
+    Serve(serve::Serve),
+    /// Detectors over recorded traffic, as fast as the machine goes
+    Replay(replay::Replay),
+    /// Chaos experiments, each with the verdict it must earn
+    #[command(subcommand)]
+    Experiment(experiment::Experiment),
+    /// Print every default, or check a file
+    #[command(subcommand)]
+    Config(config::Config),
+}
+
+/// Runs the program with the arguments of the process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are no mistakes.
+            let code = if error.use_stderr() { USAGE } else { 0 };
+            return if error.print().is_ok() { code.into() } else { ExitCode::from(USAGE) };
+        }
+    };
+    let done = match arguments.command {
+        Command::Demo(command) => quiet_logs().and_then(|()| command.run()),
+        Command::Baseline(command) => quiet_logs().and_then(|()| command.run()),
+        Command::Serve(command) => command.run(),
+        Command::Replay(command) => quiet_logs().and_then(|()| command.run()),
+        Command::Experiment(command) => quiet_logs().and_then(|()| command.run()),
+        Command::Config(command) => command.run(),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            out::complain(&error);
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+/// Commands for people log warnings only; `SILENTRY_LOG` says otherwise.
+fn quiet_logs() -> anyhow::Result<()> {
+    Ok(init_logs(Logs { format: LogFormat::Text, level: LogLevel::Warn })?)
+}
+
+/// A runtime for the commands that need one.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// Ends when somebody asks the process to, with the reason.
+async fn asked_to_stop() -> String {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminate = std::future::pending::<()>();
+    tokio::select! {
+        _ = interrupt => "interrupted".to_owned(),
+        () = terminate => "terminated".to_owned(),
+    }
+}

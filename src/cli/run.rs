@@ -1,0 +1,189 @@
+//! What `demo` and `experiment run` share: running experiments against the scene.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use serde::Serialize;
+
+use super::progress::Shown;
+use super::{asked_to_stop, out};
+use crate::baseline::Baseline;
+use crate::chaos::{Experiment, Scene};
+use crate::lab::{self, Outcome, Plan};
+use crate::scene::{Choice, StoreKind};
+use crate::verdict::{Score, Verdict, describe};
+
+/// Flags of everything that runs the scene.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct SceneFlags {
+    /// Use this Redis as the feature store instead of an own one, such as redis://127.0.0.1:6379
+    #[arg(long, value_name = "URL")]
+    pub(super) store: Option<String>,
+    /// Use the embedded feature store even where a redis-server is installed
+    #[arg(long, conflicts_with = "store")]
+    pub(super) embedded_store: bool,
+    /// Switch a detector off; the verdict must notice (repeatable)
+    #[arg(long, value_name = "DETECTOR")]
+    pub(super) without: Vec<String>,
+    /// Take the experiment's short phases
+    #[arg(long)]
+    pub(super) short: bool,
+    /// Leave verdict.json, baseline.json and the model service's own log in this folder
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Print one JSON document, last on standard output
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl SceneFlags {
+    fn choice(&self) -> Choice {
+        match &self.store {
+            Some(url) => Choice::Url(url.clone()),
+            None if self.embedded_store => Choice::Embedded,
+            None => Choice::Auto,
+        }
+    }
+
+    /// Refuses detectors that do not exist before anything is started.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        let known = crate::detect::names();
+        for name in &self.without {
+            if !known.contains(&name.as_str()) {
+                anyhow::bail!("--without {name}: no such detector, expected one of {}", known.join(", "));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Runs experiments one after another on the same machine, reusing a baseline where the scene's
+/// healthy behaviour is the same.
+pub(super) struct Runner<'a> {
+    flags: &'a SceneFlags,
+    baselines: Vec<(Scene, Baseline)>,
+}
+
+impl<'a> Runner<'a> {
+    pub(super) const fn new(flags: &'a SceneFlags) -> Self {
+        Self { flags, baselines: Vec::new() }
+    }
+
+    /// Runs one experiment and leaves its papers in `--out`.
+    pub(super) async fn run(
+        &mut self,
+        experiment: &Experiment,
+        folder: Option<&Path>,
+    ) -> anyhow::Result<Outcome> {
+        let progress = Shown::new();
+        let known = experiment.target.scene().and_then(|scene| {
+            self.baselines.iter().find(|(s, _)| is_as_healthy(s, scene)).map(|(_, b)| b.clone())
+        });
+        let plan = Plan {
+            experiment: experiment.clone(),
+            store: self.flags.choice(),
+            without: self.flags.without.clone(),
+            short: self.flags.short,
+            baseline: known,
+            progress: Arc::<Shown>::clone(&progress),
+        };
+        let rehearsed = lab::rehearse(plan, asked_to_stop()).await;
+        progress.finish();
+        let outcome = rehearsed.with_context(|| format!("experiment `{}`", experiment.name))?;
+        if let Some(scene) = experiment.target.scene() {
+            self.baselines.push((scene.clone(), outcome.baseline.clone()));
+        }
+        if let Some(folder) = folder {
+            leave(folder, &outcome).with_context(|| format!("--out {}", folder.display()))?;
+        }
+        Ok(outcome)
+    }
+}
+
+/// Whether two scenes behave alike while nothing is broken.
+fn is_as_healthy(a: &Scene, b: &Scene) -> bool {
+    let broken = Scene { on_store_failure: b.on_store_failure, ..a.clone() };
+    broken == *b
+}
+
+/// Tells a verdict to a person.
+pub(super) fn tell(outcome: &Outcome) {
+    let store = match outcome.store {
+        StoreKind::User => "your Redis",
+        StoreKind::RedisServer => "redis-server",
+        StoreKind::Embedded => "embedded, Redis protocol",
+    };
+    let reads = outcome.store_reads.map_or_else(|| "unknown".to_owned(), |n| n.to_string());
+    out::say(&describe(&outcome.verdict));
+    out::say(&format!(
+        "scene: feature store {store}, {reads} reads; {} requests, {} failed; {} rows where the service put something else",
+        outcome.load.intended, outcome.load.failed, outcome.fallbacks.total
+    ));
+}
+
+/// One row of the service's own log, as `service-log.ndjson` has it.
+#[derive(Serialize)]
+struct FallbackLine<'a> {
+    at: crate::units::Timestamp,
+    request_id: &'a str,
+    wine: i64,
+    reason: &'a str,
+}
+
+fn leave(folder: &Path, outcome: &Outcome) -> anyhow::Result<()> {
+    let dir = crate::store::Dir::open(folder)?;
+    dir.write("verdict.json", &serde_json::to_vec_pretty(&outcome.verdict)?)?;
+    dir.write("baseline.json", &outcome.baseline.to_bytes()?)?;
+    let mut log = Vec::new();
+    for entry in &outcome.fallbacks.entries {
+        let line = FallbackLine {
+            at: entry.at,
+            request_id: &entry.request_id,
+            wine: entry.wine,
+            reason: &entry.reason,
+        };
+        serde_json::to_writer(&mut log, &line)?;
+        log.push(b'\n');
+    }
+    dir.write("service-log.ndjson", &log)?;
+    Ok(())
+}
+
+/// Several runs as one document.
+#[derive(Debug, Serialize)]
+pub(super) struct Suite {
+    schema: &'static str,
+    runs: Vec<Verdict>,
+    expected_met: u64,
+    score: Score,
+    blind_spots: Vec<BlindSpot>,
+}
+
+/// A fault that nobody noticed.
+#[derive(Debug, Serialize)]
+struct BlindSpot {
+    id: String,
+    experiment: String,
+    missed: Vec<String>,
+}
+
+impl Suite {
+    pub(super) fn of(runs: Vec<Verdict>, expected_met: u64) -> Self {
+        let blind_spots = runs.iter().flat_map(blind_spots).collect();
+        let score = crate::verdict::suite_score(&runs);
+        Self { schema: "silentry/suite/v1", runs, expected_met, score, blind_spots }
+    }
+}
+
+fn blind_spots(verdict: &Verdict) -> Vec<BlindSpot> {
+    use crate::chaos::Outcome::{Missed, WrongDetector};
+    let missed = verdict.faults.iter().filter(|f| matches!(f.outcome, Some(Missed | WrongDetector)));
+    missed
+        .map(|fault| BlindSpot {
+            id: fault.id.clone(),
+            experiment: verdict.experiment.clone(),
+            missed: fault.detections.iter().filter(|d| d.expected).map(|d| d.detector.clone()).collect(),
+        })
+        .collect()
+}
