@@ -7,8 +7,11 @@ use super::message::{self, Change};
 use super::monitor::{Group, Monitor, reaches};
 use super::{Alarm, KINDS, Share};
 
-/// A bin takes part in an alarm when its own likelihood ratio speaks against it by this many nats.
+/// A bin takes part in an alarm when its own likelihood ratio speaks against it by this many nats,
 const SUSPECT_NATS: f64 = 9.0;
+/// and its weighted evidence has come this near to the threshold: among thousands of bets some reach
+/// nine nats by chance within minutes, and a chance suspect would hold an alarm open.
+const SUSPECT_SHARE: f64 = 1e-3;
 
 impl Monitor {
     /// The evidence of each detector over some streams, largest first.
