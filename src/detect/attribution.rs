@@ -54,11 +54,10 @@ impl Monitor {
         for &stream in streams {
             let Some(evidence) = self.state.evidence.get(stream) else { continue };
             for bin in (0..self.bins_of(stream)).filter(|bin| self.is_on(stream, *bin)) {
-                match evidence.suspicion(bin) {
-                    Some(suspicion) if suspicion.nats >= SUSPECT_NATS => {
-                        suspects.push((stream, bin, suspicion))
-                    }
-                    _ => {}
+                let Some(suspicion) = evidence.suspicion(bin) else { continue };
+                let near = evidence.share(bin, self.state.judged) >= SUSPECT_SHARE * self.threshold;
+                if near && suspicion.nats >= SUSPECT_NATS {
+                    suspects.push((stream, bin, suspicion));
                 }
             }
         }
