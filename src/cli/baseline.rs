@@ -12,7 +12,7 @@ use crate::lab::Progress;
 use crate::record::SchemaFile;
 use crate::service::{LearnOptions, learn};
 use crate::store::Dir;
-use crate::tap::file::Source;
+use crate::tap::Source;
 use crate::units::{Clock, PerSecond};
 
 /// Sizes of fault for which `show` says how long they take.

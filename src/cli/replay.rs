@@ -10,7 +10,7 @@ use super::progress::Shown;
 use super::{baseline, out};
 use crate::detect::{Alarm, Finding, StreamReport};
 use crate::lab::Progress;
-use crate::tap::file::Source;
+use crate::tap::Source;
 use crate::units::Timestamp;
 
 #[derive(Debug, Args)]

@@ -21,7 +21,7 @@ use crate::chaos::Scene;
 use crate::record::SchemaFile;
 use crate::scene::{self, FillConfig, Traffic};
 use crate::service::{self, LearnOptions};
-use crate::tap::file::Source;
+use crate::tap::Source;
 
 /// Requests pushed before the tap is waited for: well within its queue.
 const PART: u64 = 5_000;

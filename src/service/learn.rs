@@ -5,7 +5,7 @@ use crate::baseline::{Baseline, Budget, Draft, Provenance, Seasonality, rate_of}
 use crate::detect::Planner;
 use crate::profile::Profile;
 use crate::record::SchemaFile;
-use crate::tap::file::Source;
+use crate::tap::Source;
 use crate::units::{PerSecond, Timestamp};
 
 /// What a baseline is built with, beside its rows.

@@ -62,7 +62,7 @@ pub enum Error {
     Schema(#[from] crate::record::Error),
     /// Recorded rows that cannot be read.
     #[error(transparent)]
-    File(#[from] crate::tap::file::Error),
+    File(#[from] crate::tap::Error),
     /// Rows that cannot be summed up.
     #[error(transparent)]
     Profile(#[from] crate::profile::Error),

@@ -10,7 +10,7 @@ use super::handle::{Handle, Shared};
 use super::{Error, state};
 use crate::alert::{self, Delivered, Notifier};
 use crate::store::Dir;
-use crate::tap::format::ndjson::LINE_BYTES_MAX;
+use crate::tap::ndjson::LINE_BYTES_MAX;
 use crate::tap::{self, Losses, Outlet, Reason};
 use crate::telemetry::{self, Metrics};
 use crate::units::Clock;

@@ -2,10 +2,12 @@
 //!
 //! Nothing here waits for a consumer, and nothing is lost without being counted by [`Reason`].
 
-pub mod file;
-pub mod format;
+mod file;
+mod format;
 mod intake;
 mod losses;
 
+pub use file::{Batches, Error, Format, Progress, Source};
+pub use format::{ndjson, oip};
 pub use intake::{Intake, Limits, Outlet, intake};
 pub use losses::{Losses, Reason};

@@ -3,4 +3,5 @@
 
 mod layering;
 mod packaging;
+mod packaging_config;
 mod paths;
