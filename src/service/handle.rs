@@ -204,13 +204,15 @@ impl Handle {
         }
     }
 
-    /// Begins a run that another tool drives: its latencies are those of the records.
+    /// Begins a run that another tool drives, and notes that it did: its latencies are those of the
+    /// records.
     ///
     /// # Errors
     /// An experiment that is wrong, or whose model is not watched.
     pub fn start_run(&self, experiment: Experiment) -> Result<RunView, Error> {
         let request = RunRequest { experiment, latencies: OVER_THE_API, seed: 0, clock_offset_ms: None };
-        self.start_run_with(request)
+        let run = self.start_run_with(request)?;
+        self.note(&run.run, self.now(), Act::RunStarted)
     }
 
     /// Begins a run.
