@@ -21,8 +21,11 @@ fn files() -> Vec<PathBuf> {
 
 fn monitor(baseline: &Baseline) -> Monitor {
     let calibration = Calibration::read(baseline.calibration(), baseline.schema()).expect("a calibration");
-    let options =
-        Options { budget: baseline.budget(), rate: baseline.rate(), without: std::collections::BTreeSet::new() };
+    let options = Options {
+        budget: baseline.budget(),
+        rate: baseline.rate(),
+        without: std::collections::BTreeSet::new(),
+    };
     Monitor::new(Arc::clone(baseline.schema()), calibration, options).expect("a monitor")
 }
 
