@@ -108,10 +108,7 @@ impl Monitor {
     /// streams undecided after a silence.
     pub fn advance(&mut self, now: Timestamp) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let rate = self.options.rate.get();
-        let gaps = if rate > 0.0 { SILENT_GAPS / rate } else { SILENT_SECONDS_MIN };
-        let patience = if gaps > SILENT_SECONDS_MIN { gaps } else { SILENT_SECONDS_MIN };
-        if self.state.last.is_some_and(|last| now.seconds_since(last) > patience) {
+        if self.state.last.is_some_and(|last| now.seconds_since(last) > self.patience()) {
             self.state.is_silent = true;
         }
         let row = self.state.row;
@@ -145,13 +142,31 @@ impl Monitor {
         Step { row: self.state.row, judged: self.state.judged, ts, length }
     }
 
+    /// The silence, in seconds, that leaves every stream undecided.
+    fn patience(&self) -> f64 {
+        let rate = self.options.rate.get();
+        let gaps = if rate > 0.0 { SILENT_GAPS / rate } else { SILENT_SECONDS_MIN };
+        if gaps > SILENT_SECONDS_MIN { gaps } else { SILENT_SECONDS_MIN }
+    }
+
     /// By how much a row lengthens the run: known before the row's values are looked at.
+    ///
+    /// A longer silence counts as that which leaves streams undecided. Else one row with a clock that
+    /// is years off, or the first row after a month without any, would spend the budget by itself and
+    /// alarm on values that say nothing. A shorter run only makes false alarms rarer.
     fn step_length(&self, ts: Timestamp) -> f64 {
         match self.options.budget {
             Budget::Rows(_) => 1.0,
             Budget::Time(_) => {
                 let gap = self.state.last_judged.map_or(0.0, |last| ts.seconds_since(last));
-                if gap > 0.0 { gap } else { 0.0 }
+                let most = self.patience();
+                if gap > most {
+                    most
+                } else if gap > 0.0 {
+                    gap
+                } else {
+                    0.0
+                }
             }
         }
     }
