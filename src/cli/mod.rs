@@ -22,6 +22,8 @@ use crate::telemetry::{LogFormat, LogLevel, Logs, init_logs};
 
 /// Wrong usage or configuration.
 const USAGE: u8 = 2;
+/// Stopped before there was anything to judge.
+const NOT_RUN: u8 = 3;
 
 /// A model-aware silent-failure detector and chaos verifier.
 ///
@@ -79,7 +81,8 @@ pub fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             out::complain(&error);
-            ExitCode::from(USAGE)
+            let stopped = matches!(error.downcast_ref(), Some(crate::lab::Error::Aborted(_)));
+            ExitCode::from(if stopped { NOT_RUN } else { USAGE })
         }
     }
 }

@@ -29,6 +29,9 @@ pub(super) struct SceneFlags {
     /// Take the experiment's short phases
     #[arg(long)]
     pub(super) short: bool,
+    /// Take this healthy baseline, the baseline.json of an earlier --out, instead of building one
+    #[arg(long, value_name = "FILE")]
+    pub(super) baseline: Option<PathBuf>,
     /// Leave verdict.json, baseline.json and the model service's own log in this folder
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
@@ -77,9 +80,13 @@ impl<'a> Runner<'a> {
         folder: Option<&Path>,
     ) -> anyhow::Result<Outcome> {
         let progress = Shown::new();
-        let known = experiment.target.scene().and_then(|scene| {
-            self.baselines.iter().find(|(s, _)| is_as_healthy(s, scene)).map(|(_, b)| b.clone())
-        });
+        let known = match (experiment.target.scene(), &self.flags.baseline) {
+            (Some(scene), Some(path)) => Some(given(path, scene)?),
+            (Some(scene), None) => {
+                self.baselines.iter().find(|(s, _)| is_as_healthy(s, scene)).map(|(_, b)| b.clone())
+            }
+            (None, _) => None,
+        };
         let plan = Plan {
             experiment: experiment.clone(),
             store: self.flags.choice(),
@@ -99,6 +106,21 @@ impl<'a> Runner<'a> {
         }
         Ok(outcome)
     }
+}
+
+/// The baseline of `--baseline`, which must be the scene's.
+fn given(path: &Path, scene: &Scene) -> anyhow::Result<Baseline> {
+    let baseline = super::baseline::read(path)?.for_model(crate::scene::MODEL);
+    let baseline = baseline.with_context(|| format!("--baseline {}", path.display()))?;
+    if baseline.rate().get().total_cmp(&scene.rate.get()).is_ne() {
+        anyhow::bail!(
+            "--baseline {}: of {} rows a second, expected {} as the experiment has",
+            path.display(),
+            baseline.rate(),
+            scene.rate
+        );
+    }
+    Ok(baseline)
 }
 
 /// Whether two scenes behave alike while nothing is broken.

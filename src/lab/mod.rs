@@ -18,6 +18,9 @@ pub enum Error {
     /// The experiment is not one that runs here.
     #[error("experiment `{0}` is about a model of its own, expected `target.scene`: start it over the API")]
     NotAScene(String),
+    /// Somebody stopped it while it was being prepared: nothing was broken, nothing is judged.
+    #[error("stopped before the run began: {0}")]
+    Aborted(String),
     /// The experiment is wrong.
     #[error(transparent)]
     Experiment(#[from] crate::chaos::Error),

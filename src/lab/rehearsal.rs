@@ -1,4 +1,5 @@
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,15 +76,20 @@ pub struct Outcome {
 /// taken back, and the verdict says so.
 ///
 /// # Errors
-/// Whatever keeps the run from being judged at all; a fault that cannot be proven gone is no error
-/// but a verdict.
+/// Whatever keeps the run from being judged at all, [`Error::Aborted`] before it began among it; a
+/// fault that cannot be proven gone is no error but a verdict.
 pub async fn rehearse(plan: Plan, abort: impl Future<Output = String> + Send) -> Result<Outcome, Error> {
     plan.experiment.check_detectors(&crate::detect::names())?;
     let Some(settings) = plan.experiment.target.scene().cloned() else {
         return Err(Error::NotAScene(plan.experiment.name));
     };
+    let mut abort = std::pin::pin!(abort);
     plan.progress.stage("training the model and filling the feature store");
-    let (stage, samples) = Stage::set(&plan.store).await?;
+    // Who stops the program while it prepares must not leave a store behind: it is listened for at once.
+    let (stage, samples) = tokio::select! {
+        set = Stage::set(&plan.store) => set?,
+        reason = &mut abort => return Err(Error::Aborted(reason)),
+    };
     let rehearsed = with_stage(&stage, samples, &plan, &settings, abort).await;
     let (store, store_reads) = (stage.store.kind(), stage.store.reads().await.ok());
     let (accuracy, meter) = (stage.model.accuracy(), stage.meter.stats());
@@ -107,13 +113,15 @@ async fn with_stage(
     samples: mpsc::Receiver<StoreSample>,
     plan: &Plan,
     settings: &Scene,
-    abort: impl Future<Output = String> + Send,
+    mut abort: Pin<&mut (impl Future<Output = String> + Send)>,
 ) -> Result<Played, Error> {
     let seed = plan.experiment.seed;
-    let mut abort = std::pin::pin!(abort);
     let baseline = match &plan.baseline {
         Some(baseline) => baseline.clone(),
-        None => learn_scene(stage, settings, seed, &plan.progress).await?,
+        None => tokio::select! {
+            learnt = learn_scene(stage, settings, seed, &plan.progress) => learnt?,
+            reason = &mut abort => return Err(Error::Aborted(reason)),
+        },
     };
     plan.progress.stage("starting silentry beside the model service");
     let silentry = Beside::start(baseline.clone(), plan, stage).await?;

@@ -41,7 +41,7 @@ impl Traffic {
     }
 
     /// The wine of the next request; the sequence never ends.
-    pub(super) fn draw(&mut self) -> Option<Wine> {
+    pub fn draw(&mut self) -> Option<Wine> {
         let unpopular = self.rng.random_bool(self.store_share.get());
         let wines = if unpopular { &self.others } else { &self.popular };
         wines.get(self.rng.random_range(0..wines.len())).copied()
