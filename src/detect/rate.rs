@@ -4,7 +4,7 @@ use super::ledger::Start;
 use crate::units::{PerSecond, Timestamp, count};
 
 /// A stream's rate may move within a quarter and four times the baseline's without being news.
-const BAND: f64 = 4.0;
+pub(super) const BAND: f64 = 4.0;
 /// Traffic comes in clumps: counts are judged as if their variance were this many times Poisson's.
 const DISPERSION: f64 = 4.0;
 /// Factors by which a bet says that the rate has fallen or risen.
@@ -15,6 +15,8 @@ const SILENCE_MAX_SECONDS: i64 = 600;
 const GRACE_SECONDS: i64 = 2;
 /// Recovery is believed after a mean of at least this many seconds of a live fault.
 const RECOVERY_SECONDS: f64 = 10_000.0;
+/// Calm is not counted beyond this: what was calm long ago must not hide a fault of now.
+const CALM_MAX: f64 = 10.0 * RECOVERY_SECONDS;
 /// Evidence is not counted beyond this.
 const EVIDENCE_MAX: f64 = 1e150;
 
@@ -32,7 +34,8 @@ pub(super) struct Rate {
     partial: Option<i64>,
     second: Option<i64>,
     rows: u64,
-    last_count: Option<u64>,
+    /// Whole seconds judged since the evidence began.
+    judged: u64,
     bets: Vec<RateBet>,
     calm: f64,
 }
@@ -43,12 +46,15 @@ struct RateBet {
     value: f64,
     cusum: f64,
     start: Start,
+    /// Rows and seconds since the start.
+    rows: u64,
+    seconds: u64,
 }
 
 impl Rate {
     /// Nothing when the expected rate is zero: there is no baseline to compare with.
     pub(super) fn new(expected: PerSecond, weight: f64, length: f64, start: Start) -> Option<Self> {
-        let bet = |factor| RateBet { factor, value: 0.0, cusum: 0.0, start };
+        let bet = |factor| RateBet { factor, value: 0.0, cusum: 0.0, start, rows: 0, seconds: 0 };
         (expected.get() > 0.0).then(|| Self {
             expected: expected.get(),
             weight,
@@ -56,7 +62,7 @@ impl Rate {
             partial: None,
             second: None,
             rows: 0,
-            last_count: None,
+            judged: 0,
             bets: FACTORS.map(bet).to_vec(),
             calm: 0.0,
         })
@@ -69,8 +75,9 @@ impl Rate {
 
     pub(super) fn reset(&mut self, start: Start) {
         self.calm = 0.0;
+        self.judged = 0;
         for bet in &mut self.bets {
-            *bet = RateBet { value: 0.0, cusum: 0.0, start, ..*bet };
+            *bet = RateBet { value: 0.0, cusum: 0.0, start, rows: 0, seconds: 0, ..*bet };
         }
     }
 
@@ -119,11 +126,14 @@ impl Rate {
             if bet.cusum + nats <= 0.0 || bet.cusum <= 0.0 {
                 bet.start = start;
                 bet.cusum = 0.0;
+                (bet.rows, bet.seconds) = (0, 0);
             }
+            bet.rows += rows;
+            bet.seconds += 1;
             bet.cusum = if bet.cusum + nats > 0.0 { bet.cusum + nats } else { 0.0 };
         }
         self.calm = self.calmed(scaled);
-        self.last_count = Some(rows);
+        self.judged += 1;
     }
 
     /// The test of recovery: evidence that the rate is neither half the lower end of the band or
@@ -135,23 +145,52 @@ impl Rate {
         let not_high = scaled * 0.5_f64.ln() + 0.5 * high;
         let nats = if not_low < not_high { not_low } else { not_high };
         let value = (self.calm + 1.0) * nats.exp();
-        if value < EVIDENCE_MAX { value } else { EVIDENCE_MAX }
+        if value < CALM_MAX { value } else { CALM_MAX }
     }
 
     pub(super) fn has_recovered(&self) -> bool {
         self.calm >= RECOVERY_SECONDS
     }
 
+    /// A fault was seen: the test of recovery begins.
+    pub(super) const fn latch(&mut self) {
+        self.calm = 0.0;
+    }
+
+    /// Goes on after a time of which nothing is known: the next second begins anew.
+    pub(super) const fn resume(&mut self) {
+        (self.partial, self.second, self.rows) = (None, None, 0);
+    }
+
+    /// Whole seconds until a complete silence alarms: fewer, and quiet means nothing.
+    pub(super) fn seconds_needed(&self, threshold: f64) -> f64 {
+        let low = self.expected / BAND / DISPERSION;
+        let nats = FACTORS.first().map_or(0.0, |factor| (1.0 - factor) * low);
+        let weight = self.weight / count(FACTORS.len() as u64) * self.length;
+        (threshold / weight).ln() / nats
+    }
+
+    pub(super) const fn seconds_judged(&self) -> u64 {
+        self.judged
+    }
+
+    fn worst(&self) -> Option<&RateBet> {
+        self.bets.iter().reduce(|a, b| if b.cusum > a.cusum { b } else { a })
+    }
+
     /// Where the change began, by the most evident bet.
     pub(super) fn start(&self) -> Option<Start> {
-        self.bets.iter().reduce(|a, b| if b.cusum > a.cusum { b } else { a }).map(|b| b.start)
+        self.worst().map(|b| b.start)
     }
 
     /// The sentence for people.
     pub(super) fn message(&self, group: &str, since: Timestamp) -> String {
-        let seen = self.last_count.map_or_else(|| "unknown".to_owned(), |n| n.to_string());
+        let seen = self.worst().filter(|b| b.seconds > 0).map_or_else(
+            || "unknown".to_owned(),
+            |b| format!("{} rows in {} s, {:.4}", b.rows, b.seconds, count(b.rows) / count(b.seconds)),
+        );
         format!(
-            "`{group}`: {seen} rows a second since {since}; baseline {:.4} a second, allowed {:.4} to {:.4}",
+            "`{group}`: {seen} a second since {since}; baseline {:.4} a second, allowed {:.4} to {:.4}",
             self.expected,
             self.expected / BAND,
             self.expected * BAND
@@ -191,18 +230,33 @@ mod tests {
         assert!(silent.total() > 1e9, "{}", silent.total());
     }
 
-    /// A silence does not recover by itself; the first healthy seconds after it do.
+    /// A silence does not recover by itself, however long health lasted before it; the first healthy
+    /// seconds after it do.
     #[test]
     fn recovery_needs_rows() {
-        let mut rate = fed(5, 100);
-        rate.advance(0, Timestamp::from_millis(60_000));
-        assert!(!rate.has_recovered());
-        for s in 60..66 {
+        let mut rate = fed(60, 100);
+        rate.advance(0, Timestamp::from_millis(64_000));
+        rate.latch();
+        for s in 64..120 {
+            rate.advance(0, Timestamp::from_millis(s * 1_000));
+            assert!(!rate.has_recovered(), "{s}");
+        }
+        for s in 120..126 {
             for i in 0..100 {
                 rate.observe(0, Timestamp::from_millis(s * 1_000 + i * 10));
             }
         }
         assert!(rate.has_recovered());
+    }
+
+    /// A restart is no silence: the downtime is nobody's second.
+    #[test]
+    fn a_restart_is_no_silence() {
+        let mut rate = fed(60, 100);
+        rate.resume();
+        assert!(!rate.advance(0, Timestamp::from_millis(3_600_000)));
+        assert!(!rate.observe(0, Timestamp::from_millis(3_600_500)));
+        assert!(rate.total() < 1e3, "{}", rate.total());
     }
 
     /// A rate of zero is no baseline.

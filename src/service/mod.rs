@@ -69,6 +69,9 @@ pub enum Error {
     /// A baseline that cannot be made.
     #[error(transparent)]
     Baseline(#[from] crate::baseline::Error),
+    /// A number that is none.
+    #[error(transparent)]
+    Units(#[from] crate::units::Error),
     /// A task that ended before its time.
     #[error("a task of the service failed: {0}")]
     Task(String),

@@ -83,7 +83,7 @@ impl Watched {
                 meter.record(row.ts.minus(latency), latency, ok)?;
             }
         }
-        Ok(self.monitor.observe(batch))
+        Ok(self.monitor.observe_at(batch, now))
     }
 
     /// Closes the window of effect sizes when it is over; answers whether it was.
