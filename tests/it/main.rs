@@ -6,3 +6,4 @@ mod layering;
 mod packaging;
 mod packaging_config;
 mod paths;
+mod readme;
