@@ -21,6 +21,8 @@ use crate::telemetry::{LogFormat, LogLevel, Logs, init_logs};
 
 /// Wrong usage or configuration.
 const USAGE: u8 = 2;
+/// Exit code of a run that was ended before it began.
+const NOT_RUN: u8 = 3;
 
 /// A model-aware silent-failure detector and chaos verifier.
 ///
@@ -75,7 +77,8 @@ pub fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             out::complain(&error);
-            ExitCode::from(USAGE)
+            let not_run = matches!(error.downcast_ref(), Some(crate::lab::Error::Aborted(_)));
+            ExitCode::from(if not_run { NOT_RUN } else { USAGE })
         }
     }
 }

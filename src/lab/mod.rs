@@ -33,6 +33,9 @@ pub enum Error {
     /// The tap's client cannot be set up.
     #[error(transparent)]
     Client(#[from] crate::client::Error),
+    /// It was ended before there was a run to judge.
+    #[error("not run: {0} before the run began")]
+    Aborted(String),
     /// Healthy rows that did not arrive.
     #[error("the baseline got {arrived} of {expected} rows: {why}")]
     RowsMissing {

@@ -16,6 +16,9 @@ mod state;
 mod tasks;
 mod view;
 
+#[cfg(test)]
+mod tests;
+
 pub use engine::ModelSetup;
 pub use handle::{Handle, Ingested};
 pub use learn::{LearnOptions, learn};

@@ -158,7 +158,7 @@ impl Watched {
             effects: self.effects.clone(),
             slos: self.meters.iter().map(|m| SloView::of(m, span)).collect(),
             unexpected: self.unexpected.clone(),
-            other_versions: self.other_versions.clone(),
+            other_versions: self.schema().version.is_some().then(|| self.other_versions.clone()),
             recent: None,
         }
     }
