@@ -1,6 +1,6 @@
 use axum::Json;
 use axum::extract::Request;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -60,6 +60,7 @@ impl From<Error> for Refusal {
             Error::UnknownFault { .. } => (StatusCode::BAD_REQUEST, "unknown_fault"),
             Error::Experiment(_) => (StatusCode::BAD_REQUEST, "bad_experiment"),
             Error::RunGoesOn(_) => (StatusCode::CONFLICT, "run_goes_on"),
+            Error::TooManyEvents { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_events"),
             Error::TooManyRuns(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_runs"),
             _ => {
                 let refusal =
@@ -77,6 +78,12 @@ impl From<BytesRejection> for Refusal {
         let status = rejection.status();
         let code = if status == StatusCode::PAYLOAD_TOO_LARGE { "body_too_large" } else { "unreadable_body" };
         Self::new(status, code, rejection.body_text())
+    }
+}
+
+impl From<PathRejection> for Refusal {
+    fn from(rejection: PathRejection) -> Self {
+        Self::bad_request("bad_path", rejection.body_text())
     }
 }
 
