@@ -104,7 +104,7 @@ impl Monitor {
     }
 
     /// Takes rows that arrive now. A sender's clock may lag but not lead: a row from the future counts
-    /// as of now, and the row rate goes by arrival.
+    /// as of now.
     pub fn observe_at(&mut self, batch: &Batch, now: Timestamp) -> Vec<Finding> {
         self.take(batch, Some(now))
     }
@@ -132,10 +132,9 @@ impl Monitor {
             if starts_request && is_judged(batch, row) {
                 self.judge_row(batch, row, ts, arrival.unwrap_or(ts), &mut findings);
             }
-            let counted_at = arrival.unwrap_or(ts);
             let row = self.state.row;
-            if starts_request && self.state.rate.as_mut().is_some_and(|rate| rate.observe(row, counted_at)) {
-                self.judge_rate(counted_at, &mut findings);
+            if starts_request && self.state.rate.as_mut().is_some_and(|rate| rate.observe(row, ts)) {
+                self.judge_rate(ts, &mut findings);
             }
         }
         findings

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::ledger::Start;
@@ -11,8 +13,10 @@ const DISPERSION: f64 = 4.0;
 const FACTORS: [f64; 4] = [0.1, 0.5, 1.5, 3.0];
 /// A silence longer than this is judged as this: the evidence is overwhelming long before.
 const SILENCE_MAX_SECONDS: i64 = 600;
-/// A second is closed by the clock only so long after its end, to let the tap deliver its rows.
-const GRACE_SECONDS: i64 = 2;
+/// A second is closed only so long after its end: senders' clocks differ, and taps deliver late.
+const GRACE_SECONDS: i64 = 3;
+/// So many late rows in a row are not late.
+const LATE_ROWS: u64 = 1_000;
 /// Recovery is believed after a mean of at least this many seconds of a live fault.
 const RECOVERY_SECONDS: f64 = 10_000.0;
 /// Calm is not counted beyond this: what was calm long ago must not hide a fault of now.
@@ -30,10 +34,12 @@ pub(super) struct Rate {
     weight: f64,
     /// By how much one second lengthens the run, in units of the budget.
     length: f64,
-    /// The second in which the stream began: not whole, so never judged.
-    partial: Option<i64>,
-    second: Option<i64>,
-    rows: u64,
+    /// The next second to be closed.
+    next: Option<i64>,
+    /// Rows of seconds that are still open: a few, for the clock closes them.
+    open: BTreeMap<i64, u64>,
+    /// Late rows in a row.
+    late: u64,
     /// Whole seconds judged since the evidence began.
     judged: u64,
     bets: Vec<RateBet>,
@@ -59,9 +65,9 @@ impl Rate {
             expected: expected.get(),
             weight,
             length,
-            partial: None,
-            second: None,
-            rows: 0,
+            next: None,
+            open: BTreeMap::new(),
+            late: 0,
             judged: 0,
             bets: FACTORS.map(bet).to_vec(),
             calm: 0.0,
@@ -81,16 +87,26 @@ impl Rate {
         }
     }
 
-    /// A row came: closes the seconds before it. Answers whether any was closed.
+    /// A row came: closes the seconds that can have no more. Answers whether any was closed.
+    ///
+    /// Rows are counted by their own second, so a tap that delivers in bursts is no flood; one that comes
+    /// after its second was closed is late and no longer counts.
     pub(super) fn observe(&mut self, row: u64, ts: Timestamp) -> bool {
         let second = second_of(ts);
-        let closed = self.close_until(second, row);
-        let partial = *self.partial.get_or_insert(second);
-        self.second.get_or_insert(partial.saturating_add(1));
-        if second > partial {
-            self.rows += 1;
+        // The second in which the stream began is not whole: it only sets the clock.
+        let next = *self.next.get_or_insert(second.saturating_add(1));
+        if second >= next {
+            *self.open.entry(second).or_insert(0) += 1;
+            self.late = 0;
+        } else if second < next.saturating_sub(1) {
+            self.late += 1;
         }
-        closed
+        if self.late >= LATE_ROWS {
+            // So many cannot all be late: a clock had run ahead.
+            self.resume();
+            return false;
+        }
+        self.close_until(second.saturating_sub(GRACE_SECONDS), row)
     }
 
     /// Time passed: closes the seconds that can have no more rows. Answers whether any was closed.
@@ -98,19 +114,17 @@ impl Rate {
         self.close_until(second_of(now).saturating_sub(GRACE_SECONDS), row)
     }
 
+    /// Closes every second before `second`.
     fn close_until(&mut self, second: i64, row: u64) -> bool {
-        let Some(current) = self.second else { return false };
-        if second <= current {
-            return false;
+        let Some(next) = self.next.filter(|next| *next < second) else { return false };
+        let last = second.min(next.saturating_add(SILENCE_MAX_SECONDS));
+        for current in next..last {
+            let rows = self.open.remove(&current).unwrap_or(0);
+            let ts = Timestamp::from_millis(current.saturating_mul(1_000));
+            self.step(rows, Start { row, judged: row, ts });
         }
-        let start = |s: i64| Start { row, judged: row, ts: Timestamp::from_millis(s.saturating_mul(1_000)) };
-        self.step(self.rows, start(current));
-        let silent = (second - current - 1).min(SILENCE_MAX_SECONDS);
-        for i in 0..silent {
-            self.step(0, start(current + 1 + i));
-        }
-        self.second = Some(second);
-        self.rows = 0;
+        self.open = self.open.split_off(&second);
+        self.next = Some(second);
         true
     }
 
@@ -158,8 +172,10 @@ impl Rate {
     }
 
     /// Goes on after a time of which nothing is known: the next second begins anew.
-    pub(super) const fn resume(&mut self) {
-        (self.partial, self.second, self.rows) = (None, None, 0);
+    pub(super) fn resume(&mut self) {
+        self.next = None;
+        self.open.clear();
+        self.late = 0;
     }
 
     /// Whole seconds until a complete silence alarms: fewer, and quiet means nothing.
@@ -226,7 +242,7 @@ mod tests {
         }
         assert!(fed(20, 2_000).total() > 1e9);
         let mut silent = fed(20, 100);
-        assert!(silent.advance(0, Timestamp::from_millis(32_000)));
+        assert!(silent.advance(0, Timestamp::from_millis(33_000)));
         assert!(silent.total() > 1e9, "{}", silent.total());
     }
 
@@ -241,12 +257,38 @@ mod tests {
             rate.advance(0, Timestamp::from_millis(s * 1_000));
             assert!(!rate.has_recovered(), "{s}");
         }
-        for s in 120..126 {
+        for s in 120..130 {
             for i in 0..100 {
                 rate.observe(0, Timestamp::from_millis(s * 1_000 + i * 10));
             }
         }
         assert!(rate.has_recovered());
+    }
+
+    /// A tap that delivers a minute late and at once, or senders seconds apart, are no flood.
+    #[test]
+    fn bursts_and_clocks_apart_are_no_flood() {
+        let mut rate = fed(60, 100);
+        for s in 60..120 {
+            for i in 0..100 {
+                let apart = if i % 2 == 0 { 2_000 } else { 0 };
+                rate.observe(0, Timestamp::from_millis(s * 1_000 + i * 10 - apart));
+            }
+        }
+        assert!(rate.total() < 1e3, "{}", rate.total());
+    }
+
+    /// One row from the next century does not blind it for long.
+    #[test]
+    fn a_wrong_future_heals() {
+        let mut rate = fed(60, 100);
+        rate.observe(0, Timestamp::from_millis(3_000_000_000_000));
+        for s in 60..100 {
+            for i in 0..100 {
+                rate.observe(0, Timestamp::from_millis(s * 1_000 + i * 10));
+            }
+        }
+        assert_eq!(rate.next, Some(96));
     }
 
     /// A restart is no silence: the downtime is nobody's second.
