@@ -214,7 +214,7 @@ async fn missing_numbers_are_lost_rows() {
     let mut fed = Fed::new(setup(vec![a()]));
     let numbered = |i: i64| row("a", i, &format!(r#","source":"svc-1","seq":{i}"#));
     fed.feed(ENOUGH, numbered).await;
-    fed.handle.ingest(&body((fed.next - 500..fed.next).map(numbered)));
+    let _ = fed.handle.ingest(&body((fed.next - 500..fed.next).map(numbered)));
     fed.seen += 500;
     fed.ticks().await;
     assert!(fed.has_quiet());
