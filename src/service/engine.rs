@@ -5,9 +5,9 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::Error;
-use super::model::Watched;
+use super::model::{Snapshot, Watched};
 use super::run::{Latencies, Run, RunRequest, Surroundings};
-use super::view::{ModelView, RunView, Standing};
+use super::view::{RunView, Standing};
 use crate::alert::{self, Change, Manager};
 use crate::baseline::Baseline;
 use crate::chaos::{Act, Experiment, Target};
@@ -162,12 +162,12 @@ impl Engine {
         changes
     }
 
-    pub(super) fn model_views(&self, now: Timestamp) -> Vec<ModelView> {
-        self.models.values().map(|m| m.view(now)).collect()
+    pub(super) fn snapshots(&self) -> Vec<Snapshot> {
+        self.models.values().map(Watched::snapshot).collect()
     }
 
-    pub(super) fn model_view(&self, name: &str, now: Timestamp) -> Result<ModelView, Error> {
-        self.model(name).map(|m| m.view(now))
+    pub(super) fn snapshot(&self, name: &str) -> Result<Snapshot, Error> {
+        self.model(name).map(Watched::snapshot)
     }
 
     /// Rows of other versions than the baseline's, by model; models without such rows are left out.
@@ -259,18 +259,21 @@ impl Engine {
         self.runs.iter().map(Run::view).collect()
     }
 
-    /// The verdict of a run that has ended; its first one feeds the metrics.
-    pub(super) fn verdict(&mut self, id: &str) -> Result<Verdict, Error> {
+    /// A run and all that its verdict needs, to be judged when the engine is held no longer.
+    pub(super) fn case(&self, id: &str) -> Result<(Run, Surroundings), Error> {
         let run = self.runs.iter().find(|r| r.id == id).ok_or_else(|| Error::UnknownRun(id.to_owned()))?;
         let frozen = self.frozen(&run.model, run.experiment())?;
         let mut timeline = self.alerts.timeline();
         timeline.0.retain(|entry| entry.model == run.model);
-        let verdict = run.verdict(&Surroundings { timeline: &timeline, frozen, lost: self.lost() })?;
-        let run = self.run(id)?;
-        if !std::mem::replace(&mut run.is_measured, true) {
-            measure_detections(&self.metrics, &verdict);
+        Ok((run.clone(), Surroundings { timeline, frozen, lost: self.lost() }))
+    }
+
+    /// Takes the times of a run's first verdict into the metrics.
+    pub(super) fn judged(&mut self, verdict: &Verdict) {
+        let run = self.runs.iter_mut().find(|run| run.id == verdict.run);
+        if run.is_some_and(|run| !std::mem::replace(&mut run.is_measured, true)) {
+            measure_detections(&self.metrics, verdict);
         }
-        Ok(verdict)
     }
 
     pub(super) fn lost(&self) -> BTreeMap<String, u64> {

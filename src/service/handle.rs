@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::Error;
 use super::arrivals::{Arrivals, Tally};
 use super::engine::{Engine, OVER_THE_API, model_of};
+use super::model::Snapshot;
 use super::recent::RecentRows;
 use super::run::RunRequest;
 use super::view::{AlertsView, Health, ModelView, RunView, Standing, TapView, unless_lost};
@@ -233,13 +234,13 @@ impl Handle {
     #[must_use]
     pub fn models(&self) -> Vec<ModelView> {
         let now = self.now();
-        let views = self.0.engine().model_views(now);
-        let arrivals = self.0.arrivals();
-        let told = |view: ModelView| {
-            let recent = arrivals.view(&view.model, now);
+        let snapshots = self.0.engine().snapshots();
+        let told = |snapshot: Snapshot| {
+            let view = snapshot.view(now);
+            let recent = self.0.arrivals().view(&view.model, now);
             view.with_recent(recent)
         };
-        views.into_iter().map(told).collect()
+        snapshots.into_iter().map(told).collect()
     }
 
     /// How one model stands.
@@ -248,7 +249,8 @@ impl Handle {
     /// [`Error::UnknownModel`].
     pub fn model(&self, name: &str) -> Result<ModelView, Error> {
         let now = self.now();
-        let view = self.0.engine().model_view(name, now)?;
+        let snapshot = self.0.engine().snapshot(name)?;
+        let view = snapshot.view(now);
         let recent = self.0.arrivals().view(name, now);
         Ok(view.with_recent(recent))
     }
@@ -332,7 +334,10 @@ impl Handle {
     /// # Errors
     /// An unknown run, or one that goes on.
     pub fn verdict(&self, run: &str) -> Result<Verdict, Error> {
-        self.0.engine().verdict(run)
+        let (run, around) = self.0.engine().case(run)?;
+        let verdict = run.verdict(&around)?;
+        self.0.engine().judged(&verdict);
+        Ok(verdict)
     }
 
     /// Whether rows are taken and judged, and what passed the tap.

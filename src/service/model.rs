@@ -15,6 +15,21 @@ use crate::units::Timestamp;
 /// Service levels on the API look back so far.
 const SLO_SPAN: Duration = Duration::from_secs(600);
 
+/// A model at one moment.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    view: ModelView,
+    meters: Vec<Meter>,
+}
+
+impl Snapshot {
+    pub(super) fn view(self, now: Timestamp) -> ModelView {
+        let span = Span { from: now.minus(SLO_SPAN), to: now };
+        let slos = self.meters.iter().map(|meter| SloView::of(meter, span)).collect();
+        ModelView { slos, ..self.view }
+    }
+}
+
 /// One model under watch.
 #[derive(Debug)]
 pub(super) struct Watched {
@@ -143,9 +158,10 @@ impl Watched {
         }
     }
 
-    pub(super) fn view(&self, now: Timestamp) -> ModelView {
-        let span = Span { from: now.minus(SLO_SPAN), to: now };
-        ModelView {
+    /// How it stands, but for the service levels: their meters come along to be summed up by
+    /// [`Snapshot::view`], when the engine is held no longer.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let view = ModelView {
             model: self.baseline.model().to_owned(),
             version: self.schema().version.clone(),
             baseline: self.baseline.content_hash().to_owned(),
@@ -156,10 +172,11 @@ impl Watched {
             without: self.without.clone(),
             detectors: self.monitor.report(),
             effects: self.effects.clone(),
-            slos: self.meters.iter().map(|m| SloView::of(m, span)).collect(),
+            slos: Vec::new(),
             unexpected: self.unexpected.clone(),
             other_versions: self.schema().version.is_some().then(|| self.other_versions.clone()),
             recent: None,
-        }
+        };
+        Snapshot { view, meters: self.meters.clone() }
     }
 }

@@ -36,7 +36,7 @@ pub struct RunRequest {
 }
 
 /// One run under way, or ended and judged.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Run {
     pub(super) id: String,
     pub(super) model: String,
@@ -54,15 +54,16 @@ pub(super) struct Run {
 }
 
 /// An objective and who measures it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct RunMeter {
     of_store: bool,
     meter: Meter,
 }
 
 /// What a verdict needs beside the run itself.
-pub(super) struct Surroundings<'a> {
-    pub(super) timeline: &'a Timeline,
+#[derive(Debug)]
+pub(super) struct Surroundings {
+    pub(super) timeline: Timeline,
     pub(super) frozen: Frozen,
     pub(super) lost: BTreeMap<String, u64>,
 }
@@ -171,7 +172,7 @@ impl Run {
     }
 
     /// The verdict of a run that has ended.
-    pub(super) fn verdict(&self, around: &Surroundings<'_>) -> Result<Verdict, Error> {
+    pub(super) fn verdict(&self, around: &Surroundings) -> Result<Verdict, Error> {
         if !self.ended {
             return Err(Error::RunGoesOn(self.id.clone()));
         }
@@ -189,7 +190,7 @@ impl Run {
             run: &self.id,
             experiment: &self.request.experiment,
             journal: &self.journal,
-            timeline: around.timeline,
+            timeline: &around.timeline,
             slos: &reports,
             evidence: &self.evidence(),
             tap: &Tap { rows_seen: self.rows_seen, rows_lost: lost.collect() },

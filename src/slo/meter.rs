@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -40,7 +41,8 @@ type Latencies = Histogram<u32>;
 pub struct Meter {
     objective: Objective,
     window: Duration,
-    windows: BTreeMap<Timestamp, Tally>,
+    /// Shared with clones until they are written to, so that a clone to be summed up elsewhere is cheap.
+    windows: BTreeMap<Timestamp, Arc<Tally>>,
     cuts: BTreeSet<Timestamp>,
     /// The newest start of a window that was forgotten.
     forgotten: Option<Timestamp>,
@@ -109,10 +111,10 @@ impl Meter {
         let tally = match self.windows.entry(start) {
             std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::btree_map::Entry::Vacant(entry) => {
-                entry.insert(Tally::new(&self.objective.name)?)
+                entry.insert(Arc::new(Tally::new(&self.objective.name)?))
             }
         };
-        tally.add(at, latency, over);
+        Arc::make_mut(tally).add(at, latency, over);
         if self.windows.len() > WINDOWS_MAX
             && let Some((oldest, tally)) = self.windows.pop_first()
         {
