@@ -32,7 +32,9 @@ impl Config {
                 for model in &config.models {
                     baseline_of(model)?;
                 }
-                out::say(&format!("{} is sound: {} models", check.path.display(), config.models.len()));
+                let names: Vec<&str> = config.models.iter().map(|m| m.name.as_str()).collect();
+                let watched = if names.is_empty() { "no model yet".to_owned() } else { names.join(", ") };
+                out::say(&format!("{} is sound; it watches {watched}", check.path.display()));
             }
         }
         Ok(0)

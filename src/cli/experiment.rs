@@ -81,10 +81,16 @@ impl Run {
                 for difference in &differences {
                     out::say(&format!("not as expected: {difference}"));
                 }
+                if differences.is_empty() {
+                    out::say("as the file expects\n");
+                }
             }
             met += u64::from(differences.is_empty());
             worst = u8::max(worst, exit_code_expecting(&outcome.verdict, &experiment.expect));
             verdicts.push(outcome.verdict);
+        }
+        if !self.scene.json {
+            out::say(&format!("{met} of {} earned the verdict that their file expects", all.len()));
         }
         if self.scene.json {
             match (verdicts.len(), verdicts.pop()) {

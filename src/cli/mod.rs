@@ -6,6 +6,7 @@
 mod baseline;
 mod config;
 mod demo;
+mod detectors;
 mod experiment;
 mod out;
 mod progress;
@@ -46,6 +47,8 @@ enum Command {
     Serve(serve::Serve),
     /// Detectors over recorded traffic, as fast as the machine goes
     Replay(replay::Replay),
+    /// The manual: every detector, and every effect size
+    Detectors(detectors::Detectors),
     /// Chaos experiments, each with the verdict it must earn
     #[command(subcommand)]
     Experiment(experiment::Experiment),
@@ -70,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Baseline(command) => quiet_logs().and_then(|()| command.run()),
         Command::Serve(command) => command.run(),
         Command::Replay(command) => quiet_logs().and_then(|()| command.run()),
+        Command::Detectors(command) => command.run(),
         Command::Experiment(command) => quiet_logs().and_then(|()| command.run()),
         Command::Config(command) => command.run(),
     };

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::ledger::{Step, Suspicion};
 use super::message::{self, Change};
-use super::monitor::{Group, Monitor, reaches};
+use super::monitor::{Monitor, reaches};
+use super::state::Group;
 use super::{Alarm, KINDS, Share};
 
 /// A bin takes part in an alarm when its own likelihood ratio speaks against it by this many nats,

@@ -6,8 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Error;
 use super::bins::{Bin, Plan, Planning};
 use super::limits;
-use super::monitor::is_judged;
-use crate::record::{Batch, Cell, Cells, Column, Contract, Role, Schema};
+use crate::record::{Batch, Cell, Cells, Column, Contract, Role, RowStatus, Schema};
 
 /// Every third row plans bins and the others are counted, so that no bin is judged by the rows
 /// that chose it: a value that only those rows had would else look impossible.
@@ -171,6 +170,11 @@ pub(super) fn broken_rule(cell: Cell<'_>, contract: &Contract) -> Option<String>
             (!listed).then(|| format!("one_of {}", contract.one_of.join(", ")))
         }
     }
+}
+
+/// Whether a row is judged: a request that failed left its model nothing to see, and is loud already.
+pub(super) fn is_judged(batch: &Batch, row: usize) -> bool {
+    batch.rows().get(row).is_some_and(|meta| meta.status != Some(RowStatus::Error))
 }
 
 /// Whether the row with this number, counted from 0, plans bins; else it is counted.

@@ -2,9 +2,10 @@
 
 use super::bins::Bin;
 use super::ledger::Step;
-use super::monitor::{Latch, Monitor, Role, reaches};
+use super::monitor::{Monitor, reaches};
 use super::rate::Rate;
 use super::setup::ROW_RATE;
+use super::state::{Latch, Role};
 use super::{Alarm, Finding, KINDS, Share};
 use crate::units::Timestamp;
 

@@ -25,6 +25,7 @@ mod rate;
 mod recovery;
 mod report;
 mod setup;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -33,8 +34,9 @@ pub use bins::Bin;
 pub use calibrate::{Calibration, Counter, Planner};
 pub use effect::{EFFECTS, Effect, EffectSize, effect_sizes};
 pub use finding::{Alarm, Finding, Share, StreamState, Undecided};
-pub use monitor::{Monitor, Options, Saved};
+pub use monitor::{Monitor, Saved};
 pub use report::{Power, StreamReport};
+pub use setup::Options;
 
 /// What keeps a detector from being built or resumed.
 #[derive(Debug, thiserror::Error)]

@@ -1,33 +1,21 @@
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::bins::Bin;
-use super::calibrate::Calibration;
-use super::ledger::{Evidence, Start, Step};
+use super::calibrate::{Calibration, is_judged};
+use super::ledger::{Evidence, Step};
 use super::rate::Rate;
-use super::recovery::Recovery;
-use super::setup::{self, Wiring};
+use super::setup::{self, Options, Wiring};
+use super::state::{Group, Latch, Role, State};
 use super::{Alarm, Error, Finding, KINDS};
 use crate::baseline::Budget;
-use crate::record::{Batch, RowStatus, Schema};
-use crate::units::{PerSecond, Timestamp, count};
+use crate::record::{Batch, Schema};
+use crate::units::{Timestamp, count};
 
 /// A silence of so many mean gaps, but at least ten seconds, leaves every stream undecided.
 const SILENT_GAPS: f64 = 100.0;
 const SILENT_SECONDS_MIN: f64 = 10.0;
-
-/// How a monitor is set up beside its baseline.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Options {
-    /// The false alarms allowed.
-    pub budget: Budget,
-    /// Rows a second in health; 0 when unknown.
-    pub rate: PerSecond,
-    /// Detectors switched off: their weight is 0 and goes to nobody.
-    pub without: BTreeSet<String>,
-}
 
 /// Sequential detection for one model: every detector, one ledger of evidence, one threshold.
 ///
@@ -44,53 +32,6 @@ pub struct Monitor {
     fingerprint: String,
 }
 
-/// All that changes with rows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct State {
-    /// Rows seen.
-    pub(super) row: u64,
-    /// Rows judged: those that the model answered.
-    pub(super) judged: u64,
-    pub(super) last: Option<Timestamp>,
-    pub(super) last_judged: Option<Timestamp>,
-    /// The judged row after which the unlatched streams began.
-    pub(super) began: u64,
-    /// No row for too long.
-    pub(super) is_silent: bool,
-    /// By stream.
-    pub(super) evidence: Vec<Evidence>,
-    pub(super) rate: Option<Rate>,
-    pub(super) groups: Vec<Group>,
-}
-
-/// What the streams of a group are to the model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Role {
-    /// Features from one upstream.
-    Input,
-    /// Its answers.
-    Output,
-    /// The row rate.
-    Traffic,
-}
-
-/// Streams that alarm together.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Group {
-    pub(super) name: String,
-    pub(super) role: Role,
-    pub(super) streams: Vec<usize>,
-    pub(super) latch: Option<Latch>,
-}
-
-/// A group after its alarm.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Latch {
-    /// Detectors whose own evidence has reached the threshold, by position in [`KINDS`].
-    pub(super) fired: BTreeSet<usize>,
-    pub(super) recovery: Recovery,
-}
-
 /// A monitor's evidence, saved for a restart.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Saved {
@@ -103,11 +44,6 @@ pub struct Saved {
 /// Evidence that is not a number reaches nothing and is no quiet either: the answer is nothing.
 pub(super) fn reaches(evidence: f64, threshold: f64) -> Option<bool> {
     evidence.partial_cmp(&threshold).map(std::cmp::Ordering::is_ge)
-}
-
-/// Whether a row is judged: a request that failed left its model nothing to see, and is loud already.
-pub(super) fn is_judged(batch: &Batch, row: usize) -> bool {
-    batch.rows().get(row).is_some_and(|meta| meta.status != Some(RowStatus::Error))
 }
 
 impl Monitor {
@@ -128,7 +64,7 @@ impl Monitor {
             return Err(Error::EmptyBudget);
         }
         let wiring = Wiring::new(&calibration, &options.without);
-        let state = State::new(&calibration, &wiring, &options);
+        let state = setup::at_rest(&calibration, &wiring, &options);
         let fingerprint = setup::fingerprint(&calibration, &options)?;
         Ok(Self { schema, calibration, wiring, options, threshold, state, fingerprint })
     }
@@ -172,10 +108,7 @@ impl Monitor {
     /// streams undecided after a silence.
     pub fn advance(&mut self, now: Timestamp) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let rate = self.options.rate.get();
-        let gaps = if rate > 0.0 { SILENT_GAPS / rate } else { SILENT_SECONDS_MIN };
-        let patience = if gaps > SILENT_SECONDS_MIN { gaps } else { SILENT_SECONDS_MIN };
-        if self.state.last.is_some_and(|last| now.seconds_since(last) > patience) {
+        if self.state.last.is_some_and(|last| now.seconds_since(last) > self.patience()) {
             self.state.is_silent = true;
         }
         let row = self.state.row;
@@ -209,13 +142,31 @@ impl Monitor {
         Step { row: self.state.row, judged: self.state.judged, ts, length }
     }
 
+    /// The silence, in seconds, that leaves every stream undecided.
+    fn patience(&self) -> f64 {
+        let rate = self.options.rate.get();
+        let gaps = if rate > 0.0 { SILENT_GAPS / rate } else { SILENT_SECONDS_MIN };
+        if gaps > SILENT_SECONDS_MIN { gaps } else { SILENT_SECONDS_MIN }
+    }
+
     /// By how much a row lengthens the run: known before the row's values are looked at.
+    ///
+    /// A longer silence counts as that which leaves streams undecided. Else one row with a clock that
+    /// is years off, or the first row after a month without any, would spend the budget by itself and
+    /// alarm on values that say nothing. A shorter run only makes false alarms rarer.
     fn step_length(&self, ts: Timestamp) -> f64 {
         match self.options.budget {
             Budget::Rows(_) => 1.0,
             Budget::Time(_) => {
                 let gap = self.state.last_judged.map_or(0.0, |last| ts.seconds_since(last));
-                if gap > 0.0 { gap } else { 0.0 }
+                let most = self.patience();
+                if gap > most {
+                    most
+                } else if gap > 0.0 {
+                    gap
+                } else {
+                    0.0
+                }
             }
         }
     }
@@ -338,38 +289,5 @@ impl Monitor {
         }
         self.state = saved.state;
         Ok(())
-    }
-}
-
-impl State {
-    fn new(calibration: &Calibration, wiring: &Wiring, options: &Options) -> Self {
-        let start = Start { row: 0, judged: 0, ts: Timestamp::from_micros(0) };
-        let each = wiring.weights.iter().zip(&wiring.limits);
-        let second = match options.budget {
-            Budget::Time(_) => 1.0,
-            Budget::Rows(_) => options.rate.get(),
-        };
-        let rate_weight = setup::weight_of(setup::ROW_RATE, &options.without);
-        Self {
-            row: 0,
-            judged: 0,
-            last: None,
-            last_judged: None,
-            began: 0,
-            is_silent: true,
-            evidence: each.map(|(weights, limits)| Evidence::new(weights, limits, start)).collect(),
-            rate: Rate::new(options.rate, rate_weight, second, start),
-            groups: setup::groups(&calibration.streams),
-        }
-    }
-
-    /// Starts some streams anew.
-    pub(super) fn restart(&mut self, streams: &[usize], step: Step) {
-        self.began = step.judged;
-        for stream in streams {
-            if let Some(evidence) = self.evidence.get_mut(*stream) {
-                evidence.reset(step.start());
-            }
-        }
     }
 }

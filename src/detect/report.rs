@@ -4,8 +4,9 @@ use serde::Serialize;
 
 use super::bins::Bin;
 use super::ledger::EPSILONS;
-use super::monitor::{Group, Monitor, Role};
+use super::monitor::Monitor;
 use super::setup::ROW_RATE;
+use super::state::{Group, Role};
 use super::{KINDS, StreamState, Undecided, power};
 use crate::baseline::Budget;
 use crate::units::count;

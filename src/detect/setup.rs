@@ -6,13 +6,27 @@ use super::Error;
 use super::bet::{KINDS, Kind};
 use super::bins::Bin;
 use super::calibrate::{Calibration, Stream};
-use super::monitor::{Group, Options, Role};
-use crate::units::count;
+use super::ledger::{Evidence, Start};
+use super::rate::Rate;
+use super::state::{Group, Role, State};
+use crate::baseline::Budget;
+use crate::units::{PerSecond, Timestamp, count};
 
 /// The group of the row rate.
 const TRAFFIC_GROUP: &str = "traffic";
 /// The detector of the row rate: the one whose stream is not cut into bins.
 pub(super) const ROW_RATE: &str = "row_rate";
+
+/// How a monitor is set up beside its baseline.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// The false alarms allowed.
+    pub budget: Budget,
+    /// Rows a second in health; 0 when unknown.
+    pub rate: PerSecond,
+    /// Detectors switched off: their weight is 0 and goes to nobody.
+    pub without: BTreeSet<String>,
+}
 
 /// Who bets on what, with how much, against which limit: by stream and bin.
 #[derive(Debug)]
@@ -48,8 +62,29 @@ impl Wiring {
     }
 }
 
+/// A monitor's state at rest.
+pub(super) fn at_rest(calibration: &Calibration, wiring: &Wiring, options: &Options) -> State {
+    let start = Start { row: 0, judged: 0, ts: Timestamp::from_micros(0) };
+    let each = wiring.weights.iter().zip(&wiring.limits);
+    let second = match options.budget {
+        Budget::Time(_) => 1.0,
+        Budget::Rows(_) => options.rate.get(),
+    };
+    State {
+        row: 0,
+        judged: 0,
+        last: None,
+        last_judged: None,
+        began: 0,
+        is_silent: true,
+        evidence: each.map(|(weights, limits)| Evidence::new(weights, limits, start)).collect(),
+        rate: Rate::new(options.rate, weight_of(ROW_RATE, &options.without), second, start),
+        groups: groups(&calibration.streams),
+    }
+}
+
 /// The weight of a detector by name; 0 when it is switched off.
-pub(super) fn weight_of(name: &str, without: &BTreeSet<String>) -> f64 {
+fn weight_of(name: &str, without: &BTreeSet<String>) -> f64 {
     let kind = KINDS.iter().find(|k| k.name() == name && !without.contains(name));
     kind.map_or(0.0, |k| k.weight())
 }
@@ -76,7 +111,7 @@ fn weights(streams: &[Stream], owners: &[Vec<Option<usize>>], without: &BTreeSet
 }
 
 /// Streams that alarm together, and the row rate as a group of its own.
-pub(super) fn groups(streams: &[Stream]) -> Vec<Group> {
+fn groups(streams: &[Stream]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for (index, stream) in streams.iter().enumerate() {
         let role = if stream.is_output { Role::Output } else { Role::Input };

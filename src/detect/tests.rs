@@ -237,6 +237,21 @@ fn quiet_must_be_earned() {
     assert_eq!(state(&monitor), StreamState::Undecided(Undecided::NoRows));
 }
 
+/// A silence of months, or one row whose clock is decades off, spends nothing of the budget: healthy rows
+/// after it alarm on no feature. (That traffic stopped is the row rate's to say.)
+#[test]
+fn a_leap_of_time_is_no_evidence() {
+    const YEARS_MS: i64 = 56 * 31_557_600_000;
+    let (mut monitor, mut random) = monitor(20_000, options(month()));
+    let schema = monitor.schema().clone();
+    let mut findings = Vec::new();
+    for first in [YEARS_MS / 10, 0, YEARS_MS / 10] {
+        findings.extend(monitor.observe(&batch(&schema, &rows(&mut random, 500), first.cast_unsigned())));
+    }
+    let of_features = |f: &&Finding| matches!(f, Finding::Raised(alarm) if alarm.group != "traffic");
+    assert_eq!(findings.iter().find(of_features), None);
+}
+
 /// Evidence saved in the middle of a fault and restored goes on as if nothing had happened.
 #[test]
 fn restart_keeps_the_evidence() {

@@ -7,7 +7,7 @@ use super::Error;
 use super::engine::{Engine, OVER_THE_API, model_of};
 use super::run::RunRequest;
 use super::view::{AlertsView, Health, ModelView, RunView, TapView};
-use crate::alert::{Change, Notifier};
+use crate::alert::{Change, Event, Notifier};
 use crate::chaos::{Act, Experiment};
 use crate::record::Record;
 use crate::tap::ndjson;
@@ -75,16 +75,8 @@ impl Shared {
 
     pub(super) fn tell(&self, changes: &[Change]) {
         for change in changes {
-            tracing::info!(
-                model = change.alert.model,
-                group = change.alert.group,
-                alert = change.alert.id,
-                event = ?change.entry.event,
-                stream_at = %change.entry.stream_at,
-                message = change.alert.message,
-                "alert"
-            );
-            if change.entry.event == crate::alert::Event::Firing {
+            log(change);
+            if change.entry.event == Event::Firing {
                 self.metrics.alert_fired(&change.alert.model);
             }
             if let Some(notifier) = &*self.notifier() {
@@ -95,6 +87,23 @@ impl Shared {
 
     pub(super) fn stopped(&self) -> Option<String> {
         self.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What operators want to know of an alert is when it opened and closed; who else contributed is detail.
+fn log(change: &Change) {
+    let (alert, at) = (&change.alert, change.entry.stream_at);
+    match &change.entry.event {
+        Event::Firing | Event::Resolved => tracing::info!(
+            model = alert.model,
+            group = alert.group,
+            alert = alert.id,
+            state = alert.state.word(),
+            stream_at = %at,
+            "{}",
+            alert.message
+        ),
+        event => tracing::debug!(model = alert.model, alert = alert.id, ?event, stream_at = %at, "alert"),
     }
 }
 
@@ -195,13 +204,15 @@ impl Handle {
         }
     }
 
-    /// Begins a run that another tool drives: its latencies are those of the records.
+    /// Begins a run that another tool drives, and notes that it did: its latencies are those of the
+    /// records.
     ///
     /// # Errors
     /// An experiment that is wrong, or whose model is not watched.
     pub fn start_run(&self, experiment: Experiment) -> Result<RunView, Error> {
         let request = RunRequest { experiment, latencies: OVER_THE_API, seed: 0, clock_offset_ms: None };
-        self.start_run_with(request)
+        let run = self.start_run_with(request)?;
+        self.note(&run.run, self.now(), Act::RunStarted)
     }
 
     /// Begins a run.

@@ -46,18 +46,25 @@ pub struct SloView {
     pub ordinary: bool,
     /// The objective in words.
     pub target: String,
-    /// What was measured; absent with the reason when it cannot be summed up.
-    pub summary: Result<Summary, String>,
+    /// What was measured; null when it cannot be summed up.
+    pub summary: Option<Summary>,
+    /// Why there is no summary, when there is none.
+    pub unknown: Option<String>,
 }
 
 impl SloView {
     pub(super) fn of(meter: &Meter, span: Span) -> Self {
         let objective = meter.objective();
+        let (summary, unknown) = match meter.summary(span) {
+            Ok(summary) => (Some(summary), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
         Self {
             name: objective.name.clone(),
             ordinary: objective.ordinary,
             target: objective.kind.target(),
-            summary: meter.summary(span).map_err(|e| e.to_string()),
+            summary,
+            unknown,
         }
     }
 }

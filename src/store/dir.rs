@@ -52,10 +52,7 @@ impl Dir {
     /// [`Error::Name`], or [`Error::Io`]; the old content is then untouched.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         let path = self.file(name)?;
-        let mut file = tempfile::Builder::new()
-            .prefix(UNFINISHED)
-            .tempfile_in(&self.path)
-            .map_err(io("make a file in", &self.path))?;
+        let mut file = unfinished().tempfile_in(&self.path).map_err(io("make a file in", &self.path))?;
         file.write_all(bytes).map_err(io("write", &path))?;
         file.as_file().sync_all().map_err(io("sync", &path))?;
         file.persist(&path).map_err(|e| io("replace", &path)(e.error))?;
@@ -130,6 +127,16 @@ impl Dir {
         }
         Ok(names)
     }
+}
+
+/// A file in the making, as readable as any other that this user makes: a baseline is built by one user
+/// and read by another. Left alone it would be for its owner only.
+fn unfinished() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(UNFINISHED);
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder
 }
 
 fn io(act: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {

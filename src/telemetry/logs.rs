@@ -65,10 +65,10 @@ pub struct Logs {
 /// [`Error::Filter`] when `SILENTRY_LOG` is not a filter.
 pub fn init_logs(logs: Logs) -> Result<(), Error> {
     let filter = filter(logs.level, std::env::var(VARIABLE).ok())?;
-    // Colours are for terminals: in a file they are noise that no search finds a word through.
-    let colours = std::io::stderr().is_terminal();
-    let lines =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     // An error here says only that a subscriber is set: that of a test or of a host program.
     let _ = match logs.format {
         LogFormat::Text => lines.finish().try_init(),

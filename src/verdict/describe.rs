@@ -102,7 +102,7 @@ fn detection_line(detection: &Detection) -> Option<String> {
         }
         (None, took) if !detection.expected => {
             let took = took.unwrap_or_else(|| ", not after any effect".to_owned());
-            Some(format!("    {name}: fired unexpected for {}{took}", detection.group))
+            Some(format!("    {name}: fired as well, for {}{took}", detection.group))
         }
         (None, _) => Some(format!("    {name}: nothing to detect")),
     }
@@ -115,11 +115,14 @@ fn slo_line(slo: &SloObjective) -> String {
         None => "unknown",
     };
     let ordinary = if slo.ordinary { "" } else { ", not an ordinary level" };
-    let p99 = slo.p99_ms.map_or("unknown".to_owned(), length);
-    format!(
-        "  level {} ({}{ordinary}): {held}; {} of {} over it, p99 {p99}",
-        slo.name, slo.target, slo.over, slo.total
-    )
+    // Only an objective on success has an availability: its requests fail, they are not slow.
+    let measured = if slo.availability.is_some() {
+        format!("{} of {} failed", slo.over, slo.total)
+    } else {
+        let p99 = slo.p99_ms.map_or("unknown".to_owned(), length);
+        format!("{} of {} over it, p99 {p99}", slo.over, slo.total)
+    };
+    format!("  level {} ({}{ordinary}): {held}; {measured}", slo.name, slo.target)
 }
 
 fn false_alarm_line(verdict: &Verdict) -> String {

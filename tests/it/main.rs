@@ -2,6 +2,7 @@
 //! program itself end to end, over real sockets.
 #![cfg(test)]
 
+mod baselines;
 mod experiments;
 mod interrupt;
 mod layering;

@@ -1,0 +1,96 @@
+use clap::Args;
+use serde::Serialize;
+
+use super::out;
+use crate::detect::{EFFECTS, KINDS};
+
+/// Characters of a line of the manual.
+const LINE_CHARS: usize = 96;
+
+#[derive(Debug, Args)]
+pub(super) struct Detectors {
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// The families' own words.
+#[derive(Debug, Serialize)]
+struct Manual {
+    schema: &'static str,
+    detectors: Vec<Detector>,
+    effects: Vec<Effect>,
+}
+
+/// What may alarm.
+#[derive(Debug, Serialize)]
+struct Detector {
+    name: &'static str,
+    /// Its share of the alarm budget; 0 for declared rules, which need none.
+    weight: f64,
+    manual: &'static str,
+}
+
+/// What is only to be read.
+#[derive(Debug, Serialize)]
+struct Effect {
+    name: &'static str,
+    manual: &'static str,
+}
+
+impl Detectors {
+    pub(super) fn run(&self) -> anyhow::Result<u8> {
+        let detector = |k: &&dyn crate::detect::Kind| Detector {
+            name: k.name(),
+            weight: k.weight(),
+            manual: k.manual(),
+        };
+        let effect = |e: &&dyn crate::detect::Effect| Effect { name: e.name(), manual: e.manual() };
+        let manual = Manual {
+            schema: "silentry/detectors/v1",
+            detectors: KINDS.iter().map(detector).collect(),
+            effects: EFFECTS.iter().map(effect).collect(),
+        };
+        if self.json {
+            out::say_json(&manual)?;
+        } else {
+            manual.tell();
+        }
+        Ok(0)
+    }
+}
+
+impl Manual {
+    fn tell(&self) {
+        out::say("Detectors, with their share of the alarm budget. `--without NAME` switches one off.\n");
+        for detector in &self.detectors {
+            let share = if detector.weight > 0.0 {
+                format!("{:.0} % of the budget", detector.weight * 100.0)
+            } else {
+                "free of the budget".to_owned()
+            };
+            entry(&format!("{} ({share})", detector.name), detector.manual);
+        }
+        out::say("Effect sizes, on /metrics and /v1/models/{model}: to read, never an alarm.\n");
+        for effect in &self.effects {
+            entry(effect.name, effect.manual);
+        }
+    }
+}
+
+/// A heading and its text, in lines that fit a terminal.
+fn entry(heading: &str, text: &str) {
+    out::say(heading);
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > LINE_CHARS {
+            out::say(&format!("  {line}"));
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    out::say(&format!("  {line}\n"));
+}
