@@ -1,6 +1,7 @@
 use axum::Json;
 use axum::extract::Request;
 use axum::extract::rejection::BytesRejection;
+use axum::http::header::CONTENT_ENCODING;
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -87,6 +88,18 @@ pub(super) async fn no_route(uri: Uri) -> Refusal {
 pub(super) async fn no_method(method: Method, uri: Uri) -> Refusal {
     let message = format!("`{}` does not take {method}", uri.path());
     Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "no_method", message)
+}
+
+/// Refuses bodies compressed in a way that is not read, before the layer within does so without words.
+pub(super) async fn encoding(request: Request, next: Next) -> Result<Response, Refusal> {
+    const KNOWN: [&[u8]; 3] = [b"gzip", b"zstd", b"identity"];
+    let encoding = request.headers().get(CONTENT_ENCODING).map(HeaderValue::as_bytes);
+    if let Some(other) = encoding.filter(|e| !KNOWN.contains(e)) {
+        let shown: String = String::from_utf8_lossy(other).chars().take(32).collect();
+        let message = format!("content-encoding `{shown}`, expected gzip, zstd or none");
+        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", message));
+    }
+    Ok(next.run(request).await)
 }
 
 /// Gives every request an id and puts it on the answer.

@@ -10,13 +10,15 @@ mod records;
 mod runs;
 mod state;
 
-use std::future::Future;
+use std::future::{Future, IntoFuture};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tower_http::decompression::RequestDecompressionLayer;
 
 pub use auth::Token;
@@ -49,6 +51,7 @@ pub fn router(service: Handle, settings: &Settings) -> Router {
         .route("/v1/runs", post(runs::start))
         .route("/v1/runs/{id}/events", post(runs::event))
         .layer(RequestDecompressionLayer::new())
+        .layer(middleware::from_fn(error::encoding))
         .layer(DefaultBodyLimit::max(settings.body_bytes_max))
         .layer(middleware::from_fn_with_state(api.clone(), auth::require));
     let reading = Router::new()
@@ -69,7 +72,10 @@ pub fn router(service: Handle, settings: &Settings) -> Router {
         .with_state(api)
 }
 
-/// Serves until `shutdown` is done and open requests are answered.
+/// Open requests are waited for so long: whoever never ends one must not keep state from being written.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Serves until `shutdown` is done and open requests are answered, for at most ten seconds longer.
 ///
 /// # Errors
 /// When the listener fails.
@@ -78,5 +84,22 @@ pub async fn serve(
     router: Router,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    axum::serve(listener, router).with_graceful_shutdown(shutdown).await
+    let (asked, stopping) = oneshot::channel();
+    let server = axum::serve(listener, router).with_graceful_shutdown(async move {
+        shutdown.await;
+        let _ = asked.send(());
+    });
+    let overdue = async {
+        match stopping.await {
+            Ok(()) => tokio::time::sleep(GRACE).await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        served = server.into_future() => served,
+        () = overdue => {
+            tracing::warn!("requests that do not end are given up");
+            Ok(())
+        }
+    }
 }

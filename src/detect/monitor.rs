@@ -276,7 +276,8 @@ impl Monitor {
         Saved { fingerprint: self.fingerprint.clone(), state: self.state.clone() }
     }
 
-    /// Goes on from saved evidence.
+    /// Goes on from saved evidence. The time in between counts for nothing: that no row was seen while
+    /// this process was not there says nothing of the row rate.
     ///
     /// # Errors
     /// [`Error::StateOfAnother`] when it was saved under another baseline, budget or set of detectors.
@@ -288,6 +289,9 @@ impl Monitor {
             return Err(Error::StateOfAnother);
         }
         self.state = saved.state;
+        if let Some(rate) = &mut self.state.rate {
+            rate.resume();
+        }
         Ok(())
     }
 }

@@ -74,6 +74,13 @@ impl Rate {
         }
     }
 
+    /// Begins again within a second: what came, or did not, while nobody looked is nobody's evidence.
+    pub(super) const fn resume(&mut self) {
+        self.partial = None;
+        self.second = None;
+        self.rows = 0;
+    }
+
     /// A row came: closes the seconds before it. Answers whether any was closed.
     pub(super) fn observe(&mut self, row: u64, ts: Timestamp) -> bool {
         let second = second_of(ts);

@@ -2,6 +2,8 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 
+use serde_json::Value;
+
 use crate::record::Scalar;
 
 /// The elements of `data`, flat or nested, in row-major order.
@@ -133,4 +135,14 @@ pub(super) fn numeric(element: Scalar) -> Scalar {
         },
         other => other,
     }
+}
+
+/// An element of a tensor of integers as it is written: without a fraction when it has none.
+pub(super) fn integer(element: &Scalar) -> Value {
+    let whole = match element {
+        // A whole double of less than 2^64 prints as digits only.
+        Scalar::Number(n) => format!("{n}").parse::<i64>().ok().map(Value::from),
+        _ => None,
+    };
+    whole.unwrap_or_else(|| serde_json::to_value(element).unwrap_or(Value::Null))
 }

@@ -1,4 +1,5 @@
 use serde::de::{DeserializeOwned, Deserializer};
+use serde::ser::{SerializeStruct, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -44,7 +45,7 @@ impl Datatype {
 ///
 /// In a tensor of numbers null, `NaN` and the infinities are numbers (null is NaN); any other
 /// element that is no number stays what it is, for the caller to refuse or to count.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Tensor {
     /// The name: a column's, or the model's own for a whole table.
     pub name: String,
@@ -53,9 +54,28 @@ pub struct Tensor {
     /// The type of the elements.
     pub datatype: Datatype,
     /// What the server or client adds, such as `content_type`.
-    #[serde(skip_serializing_if = "Map::is_empty")]
     pub parameters: Map<String, Value>,
     data: Vec<Scalar>,
+}
+
+impl Serialize for Tensor {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let fields = 4 + usize::from(!self.parameters.is_empty());
+        let mut tensor = serializer.serialize_struct("Tensor", fields)?;
+        tensor.serialize_field("name", &self.name)?;
+        tensor.serialize_field("shape", &self.shape)?;
+        tensor.serialize_field("datatype", &self.datatype)?;
+        if !self.parameters.is_empty() {
+            tensor.serialize_field("parameters", &self.parameters)?;
+        }
+        if self.datatype.is_numeric() && !self.datatype.is_float() {
+            let whole: Vec<Value> = self.data.iter().map(data::integer).collect();
+            tensor.serialize_field("data", &whole)?;
+        } else {
+            tensor.serialize_field("data", &self.data)?;
+        }
+        tensor.end()
+    }
 }
 
 #[derive(Deserialize)]
@@ -274,6 +294,9 @@ mod tests {
         assert_eq!(back, response);
         let again = InferRequest::parse(&serde_json::to_vec(&request).unwrap()).unwrap();
         assert_eq!(again, request);
+        // Strict servers refuse `7.0` where integers belong.
+        let integers = Tensor::int64("n", vec![2], [7, -3]).unwrap();
+        assert!(serde_json::to_string(&integers).unwrap().contains("[7,-3]"));
     }
 
     fn tensor(datatype: &str, shape: &str, data: &str) -> Result<InferRequest, Error> {

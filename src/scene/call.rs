@@ -6,9 +6,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
-use super::wire::{InferRequest, Tensor};
 use super::{Answer, Error, MODEL, REQUEST_FEATURES, Wine};
-use crate::oip;
+use crate::oip::{InferRequest, InferResponse, Tensor};
 
 /// The largest answer that is read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -87,7 +86,7 @@ pub async fn ask(url: &str, id: &str, wine: &Wine) -> Result<Answer, Error> {
     if status != StatusCode::OK {
         return Err(wrong(format!("status {status}")));
     }
-    let answer = oip::InferResponse::parse(&body).map_err(|e| wrong(e.to_string()))?;
+    let answer = InferResponse::parse(&body).map_err(|e| wrong(e.to_string()))?;
     let output = |name: &str| {
         let tensor = answer.outputs.iter().find(|t| t.name == name);
         let numbers = tensor.and_then(|t| t.numbers().ok());
@@ -99,10 +98,10 @@ pub async fn ask(url: &str, id: &str, wine: &Wine) -> Result<Answer, Error> {
 fn body(id: String, wine: &Wine) -> Option<Vec<u8>> {
     let mut inputs = Vec::with_capacity(REQUEST_FEATURES.len() + 1);
     for (name, value) in REQUEST_FEATURES.into_iter().zip(wine.request) {
-        inputs.push(Tensor::float(name, value)?);
+        inputs.push(Tensor::fp64(name, vec![1], [value]).ok()?);
     }
-    inputs.push(Tensor::integer("wine_id", wine.id));
-    serde_json::to_vec(&InferRequest { id: Some(id), inputs }).ok()
+    inputs.push(Tensor::int64("wine_id", vec![1], [i32::try_from(wine.id).ok()?]).ok()?);
+    serde_json::to_vec(&InferRequest { id: Some(id), inputs, ..InferRequest::default() }).ok()
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use std::sync::{Mutex, PoisonError};
 use sha2::{Digest, Sha256};
 
 use super::fetch::{FetchError, Fetcher};
-use super::wire::InferRequest;
 use super::{Answer, MODEL, REQUEST_FEATURES, STORE_FEATURES, VERSION};
 use crate::chaos::StoreFailure;
+use crate::oip::InferRequest;
 use crate::record::{Prediction, Record, RowStatus, Scalar, Status};
 use crate::units::Timestamp;
 
@@ -15,6 +15,8 @@ use crate::units::Timestamp;
 const ENTITY_KEY: &[u8] = b"silentry scene";
 /// Hexadecimal digits of an entity's hash.
 const ENTITY_DIGITS: usize = 16;
+/// The input that says which wine it is.
+const WINE_ID: &str = "wine_id";
 /// Wines whose last features are remembered.
 const LAST_KNOWN_MAX: usize = 100_000;
 
@@ -27,30 +29,40 @@ pub(super) struct Ask {
 }
 
 impl Ask {
-    /// Reads a request: one number for each feature of the request, and `wine_id`.
+    /// Reads a request: one row of the request's features and `wine_id`, a tensor each or all in one.
     pub(super) fn read(request: InferRequest) -> Result<Self, String> {
-        let mut cells: BTreeMap<&str, &serde_json::Number> = BTreeMap::new();
-        for input in &request.inputs {
-            let ([1], [value]) = (input.shape.as_slice(), input.data.as_slice()) else {
-                return Err(format!("input `{}`: expected shape [1] and one number", input.name));
-            };
-            if cells.insert(&input.name, value).is_some() {
-                return Err(format!("input `{}` appears twice", input.name));
-            }
-        }
-        let mut features = [0.0; 5];
+        let id = request.id.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+        let names: Vec<String> = REQUEST_FEATURES.into_iter().chain([WINE_ID]).map(str::to_owned).collect();
+        let mut rows = request.rows(&names).map_err(|e| e.to_string())?;
+        let (Some(mut cells), true) = (rows.pop(), rows.is_empty()) else {
+            return Err("inputs: expected one row".to_owned());
+        };
+        let mut features = [0.0; REQUEST_FEATURES.len()];
         for (feature, name) in features.iter_mut().zip(REQUEST_FEATURES) {
-            let value = cells.remove(name).ok_or_else(|| format!("input `{name}` is missing"))?;
-            *feature = value.as_f64().ok_or_else(|| format!("input `{name}` is not a number"))?;
+            *feature = number(&mut cells, name)?;
         }
-        let wine = cells.remove("wine_id").ok_or("input `wine_id` is missing")?;
-        let wine = wine.as_i64().ok_or("input `wine_id`: expected an integer")?;
+        let wine = whole_number(number(&mut cells, WINE_ID)?)
+            .ok_or_else(|| format!("input `{WINE_ID}`: expected an integer"))?;
         if let Some(name) = cells.keys().next() {
             return Err(format!("input `{name}` is not one of the model's"));
         }
-        let id = request.id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
         Ok(Self { id, wine, request: features })
     }
+}
+
+/// Takes one finite number out of a row.
+fn number(cells: &mut BTreeMap<String, Scalar>, name: &str) -> Result<f64, String> {
+    match cells.remove(name) {
+        Some(Scalar::Number(n)) if n.is_finite() => Ok(n),
+        Some(_) => Err(format!("input `{name}`: expected a finite number")),
+        None => Err(format!("input `{name}` is missing")),
+    }
+}
+
+/// The integer that a number is, where it is one.
+fn whole_number(n: f64) -> Option<i64> {
+    // Every integer of i32 is a double, so nothing is lost on the way through its digits.
+    format!("{n}").parse::<i32>().ok().map(i64::from)
 }
 
 /// What the service knows of a wine when the model is asked.
@@ -175,6 +187,9 @@ fn hex_digit(nibble: u8) -> char {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oip::Tensor;
+
+    const TABLE: &str = r#"{"id":"r","inputs":[{"name":"wine","shape":[1,6],"datatype":"FP64","data":[[1.5,2.5,3.5,4.5,5.5,42]]}]}"#;
 
     fn request(inputs: &[(&str, f64)]) -> InferRequest {
         let inputs = inputs
@@ -192,14 +207,28 @@ mod tests {
         assert!(Ask::read(request(&inputs)).unwrap_err().contains("expected an integer"));
         inputs.pop();
         assert!(Ask::read(request(&inputs[1..])).unwrap_err().contains("`fixed_acidity` is missing"));
-        inputs.push(("colour", 1.0));
+        inputs.push(("wine_id", 7.0));
+        assert_eq!(Ask::read(request(&inputs)).unwrap().wine, 7);
         let mut wrong = request(&inputs);
-        wrong.inputs.push(
-            serde_json::from_str(r#"{"name":"wine_id","shape":[1],"datatype":"INT64","data":[7]}"#).unwrap(),
-        );
-        assert!(Ask::read(wrong.clone()).unwrap_err().contains("`colour`"));
-        wrong.inputs[0].shape = vec![2];
-        assert!(Ask::read(wrong).unwrap_err().contains("`fixed_acidity`: expected shape [1]"));
+        wrong.inputs.push(Tensor::fp64("colour", vec![1], [1.0]).unwrap());
+        assert!(Ask::read(wrong).unwrap_err().contains("`colour`"));
+        let two = inputs.iter().map(|(name, n)| Tensor::fp64(*name, vec![2], [*n, *n]).unwrap());
+        let two = InferRequest { inputs: two.collect(), ..InferRequest::default() };
+        assert!(Ask::read(two).unwrap_err().contains("expected one row"));
+        let nan = InferRequest::parse(TABLE.replace("1.5", "null").as_bytes()).unwrap();
+        assert!(Ask::read(nan).unwrap_err().contains("finite"));
+    }
+
+    /// One table, or a tensor a column, flat or nested, of shape [1] or [1, 1]: the same request.
+    #[test]
+    fn every_spelling_of_a_row_is_read() {
+        let table = Ask::read(InferRequest::parse(TABLE.as_bytes()).unwrap()).unwrap();
+        assert_eq!((table.wine, table.request), (42, [1.5, 2.5, 3.5, 4.5, 5.5]));
+        let names = REQUEST_FEATURES.into_iter().chain([WINE_ID]);
+        let column = |(name, n): (&str, f64)| serde_json::json!({"name": name, "shape": [1, 1], "datatype": "FP64", "data": [[n]]});
+        let columns: Vec<_> = names.zip([1.5, 2.5, 3.5, 4.5, 5.5, 42.0]).map(column).collect();
+        let body = serde_json::json!({"id": "r", "inputs": columns}).to_string();
+        assert_eq!(Ask::read(InferRequest::parse(body.as_bytes()).unwrap()).unwrap(), table);
     }
 
     /// An entity's hash is stable, and another wine has another.

@@ -14,7 +14,6 @@ mod load;
 mod model;
 mod service;
 mod store;
-mod wire;
 
 pub use call::{Failure, ask};
 pub use data::{

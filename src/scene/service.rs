@@ -15,10 +15,10 @@ use tokio::task::JoinHandle;
 use super::decide::{Ask, Features, Seen, answered, failed};
 use super::fallback::Fallbacks;
 use super::fetch::{FetchError, Fetcher};
-use super::wire::{ErrorBody, InferResponse, Tensor};
 use super::{Answer, Error, FEATURES, Fallback, FallbackLog, MODEL, Model, StoreAddress, VERSION};
 use crate::chaos::{Scene, StoreFailure};
 use crate::client::Tap;
+use crate::oip::{ErrorBody, InferRequest, InferResponse, Tensor};
 use crate::record::{Record, Status};
 use crate::units::{Clock, Timestamp};
 
@@ -164,7 +164,7 @@ async fn infer(State(shared): State<Arc<Shared>>, Path(model): Path<String>, bod
     if model != MODEL {
         return unknown(&model);
     }
-    let request = serde_json::from_slice(&body).map_err(|error| format!("request: {error}"));
+    let request = InferRequest::parse(&body).map_err(|error| error.to_string());
     let ask = match request.and_then(Ask::read) {
         Ok(ask) => ask,
         Err(wrong) => return refuse(StatusCode::BAD_REQUEST, wrong),
@@ -217,18 +217,20 @@ impl Shared {
 }
 
 /// The answer on the wire. Zeros are not told: that silence is the failure under study. Last known
-/// values are, as the repaired service would.
+/// values are, as the repaired service would. Nothing for a score that is no number.
 fn response(ask: &Ask, seen: &Seen, answer: Answer) -> Option<InferResponse> {
     let mut parameters = serde_json::Map::new();
     if seen.status == Status::Stale {
         parameters.insert("stale_features".to_owned(), true.into());
     }
-    Some(InferResponse {
+    let label = Tensor::int64("label", vec![1], [i32::from(answer.label == 1)]).ok()?;
+    let score = Tensor::fp64("score", vec![1], [answer.score]).ok()?;
+    answer.score.is_finite().then(|| InferResponse {
         model_name: MODEL.to_owned(),
-        model_version: VERSION.to_owned(),
-        id: ask.id.clone(),
+        model_version: Some(VERSION.to_owned()),
+        id: Some(ask.id.clone()),
         parameters,
-        outputs: vec![Tensor::integer("label", answer.label), Tensor::float("score", answer.score)?],
+        outputs: vec![label, score],
     })
 }
 

@@ -7,14 +7,14 @@ use sha2::{Digest, Sha256};
 use super::Error;
 use super::model::Watched;
 use super::run::{Latencies, Run, RunRequest, Surroundings};
-use super::view::{ModelView, RunView};
+use super::view::{ModelView, RunView, Standing};
 use crate::alert::{self, Change, Manager};
 use crate::baseline::Baseline;
 use crate::chaos::{Act, Experiment, Target};
 use crate::record::{BatchBuilder, Record, Role};
 use crate::slo::Objective;
 use crate::tap::{Losses, Reason};
-use crate::telemetry::{Metrics, Outcome};
+use crate::telemetry::{Metrics, Outcome, Stage};
 use crate::units::Timestamp;
 use crate::verdict::{Frozen, KnownAnswers, Verdict};
 
@@ -43,7 +43,23 @@ pub(super) struct Engine {
     effects_window: Duration,
     pub(super) rows_seen: u64,
     /// The last failure of the engine itself; never without being shown.
-    pub(super) trouble: Option<String>,
+    pub(super) trouble: Option<Trouble>,
+}
+
+/// A failure of the engine.
+#[derive(Debug, Clone)]
+pub(super) struct Trouble {
+    pub(super) what: String,
+    pub(super) at: Timestamp,
+    pub(super) times: u64,
+}
+
+/// What became of records.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    pub(super) changes: Vec<Change>,
+    /// Rows that could not be judged, by model.
+    pub(super) failed: Vec<(String, u64)>,
 }
 
 impl Engine {
@@ -76,15 +92,25 @@ impl Engine {
     }
 
     /// Takes records in arrival order; runs of records of one model are judged together.
-    pub(super) fn take(&mut self, records: &[Record], now: Timestamp) -> Vec<Change> {
-        let mut changes = Vec::new();
+    pub(super) fn take(&mut self, records: &[Record], now: Timestamp) -> Taken {
+        let mut taken = Taken::default();
         for run in records.chunk_by(|a, b| a.model == b.model) {
             match self.take_of_one_model(run, now) {
-                Ok(more) => changes.extend(more),
-                Err(error) => self.trouble = Some(error.to_string()),
+                Ok(more) => taken.changes.extend(more),
+                Err(error) => {
+                    let rows = crate::units::whole(run.len());
+                    self.losses.add(Reason::NotJudged, rows);
+                    taken.failed.extend(run.first().map(|record| (record.model.clone(), rows)));
+                    self.note_trouble(&error, now);
+                }
             }
         }
-        changes
+        taken
+    }
+
+    fn note_trouble(&mut self, error: &Error, now: Timestamp) {
+        let times = self.trouble.as_ref().map_or(0, |t| t.times) + 1;
+        self.trouble = Some(Trouble { what: error.to_string(), at: now, times });
     }
 
     fn take_of_one_model(&mut self, records: &[Record], now: Timestamp) -> Result<Vec<Change>, Error> {
@@ -103,9 +129,15 @@ impl Engine {
         self.rows_seen += rows;
         self.metrics.rows_scored(&first.model, rows);
         count_requests(&self.metrics, &first.model, records);
-        let findings = model.observe(&batch, unexpected, now)?;
+        model.note_versions(records);
+        // Findings first: whatever fails beside the detectors, no alarm may be lost with it.
+        let findings = model.observe(&batch, &unexpected, now);
+        let mut measured = model.measure(&batch);
         for run in self.runs.iter_mut().filter(|r| r.model == first.model) {
-            run.see(&batch)?;
+            measured = measured.and(run.see(&batch));
+        }
+        if let Err(error) = measured {
+            self.note_trouble(&error, now);
         }
         Ok(findings.iter().flat_map(|f| self.alerts.observe(&first.model, f, now)).collect())
     }
@@ -131,10 +163,23 @@ impl Engine {
         self.model(name).map(|m| m.view(now))
     }
 
-    /// The model's features, in the order of its baseline's columns.
-    pub(super) fn features_of(&self, name: &str) -> Result<Vec<String>, Error> {
-        let columns = &self.model(name)?.schema().columns;
-        Ok(columns.iter().filter(|c| c.role == Role::Input).map(|c| c.name.clone()).collect())
+    /// Rows of other versions than the baseline's, by model; models without such rows are left out.
+    pub(super) fn other_versions(&self) -> BTreeMap<String, u64> {
+        let rows = |(name, model): (&String, &Watched)| (name.clone(), model.other_versions().values().sum());
+        self.models.iter().map(rows).filter(|(_, rows)| *rows > 0).collect()
+    }
+
+    pub(super) fn standings(&self) -> Vec<Standing> {
+        self.models.values().map(Watched::standing).collect()
+    }
+
+    /// Every model's features, in the order of its baseline's columns.
+    pub(super) fn features(&self) -> BTreeMap<String, Vec<String>> {
+        let inputs = |model: &Watched| {
+            let columns = model.schema().columns.iter();
+            columns.filter(|c| c.role == Role::Input).map(|c| c.name.clone()).collect()
+        };
+        self.models.iter().map(|(name, model)| (name.clone(), inputs(model))).collect()
     }
 
     fn model(&self, name: &str) -> Result<&Watched, Error> {
@@ -207,12 +252,18 @@ impl Engine {
         self.runs.iter().map(Run::view).collect()
     }
 
-    pub(super) fn verdict(&self, id: &str) -> Result<Verdict, Error> {
+    /// The verdict of a run that has ended; its first one feeds the metrics.
+    pub(super) fn verdict(&mut self, id: &str) -> Result<Verdict, Error> {
         let run = self.runs.iter().find(|r| r.id == id).ok_or_else(|| Error::UnknownRun(id.to_owned()))?;
         let frozen = self.frozen(&run.model, run.experiment())?;
         let mut timeline = self.alerts.timeline();
         timeline.0.retain(|entry| entry.model == run.model);
-        run.verdict(&Surroundings { timeline: &timeline, frozen, lost: self.lost() })
+        let verdict = run.verdict(&Surroundings { timeline: &timeline, frozen, lost: self.lost() })?;
+        let run = self.run(id)?;
+        if !std::mem::replace(&mut run.is_measured, true) {
+            measure_detections(&self.metrics, &verdict);
+        }
+        Ok(verdict)
     }
 
     pub(super) fn lost(&self) -> BTreeMap<String, u64> {
@@ -228,6 +279,28 @@ pub(super) fn model_of(experiment: &Experiment, models: &BTreeMap<String, Watche
         (Target::Model(name), _) => Err(Error::UnknownModel { name: name.clone(), known: known() }),
         (Target::Scene(_), Some(only)) if models.len() == 1 => Ok(only.clone()),
         (Target::Scene(_), _) => Err(Error::UnknownModel { name: "(scene)".to_owned(), known: known() }),
+    }
+}
+
+/// The parts of the time to detect, of what was detected.
+fn measure_detections(metrics: &Metrics, verdict: &Verdict) {
+    for detection in verdict.faults.iter().flat_map(|fault| &fault.detections) {
+        let split = &detection.split;
+        let parts = [
+            (Stage::EffectLag, split.effect_lag_ms),
+            (Stage::Detector, split.detector_ms),
+            (Stage::For, split.for_ms),
+            (Stage::Delivery, split.delivery_ms),
+        ];
+        if detection.ttd_ms.is_none() {
+            continue;
+        }
+        for (stage, millis) in parts {
+            // A part below 0, of clocks that differ, is no duration.
+            if let Some(took) = millis.and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok()) {
+                metrics.detection_latency(&detection.detector, stage, took);
+            }
+        }
     }
 }
 

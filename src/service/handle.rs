@@ -1,22 +1,30 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::Error;
+use super::arrivals::{Arrivals, Tally};
 use super::engine::{Engine, OVER_THE_API, model_of};
+use super::recent::RecentRows;
 use super::run::RunRequest;
-use super::view::{AlertsView, Health, ModelView, RunView, TapView};
+use super::view::{AlertsView, Health, ModelView, RunView, Standing, TapView, unless_lost};
 use crate::alert::{Change, Event, Notifier};
 use crate::chaos::{Act, Experiment};
+use crate::detect::{StreamReport, StreamState, Undecided};
 use crate::record::Record;
 use crate::tap::ndjson;
 use crate::tap::oip::ExchangeLine;
 use crate::tap::{Intake, Reason};
-use crate::telemetry::{AlertLevel, Metrics, Standing};
+use crate::telemetry::{self as metrics, AlertLevel, Metrics};
 use crate::units::{Clock, Timestamp};
 use crate::verdict::{KnownAnswers, Verdict};
 
+/// A failure of the engine stands in the way of readiness for so long, and is a warning from then on.
+const TROUBLE_SPAN: Duration = Duration::from_secs(60);
+/// Longer names of senders are cut when they are shown.
+const NAME_CHARS_MAX: usize = 64;
 /// The most rejected lines that an answer names; the others are only counted.
 const REJECTIONS_MAX: usize = 20;
 
@@ -34,6 +42,14 @@ pub struct Ingested {
 }
 
 impl Ingested {
+    const fn count(&mut self, taken: bool) {
+        if taken {
+            self.accepted += 1;
+        } else {
+            self.dropped += 1;
+        }
+    }
+
     fn reject(&mut self, why: String) {
         self.rejected += 1;
         if self.rejections.len() < REJECTIONS_MAX {
@@ -50,6 +66,11 @@ pub struct Handle(pub(super) Arc<Shared>);
 pub(super) struct Shared {
     pub(super) engine: Mutex<Engine>,
     pub(super) intake: Intake,
+    pub(super) arrivals: Mutex<Arrivals>,
+    /// The features of every model; models do not change while the service runs.
+    pub(super) features: BTreeMap<String, Vec<String>>,
+    /// Held while the metrics are brought up to date.
+    pub(super) scrape: Mutex<()>,
     /// Taken out when the service stops.
     pub(super) notifier: Mutex<Option<Notifier>>,
     pub(super) metrics: Metrics,
@@ -57,12 +78,29 @@ pub(super) struct Shared {
     pub(super) line_bytes_max: usize,
     /// Why rows are not judged now, when they are not.
     pub(super) stopped: Mutex<Option<String>>,
+    /// The first task that failed, when one did.
+    pub(super) failed: Mutex<Option<String>>,
 }
 
 impl Shared {
     pub(super) fn engine(&self) -> MutexGuard<'_, Engine> {
         // A panic while it was held would be a bug; the state itself is still whole rows.
         self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn arrivals(&self) -> MutexGuard<'_, Arrivals> {
+        // Counts only: a panic leaves none of them half changed.
+        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failed(&self) -> Option<String> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes a task that failed; the first is the cause of the others.
+    pub(super) fn fail(&self, task: &str) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.get_or_insert_with(|| format!("the task that {task} failed: see the log"));
     }
 
     fn notifier(&self) -> MutexGuard<'_, Option<Notifier>> {
@@ -117,46 +155,56 @@ impl Handle {
     /// Takes NDJSON records in. Never waits: what does not fit is counted and dropped.
     #[must_use]
     pub fn ingest(&self, body: &[u8]) -> Ingested {
-        let mut ingested = Ingested::default();
+        let (mut ingested, mut tally) = (Ingested::default(), Tally::default());
         for line in ndjson::decode(body, self.0.line_bytes_max) {
             match line.outcome {
-                Ok(record) => {
-                    let taken = self.0.intake.offer([(record, line.bytes)]);
-                    ingested.accepted += crate::units::whole(taken);
-                    ingested.dropped += u64::from(taken == 0);
-                }
+                Ok(record) => ingested.count(self.offer(record, line.bytes, &mut tally)),
                 Err(rejection) => {
                     self.0.intake.losses().add(rejection.reason, 1);
+                    tally.unreadable += 1;
                     ingested.reject(rejection.to_string());
                 }
             }
         }
+        self.0.arrivals().add(&tally, self.now());
         ingested
+    }
+
+    /// Offers one record to the queue; whether it was taken.
+    fn offer(&self, record: Record, bytes: usize, tally: &mut Tally) -> bool {
+        // Its number is followed first: what is shed here did not go missing on the way.
+        self.0.arrivals().see(&record, tally, self.now());
+        let model = record.model.clone();
+        let taken = self.0.intake.offer([(record, bytes)]) > 0;
+        tally.add(model, taken);
+        taken
     }
 
     /// Takes exchanges of the Open Inference Protocol in, one JSON object a line: see
     /// [`ExchangeLine`]. The features of a tensor without names are those of the model's baseline.
     #[must_use]
     pub fn ingest_oip(&self, body: &[u8]) -> Ingested {
-        let mut ingested = Ingested::default();
+        let (mut ingested, mut tally) = (Ingested::default(), Tally::default());
         for (number, line) in body.split(|byte| *byte == b'\n').enumerate() {
             if line.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
             match self.exchange(line) {
                 Ok(records) => {
-                    let offered = crate::units::whole(records.len());
                     let bytes = line.len().div_ceil(records.len().max(1));
-                    let taken = self.0.intake.offer(records.into_iter().map(|r| (r, bytes)));
-                    ingested.accepted += crate::units::whole(taken);
-                    ingested.dropped += offered - crate::units::whole(taken);
+                    for record in records {
+                        ingested.count(self.offer(record, bytes, &mut tally));
+                    }
                 }
                 Err((reason, message)) => {
                     self.0.intake.losses().add(reason, 1);
+                    // A model that nobody watches loses nothing.
+                    tally.unreadable += u64::from(reason != Reason::UnknownModel);
                     ingested.reject(format!("line {}: {message}", number + 1));
                 }
             }
         }
+        self.0.arrivals().add(&tally, self.now());
         ingested
     }
 
@@ -166,23 +214,32 @@ impl Handle {
             return Err((Reason::TooLarge, message));
         }
         let exchange = ExchangeLine::parse(line).map_err(|e| (Reason::Malformed, e.to_string()))?;
-        let features = self
-            .0
-            .engine()
-            .features_of(exchange.model())
-            .map_err(|e| (Reason::UnknownModel, e.to_string()))?;
-        exchange.records(&features).map_err(|e| (Reason::Malformed, e.to_string()))
+        let features = self.0.features.get(exchange.model()).ok_or_else(|| {
+            let known: Vec<&str> = self.0.features.keys().map(String::as_str).collect();
+            let error = Error::UnknownModel { name: exchange.model().to_owned(), known: known.join(", ") };
+            (Reason::UnknownModel, error.to_string())
+        })?;
+        exchange.records(features).map_err(|e| (Reason::Malformed, e.to_string()))
     }
 
-    /// Counts a body that could not even be cut into lines.
+    /// Counts a body that could not even be cut into lines. Nobody knows how many rows it held, nor
+    /// whose: for a minute no detector is quiet.
     pub fn lost_body(&self, reason: Reason) {
         self.0.intake.losses().add(reason, 1);
+        self.0.arrivals().lost_body(self.now());
     }
 
     /// How every model stands.
     #[must_use]
     pub fn models(&self) -> Vec<ModelView> {
-        self.0.engine().model_views(self.now())
+        let now = self.now();
+        let views = self.0.engine().model_views(now);
+        let arrivals = self.0.arrivals();
+        let told = |view: ModelView| {
+            let recent = arrivals.view(&view.model, now);
+            view.with_recent(recent)
+        };
+        views.into_iter().map(told).collect()
     }
 
     /// How one model stands.
@@ -190,7 +247,10 @@ impl Handle {
     /// # Errors
     /// [`Error::UnknownModel`].
     pub fn model(&self, name: &str) -> Result<ModelView, Error> {
-        self.0.engine().model_view(name, self.now())
+        let now = self.now();
+        let view = self.0.engine().model_view(name, now)?;
+        let recent = self.0.arrivals().view(name, now);
+        Ok(view.with_recent(recent))
     }
 
     /// Alerts and their receivers.
@@ -278,14 +338,42 @@ impl Handle {
     /// Whether rows are taken and judged, and what passed the tap.
     #[must_use]
     pub fn health(&self) -> Health {
+        let now = self.now();
+        let mut reasons: Vec<String> = self.failed().into_iter().chain(self.0.stopped()).collect();
+        let mut warnings = self.loss_warnings(now);
         let engine = self.0.engine();
-        let mut reasons: Vec<String> = self.0.stopped().into_iter().collect();
         if engine.models.is_empty() {
             reasons.push("no model is configured: nothing is watched".to_owned());
         }
-        reasons.extend(engine.trouble.clone());
+        if let Some(trouble) = &engine.trouble {
+            let shown = format!("{} (last at {}, {} times)", trouble.what, trouble.at, trouble.times);
+            let is_fresh = now < trouble.at.plus(TROUBLE_SPAN);
+            (if is_fresh { &mut reasons } else { &mut warnings }).push(shown);
+        }
         let tap = TapView { rows_seen: engine.rows_seen, rows_lost: engine.lost() };
-        Health { ready: reasons.is_empty(), reasons, tap }
+        Health { ready: reasons.is_empty(), reasons, warnings, tap }
+    }
+
+    fn loss_warnings(&self, now: Timestamp) -> Vec<String> {
+        let arrivals = self.0.arrivals();
+        let lossy = arrivals.views(now).filter(|(_, recent)| recent.too_many_lost());
+        let told = lossy.map(|(model, recent)| {
+            let RecentRows { lost, taken, window_secs, .. } = recent;
+            let whole = if recent.lost_uncounted { " and a whole body" } else { "" };
+            format!("model `{model}`: {lost} rows{whole} lost in {window_secs} s, {taken} taken: not judged")
+        });
+        let shared = arrivals.shared_names(now).into_iter();
+        let named = shared.map(|name| {
+            let name: String = name.chars().take(NAME_CHARS_MAX).collect();
+            format!("source `{name}`: several processes send under this name, their losses are not seen")
+        });
+        told.chain(named).collect()
+    }
+
+    /// The task of the service that failed, when one did: only a new process helps.
+    #[must_use]
+    pub fn failed(&self) -> Option<String> {
+        self.0.failed()
     }
 
     /// The metrics in Prometheus' text format, brought up to date.
@@ -294,11 +382,21 @@ impl Handle {
     /// [`Error::Telemetry`] when they cannot be written.
     pub fn metrics(&self) -> Result<String, Error> {
         let now = self.now();
-        let views = self.models();
-        for view in &views {
-            self.export(view);
+        // One at a time: another scrape must not see what this one has half set.
+        let _scraping = self.0.scrape.lock().unwrap_or_else(PoisonError::into_inner);
+        let (standings, active, resolved) = {
+            let engine = self.0.engine();
+            (engine.standings(), engine.alerts.active(), engine.alerts.recent())
+        };
+        for mut standing in standings {
+            let recent = self.0.arrivals().view(&standing.model, now);
+            unless_lost(&mut standing.detectors, recent);
+            self.export(&standing);
         }
-        for alert in self.0.engine().alerts.active() {
+        for alert in &resolved {
+            self.0.metrics.alert(&alert.model, &alert.group, AlertLevel::Inactive);
+        }
+        for alert in &active {
             let level = match alert.state {
                 crate::alert::State::Pending => AlertLevel::Pending,
                 crate::alert::State::Firing => AlertLevel::Firing,
@@ -310,33 +408,46 @@ impl Handle {
     }
 
     /// One model's gauges. A detector that watches several groups shows the worst of them.
-    fn export(&self, view: &crate::service::ModelView) {
-        use crate::detect::StreamState;
+    fn export(&self, model: &Standing) {
         let metrics = &self.0.metrics;
-        let names: std::collections::BTreeSet<&str> = view.detectors.iter().map(|d| d.detector).collect();
+        metrics.begin_export(&model.model);
+        let names: BTreeSet<&str> = model.detectors.iter().map(|d| d.detector).collect();
         for name in names {
-            let mine = || view.detectors.iter().filter(|d| d.detector == name);
-            let most = mine().map(|d| d.of_threshold).reduce(|a, b| if b > a { b } else { a });
-            metrics.evidence(&view.model, name, most);
-            let drifted = mine().any(|d| d.state == StreamState::Drifted);
-            let undecided = mine().find_map(|d| match d.state {
-                StreamState::Undecided(why) => Some(why.name()),
-                StreamState::Quiet | StreamState::Drifted => None,
-            });
-            let standing = match (drifted, undecided) {
-                (true, _) => Standing::Drifted,
-                (false, Some(why)) => Standing::Undecided(why),
-                (false, None) => Standing::Quiet,
-            };
-            metrics.detector(&view.model, name, standing);
+            let mine: Vec<&StreamReport> = model.detectors.iter().filter(|d| d.detector == name).collect();
+            metrics.evidence(&model.model, name, most_evidence(&mine));
+            metrics.detector(&model.model, name, worst(&mine));
         }
-        let groups: std::collections::BTreeSet<&str> =
-            view.detectors.iter().map(|d| d.group.as_str()).collect();
+        let groups: BTreeSet<&str> = model.detectors.iter().map(|d| d.group.as_str()).collect();
         for group in groups {
-            metrics.alert(&view.model, group, AlertLevel::Inactive);
+            metrics.alert(&model.model, group, AlertLevel::Inactive);
         }
-        for effect in &view.effects {
-            metrics.feature_drift(&view.model, &effect.column, effect.statistic, effect.value);
+        for effect in &model.effects {
+            metrics.feature_drift(&model.model, &effect.column, effect.statistic, effect.value);
         }
     }
+}
+
+/// The most evidence of one detector; nothing where it is not known in one of its groups.
+fn most_evidence(reports: &[&StreamReport]) -> Option<f64> {
+    let unknown = |report: &&&StreamReport| {
+        matches!(
+            report.state,
+            StreamState::Undecided(Undecided::NoRows | Undecided::NoBaseline | Undecided::NotANumber)
+        ) || report.of_threshold.is_nan()
+    };
+    if reports.iter().any(|report| unknown(&report)) {
+        return None;
+    }
+    reports.iter().map(|report| report.of_threshold).reduce(|a, b| if b > a { b } else { a })
+}
+
+fn worst(reports: &[&StreamReport]) -> metrics::Standing<'static> {
+    if reports.iter().any(|report| report.state == StreamState::Drifted) {
+        return metrics::Standing::Drifted;
+    }
+    let undecided = reports.iter().find_map(|report| match report.state {
+        StreamState::Undecided(why) => Some(why.name()),
+        StreamState::Quiet | StreamState::Drifted => None,
+    });
+    undecided.map_or(metrics::Standing::Quiet, metrics::Standing::Undecided)
 }

@@ -4,11 +4,14 @@
 //! changes come out. [`Service::start`] puts tasks around it; [`Handle`] is what the API and the
 //! rehearsals hold. Nothing here knows HTTP shapes or flags.
 
+mod arrivals;
 mod engine;
 mod handle;
 mod learn;
 mod model;
+mod recent;
 mod run;
+mod sources;
 mod state;
 mod tasks;
 mod view;
@@ -16,6 +19,7 @@ mod view;
 pub use engine::ModelSetup;
 pub use handle::{Handle, Ingested};
 pub use learn::{LearnOptions, learn};
+pub use recent::RecentRows;
 pub use run::{Latencies, RunRequest};
 pub use tasks::{Service, Setup};
 pub use view::{AlertsView, Health, ModelView, RunView, TapView};
@@ -99,6 +103,14 @@ pub enum Error {
     /// The run goes on: there is no verdict yet.
     #[error("run `{0}` has not ended, expected an event `run_ended` first")]
     RunGoesOn(String),
+    /// As many events of one run as are kept.
+    #[error("run `{run}` has {max} events, expected it to end")]
+    TooManyEvents {
+        /// The run.
+        run: String,
+        /// The most that are kept.
+        max: usize,
+    },
     /// As many runs as are kept are all under way.
     #[error("{0} runs are under way, expected one of them to end first")]
     TooManyRuns(usize),

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::Error;
 use super::engine::ModelSetup;
-use super::view::{ModelView, SloView};
+use super::view::{ModelView, SloView, Standing};
 use crate::baseline::Baseline;
 use crate::detect::{self, Calibration, EffectSize, Finding, Monitor, Options};
 use crate::profile::Profile;
-use crate::record::{Batch, Schema};
+use crate::record::{Batch, Record, Schema};
 use crate::slo::{Meter, Span};
 use crate::units::Timestamp;
 
@@ -27,6 +27,19 @@ pub(super) struct Watched {
     profile_began: Option<Timestamp>,
     meters: Vec<Meter>,
     unexpected: BTreeMap<String, u64>,
+    other_versions: BTreeMap<String, u64>,
+}
+
+/// Names kept of features and versions that the baseline does not know; further ones share an entry.
+const NAMES_MAX: usize = 50;
+/// The entry of the others.
+const OTHERS: &str = "(others)";
+
+/// Counts by name, for names that senders make up.
+fn add_bounded(counts: &mut BTreeMap<String, u64>, name: &str, rows: u64) {
+    let is_known = counts.contains_key(name);
+    let name = if is_known || counts.len() < NAMES_MAX { name } else { OTHERS };
+    *counts.entry(name.to_owned()).or_insert(0) += rows;
 }
 
 impl Watched {
@@ -51,6 +64,7 @@ impl Watched {
             profile_began: None,
             meters: meters.collect::<Result<_, _>>()?,
             unexpected: BTreeMap::new(),
+            other_versions: BTreeMap::new(),
             baseline,
         })
     }
@@ -59,20 +73,38 @@ impl Watched {
         self.baseline.schema()
     }
 
-    /// Takes the next rows: detectors, the window's profile, service levels.
+    /// Counts rows of another version than the baseline's. They are judged all the same: another
+    /// version that is fed garbage is fed garbage. Whether its answers may differ is for people to say.
+    pub(super) fn note_versions(&mut self, records: &[Record]) {
+        let Some(expected) = self.baseline.schema().version.as_deref() else { return };
+        for version in records.iter().filter_map(|r| r.version.as_deref()).filter(|v| *v != expected) {
+            add_bounded(&mut self.other_versions, version, 1);
+        }
+    }
+
+    pub(super) const fn other_versions(&self) -> &BTreeMap<String, u64> {
+        &self.other_versions
+    }
+
+    /// Takes the next rows: detectors and the window's profile.
     pub(super) fn observe(
         &mut self,
         batch: &Batch,
-        unexpected: BTreeMap<String, u64>,
+        unexpected: &BTreeMap<String, u64>,
         now: Timestamp,
-    ) -> Result<Vec<Finding>, Error> {
+    ) -> Vec<Finding> {
         self.last_arrival = Some(now);
         for (name, rows) in unexpected {
-            *self.unexpected.entry(name).or_insert(0) += rows;
+            add_bounded(&mut self.unexpected, name, *rows);
         }
         // The batch was built on this very schema, so the profile takes it.
         let profiled = self.profile.observe(batch);
         debug_assert!(profiled.is_ok(), "{profiled:?}");
+        self.monitor.observe(batch)
+    }
+
+    /// Measures service levels by what the rows themselves say.
+    pub(super) fn measure(&mut self, batch: &Batch) -> Result<(), Error> {
         for row in batch.rows() {
             let (Some(millis), ok) = (row.latency_ms, row.status != Some(crate::record::RowStatus::Error))
             else {
@@ -83,7 +115,7 @@ impl Watched {
                 meter.record(row.ts.minus(latency), latency, ok)?;
             }
         }
-        Ok(self.monitor.observe(batch))
+        Ok(())
     }
 
     /// Closes the window of effect sizes when it is over; answers whether it was.
@@ -102,6 +134,15 @@ impl Watched {
         true
     }
 
+    /// What the metrics show, without the service levels: those are much to sum up.
+    pub(super) fn standing(&self) -> Standing {
+        Standing {
+            model: self.baseline.model().to_owned(),
+            detectors: self.monitor.report(),
+            effects: self.effects.clone(),
+        }
+    }
+
     pub(super) fn view(&self, now: Timestamp) -> ModelView {
         let span = Span { from: now.minus(SLO_SPAN), to: now };
         ModelView {
@@ -117,6 +158,8 @@ impl Watched {
             effects: self.effects.clone(),
             slos: self.meters.iter().map(|m| SloView::of(m, span)).collect(),
             unexpected: self.unexpected.clone(),
+            other_versions: self.other_versions.clone(),
+            recent: None,
         }
     }
 }

@@ -10,6 +10,9 @@ use crate::slo::{self, Meter};
 use crate::units::Timestamp;
 use crate::verdict::{self, Clock, Evidence, Frozen, Input, KnownAnswers, Limits, Tap, Verdict, Witness};
 
+/// Events that one run may have; those of the longest experiment are some dozens.
+const EVENTS_MAX: usize = 1_000;
+
 /// Who measures the latency of the run's requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Latencies {
@@ -38,6 +41,8 @@ pub(super) struct Run {
     pub(super) id: String,
     pub(super) model: String,
     pub(super) ended: bool,
+    /// Whether its verdict was already counted in the metrics.
+    pub(super) is_measured: bool,
     request: RunRequest,
     journal: Journal,
     witnesses: BTreeMap<String, Witness>,
@@ -81,6 +86,7 @@ impl Run {
             id,
             model,
             ended: false,
+            is_measured: false,
             witnesses: request.experiment.faults.iter().map(witness).collect(),
             meters: meters.collect::<Result<_, Error>>()?,
             request,
@@ -100,6 +106,9 @@ impl Run {
             let known: Vec<&str> = self.witnesses.keys().map(String::as_str).collect();
             let (run, fault) = (self.id.clone(), fault.to_owned());
             return Err(Error::UnknownFault { run, fault, known: known.join(", ") });
+        }
+        if self.journal.0.len() >= EVENTS_MAX {
+            return Err(Error::TooManyEvents { run: self.id.clone(), max: EVENTS_MAX });
         }
         if let Act::FaultActive { fault } = &act
             && let Some(witness) = self.witnesses.get_mut(fault)

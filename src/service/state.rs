@@ -1,5 +1,7 @@
 //! What is kept over a restart: evidence, alerts, the timeline.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -7,6 +9,7 @@ use super::engine::Engine;
 use crate::alert::{self, Manager};
 use crate::detect;
 use crate::store::{self, Dir};
+use crate::units::Timestamp;
 
 /// No state file is larger.
 const BYTES_MAX: u64 = 256 << 20;
@@ -34,28 +37,42 @@ pub(super) fn files(engine: &Engine) -> Result<Vec<(String, Vec<u8>)>, serde_jso
 }
 
 /// Takes over what was saved. State that does not fit is refused, said, and left behind: the streams
-/// then begin anew, undecided until they have seen enough.
+/// then begin anew, undecided until they have seen enough. Evidence and alerts go together: without
+/// its evidence an alert would never resolve, and without its alerts a latched group would never be
+/// told of again.
 pub(super) fn restore(
     engine: &mut Engine,
     dir: &Dir,
     alerts: &alert::Config,
+    now: Timestamp,
 ) -> Result<Refusals, store::Error> {
     let mut refusals = Vec::new();
     if let Some(bytes) = dir.read(ALERTS, BYTES_MAX)? {
         let saved = serde_json::from_slice(&bytes).map_err(|e| e.to_string());
         match saved.and_then(|saved| Manager::restore(alerts, saved).map_err(|e| e.to_string())) {
             Ok(manager) => engine.alerts = manager,
-            Err(why) => refusals.push(format!("{ALERTS}: {why}")),
+            Err(why) => return Ok(vec![format!("{ALERTS}: {why}; all evidence is left behind with it")]),
         }
     }
+    let mut kept = BTreeSet::new();
     for (name, model) in &mut engine.models {
         let file = file_of(name);
         let Some(bytes) = dir.read(&file, BYTES_MAX)? else { continue };
         let saved = serde_json::from_slice::<Evidence>(&bytes).map_err(|e| e.to_string());
-        let restored = saved.and_then(|e| model.monitor.restore(e.saved).map_err(|e| e.to_string()));
-        if let Err(why) = restored {
-            refusals.push(format!("{file} (model `{name}`): {why}"));
+        let own = saved.and_then(|e| match e.model == *name {
+            true => Ok(e.saved),
+            false => Err(format!("it is of model `{}`", e.model)),
+        });
+        match own.and_then(|saved| model.monitor.restore(saved).map_err(|e| e.to_string())) {
+            Ok(()) => drop(kept.insert(name.clone())),
+            Err(why) => refusals.push(format!("{file} (model `{name}`): {why}")),
         }
+    }
+    let open: BTreeSet<String> = engine.alerts.active().into_iter().map(|alert| alert.model).collect();
+    for model in open.difference(&kept) {
+        // Nobody would ever say that it is over.
+        engine.alerts.close_model(model, now);
+        refusals.push(format!("{ALERTS}: open alerts of model `{model}` are closed: their evidence is gone"));
     }
     Ok(refusals)
 }

@@ -1,10 +1,12 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
+use super::arrivals::Arrivals;
 use super::engine::{Engine, ModelSetup};
 use super::handle::{Handle, Shared};
 use super::{Error, state};
@@ -13,7 +15,7 @@ use crate::store::Dir;
 use crate::tap::ndjson::LINE_BYTES_MAX;
 use crate::tap::{self, Losses, Outlet, Reason};
 use crate::telemetry::{self, Metrics};
-use crate::units::Clock;
+use crate::units::{Clock, Timestamp};
 
 /// Records judged at once, at the most: the engine is held no longer than that.
 const CHUNK: usize = 1_024;
@@ -21,6 +23,8 @@ const CHUNK: usize = 1_024;
 const TICK: Duration = Duration::from_millis(250);
 /// Reports of delivery that wait, at the most.
 const DELIVERIES: usize = 256;
+/// How often shared names of senders, other versions and the like are said again.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
 /// How long open notifications are waited for at the end.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
@@ -65,13 +69,13 @@ impl Setup {
     }
 }
 
-/// A service that runs, until [`Service::stop`].
+/// A service that runs, until [`Service::stop`]; one that is dropped ends at once.
 #[derive(Debug)]
 pub struct Service {
     handle: Handle,
     shutdown: watch::Sender<bool>,
-    judge: JoinHandle<()>,
-    others: Vec<JoinHandle<()>>,
+    judge: JoinSet<()>,
+    others: JoinSet<()>,
     state: Option<Dir>,
 }
 
@@ -93,7 +97,7 @@ impl Service {
             Engine::new(setup.models, &setup.alerts, losses, metrics.clone(), setup.effects_window)?;
         let state = setup.state.as_ref().map(|(path, _)| Dir::open(path.clone())).transpose()?;
         if let Some(dir) = &state {
-            for refusal in state::restore(&mut engine, dir, &setup.alerts)? {
+            for refusal in state::restore(&mut engine, dir, &setup.alerts, setup.clock.now())? {
                 tracing::warn!(refusal, "saved state is left behind: its streams begin anew");
             }
         }
@@ -108,6 +112,9 @@ impl Service {
         let notifier = Notifier::start(&setup.alerts.sinks, &wiring)?;
         notifier.resume(&engine.alerts.active());
         let handle = Handle(Arc::new(Shared {
+            arrivals: Mutex::new(Arrivals::new(engine.models.keys().cloned())),
+            features: engine.features(),
+            scrape: Mutex::new(()),
             engine: Mutex::new(engine),
             intake,
             notifier: Mutex::new(Some(notifier)),
@@ -115,6 +122,7 @@ impl Service {
             clock: setup.clock,
             line_bytes_max: setup.line_bytes_max,
             stopped: Mutex::new(None),
+            failed: Mutex::new(None),
         }));
         let every = setup.state.map(|(_, every)| every);
         Ok(Self::spawn(handle, outlet, deliveries, state, every))
@@ -128,15 +136,16 @@ impl Service {
         every: Option<Duration>,
     ) -> Self {
         let (shutdown, stopping) = watch::channel(false);
-        let shared = &handle.0;
-        let judge = tokio::spawn(judge(Arc::clone(shared), outlet, stopping.clone()));
-        let mut others = vec![
-            tokio::spawn(tick(Arc::clone(shared), stopping.clone())),
-            tokio::spawn(note_deliveries(Arc::clone(shared), deliveries, stopping.clone())),
-        ];
+        let shared = || Arc::clone(&handle.0);
+        let (mut judging, mut others) = (JoinSet::new(), JoinSet::new());
+        judging.spawn(judge(Alarmed::new(shared(), "judges rows"), outlet, stopping.clone()));
+        others.spawn(tick(Alarmed::new(shared(), "lets time pass"), stopping.clone()));
+        let noting = Alarmed::new(shared(), "notes deliveries");
+        others.spawn(note_deliveries(noting, deliveries, stopping.clone()));
         if let (Some(dir), Some(every)) = (state.clone(), every) {
-            others.push(tokio::spawn(persist(Arc::clone(shared), dir, every, stopping)));
+            others.spawn(persist(Alarmed::new(shared(), "keeps state"), dir, every, stopping));
         }
+        let judge = judging;
         Self { handle, shutdown, judge, others, state }
     }
 
@@ -150,16 +159,12 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::Store`] when the state cannot be written.
-    pub async fn stop(self) -> Result<(), Error> {
+    pub async fn stop(mut self) -> Result<(), Error> {
         let _ = self.shutdown.send(true);
-        let judged = self.judge.await;
-        for task in self.others {
-            task.abort();
-            let _ = task.await;
-        }
-        if let Err(error) = judged {
+        if let Some(Err(error)) = self.judge.join_next().await {
             tracing::error!(%error, "the judging task did not end well");
         }
+        self.others.shutdown().await;
         if let Some(dir) = &self.state {
             write(&self.handle.0, dir).await?;
         }
@@ -175,31 +180,67 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
 }
 
-async fn judge(shared: Arc<Shared>, mut outlet: Outlet, mut stopping: watch::Receiver<bool>) {
+/// The service in the hands of a task: when the task panics, health says so.
+struct Alarmed {
+    shared: Arc<Shared>,
+    task: &'static str,
+}
+
+impl Alarmed {
+    const fn new(shared: Arc<Shared>, task: &'static str) -> Self {
+        Self { shared, task }
+    }
+}
+
+impl std::ops::Deref for Alarmed {
+    type Target = Arc<Shared>;
+
+    fn deref(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+impl Drop for Alarmed {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(task = self.task, "a task of the service failed");
+            self.shared.fail(self.task);
+        }
+    }
+}
+
+async fn judge(shared: Alarmed, mut outlet: Outlet, mut stopping: watch::Receiver<bool>) {
+    let mut is_stopping = false;
     loop {
         let records = tokio::select! {
+            // The end first: a queue that never empties must not keep it waiting.
             biased;
-            records = outlet.next(CHUNK) => records,
-            () = stopped(&mut stopping) => {
+            () = stopped(&mut stopping), if !is_stopping => {
+                is_stopping = true;
                 outlet.close();
-                outlet.next(CHUNK).await
+                continue;
             }
+            records = outlet.next(CHUNK) => records,
         };
         if records.is_empty() {
             break;
         }
         let now = shared.clock.now();
-        let changes = shared.engine().take(&records, now);
-        shared.tell(&changes);
+        let taken = shared.engine().take(&records, now);
+        for (model, rows) in &taken.failed {
+            shared.arrivals().lost(model, *rows, now);
+        }
+        shared.tell(&taken.changes);
     }
     let mut stopped = shared.stopped.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     *stopped = Some("the service is shutting down".to_owned());
 }
 
-async fn tick(shared: Arc<Shared>, mut stopping: watch::Receiver<bool>) {
+async fn tick(shared: Alarmed, mut stopping: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut dropped = [0; Reason::ALL.len()];
+    let mut said = Said::default();
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
@@ -208,15 +249,45 @@ async fn tick(shared: Arc<Shared>, mut stopping: watch::Receiver<bool>) {
         let now = shared.clock.now();
         let changes = shared.engine().tick(now);
         shared.tell(&changes);
+        let missing = shared.arrivals().settle(now);
+        shared.intake.losses().add(Reason::MissingSeq, missing);
         for (before, (reason, n)) in dropped.iter_mut().zip(shared.intake.losses().snapshot()) {
             shared.metrics.tap_dropped(reason.name(), n.saturating_sub(*before));
             *before = n;
+        }
+        said.again(&shared, now);
+    }
+}
+
+/// What is said in the log once a minute as long as it holds.
+#[derive(Default)]
+struct Said {
+    last: Option<Timestamp>,
+    other_versions: BTreeMap<String, u64>,
+}
+
+impl Said {
+    fn again(&mut self, shared: &Shared, now: Timestamp) {
+        if self.last.is_some_and(|last| now < last.plus(SAY_AGAIN)) {
+            return;
+        }
+        self.last = Some(now);
+        for source in shared.arrivals().shared_names(now) {
+            tracing::warn!(source, "several processes send under one name: give each its own `source`");
+        }
+        let others = shared.engine().other_versions();
+        for (model, rows) in others {
+            let before = self.other_versions.insert(model.clone(), rows).unwrap_or(0);
+            if rows > before {
+                let rows = rows - before;
+                tracing::warn!(model, rows, "rows of another version than the baseline's are judged by it");
+            }
         }
     }
 }
 
 async fn note_deliveries(
-    shared: Arc<Shared>,
+    shared: Alarmed,
     mut deliveries: mpsc::Receiver<Delivered>,
     mut stopping: watch::Receiver<bool>,
 ) {
@@ -231,7 +302,7 @@ async fn note_deliveries(
     }
 }
 
-async fn persist(shared: Arc<Shared>, dir: Dir, every: Duration, mut stopping: watch::Receiver<bool>) {
+async fn persist(shared: Alarmed, dir: Dir, every: Duration, mut stopping: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {

@@ -2,9 +2,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::recent::RecentRows;
 use crate::alert::{Alert, SinkStatus};
 use crate::chaos::Journal;
-use crate::detect::{EffectSize, StreamReport};
+use crate::detect::{EffectSize, StreamReport, StreamState, Undecided};
 use crate::slo::{Meter, Span, Summary};
 use crate::units::{PerSecond, Timestamp};
 
@@ -35,6 +36,38 @@ pub struct ModelView {
     pub slos: Vec<SloView>,
     /// Features that records had and the baseline lacks, with their rows.
     pub unexpected: BTreeMap<String, u64>,
+    /// Rows of other versions than the baseline's, by version; they are judged like the others.
+    pub other_versions: BTreeMap<String, u64>,
+    /// What became of its rows in the last minute. Where more than 1 % were lost, no detector is quiet:
+    /// it is undecided, because of `rows_lost`.
+    pub recent: Option<RecentRows>,
+}
+
+impl ModelView {
+    /// Says what was lost lately, which leaves nothing quiet when it is too much.
+    pub(super) fn with_recent(mut self, recent: Option<RecentRows>) -> Self {
+        unless_lost(&mut self.detectors, recent);
+        self.recent = recent;
+        self
+    }
+}
+
+/// How one model's detectors stand, for the metrics.
+#[derive(Debug)]
+pub(super) struct Standing {
+    pub(super) model: String,
+    pub(super) detectors: Vec<StreamReport>,
+    pub(super) effects: Vec<EffectSize>,
+}
+
+/// A detector that would be quiet is undecided when too many rows were lost, or nobody counts them.
+pub(super) fn unless_lost(detectors: &mut [StreamReport], recent: Option<RecentRows>) {
+    if recent.is_some_and(|recent| !recent.too_many_lost()) {
+        return;
+    }
+    for report in detectors.iter_mut().filter(|report| report.state == StreamState::Quiet) {
+        report.state = StreamState::Undecided(Undecided::RowsLost);
+    }
 }
 
 /// One service level.
@@ -109,6 +142,8 @@ pub struct Health {
     pub ready: bool,
     /// What stands in the way, when something does.
     pub reasons: Vec<String>,
+    /// What is wrong without standing in the way: rows lost, failures that passed.
+    pub warnings: Vec<String>,
     /// What passed the tap.
     pub tap: TapView,
 }

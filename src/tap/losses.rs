@@ -14,12 +14,24 @@ pub enum Reason {
     UnknownModel,
     /// It came, or was still waiting, when the consumer stopped.
     ShuttingDown,
+    /// Its sender numbered it, and the number never came: lost on the way, or unreadable here and then
+    /// counted as that too.
+    MissingSeq,
+    /// It was taken in, and the detectors failed on it.
+    NotJudged,
 }
 
 impl Reason {
     /// All of them, in the order of every snapshot.
-    pub const ALL: [Self; 5] =
-        [Self::Malformed, Self::TooLarge, Self::QueueFull, Self::UnknownModel, Self::ShuttingDown];
+    pub const ALL: [Self; 7] = [
+        Self::Malformed,
+        Self::TooLarge,
+        Self::QueueFull,
+        Self::UnknownModel,
+        Self::ShuttingDown,
+        Self::MissingSeq,
+        Self::NotJudged,
+    ];
 
     /// The word in metrics and messages.
     #[must_use]
@@ -30,6 +42,8 @@ impl Reason {
             Self::QueueFull => "queue_full",
             Self::UnknownModel => "unknown_model",
             Self::ShuttingDown => "shutting_down",
+            Self::MissingSeq => "missing_seq",
+            Self::NotJudged => "not_judged",
         }
     }
 }
@@ -42,6 +56,8 @@ pub struct Losses {
     queue_full: AtomicU64,
     unknown_model: AtomicU64,
     shutting_down: AtomicU64,
+    missing_seq: AtomicU64,
+    not_judged: AtomicU64,
 }
 
 impl Losses {
@@ -52,6 +68,8 @@ impl Losses {
             Reason::QueueFull => &self.queue_full,
             Reason::UnknownModel => &self.unknown_model,
             Reason::ShuttingDown => &self.shutting_down,
+            Reason::MissingSeq => &self.missing_seq,
+            Reason::NotJudged => &self.not_judged,
         }
     }
 
@@ -96,7 +114,7 @@ mod tests {
             losses.add(reason, n);
             assert_eq!(serde_json::to_value(reason).unwrap(), reason.name());
         }
-        assert_eq!(losses.snapshot().map(|(_, n)| n), [1, 2, 3, 4, 5]);
-        assert_eq!(losses.total(), 15);
+        assert_eq!(losses.snapshot().map(|(_, n)| n), [1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(losses.total(), 28);
     }
 }

@@ -98,22 +98,6 @@ impl Metrics {
         set(self.baseline_created.get(&[model]), seconds(created));
     }
 
-    /// A model is watched no longer: all its series go, so that none stays at its last value.
-    pub fn model_unloaded(&self, model: &str) {
-        let of_model = [model];
-        for counters in [&self.requests_observed, &self.rows_scored, &self.alerts_fired] {
-            counters.remove_under(&of_model);
-        }
-        for gauges in [&self.evidence, &self.feature_drift, &self.baseline_created] {
-            gauges.remove_under(&of_model);
-        }
-        for states in [&self.detector_state, &self.detector_undecided, &self.alert_state, &self.baseline_info]
-        {
-            states.remove_under(&of_model);
-        }
-        self.latency.remove_under(&of_model);
-    }
-
     /// A sink may be sent to from now on.
     pub fn sink_loaded(&self, sink: &str) {
         for result in Sent::ALL {
@@ -173,6 +157,13 @@ impl Metrics {
     /// An effect size of the last window; `None` or NaN takes the series away.
     pub fn feature_drift(&self, model: &str, feature: &str, statistic: &str, size: Option<f64>) {
         measured(&self.feature_drift, &[model, feature, statistic], size);
+    }
+
+    /// Takes away what is set anew with each export, so that nothing stays at its last value: effect
+    /// sizes of a window without rows, alerts of groups that are watched no longer.
+    pub fn begin_export(&self, model: &str) {
+        self.feature_drift.remove_under(&[model]);
+        self.alert_state.remove_under(&[model]);
     }
 
     /// One inference took this long.
@@ -344,15 +335,17 @@ mod tests {
         assert!(!text(&m).contains("silentry_detector_undecided{"));
     }
 
-    /// Nothing of an unloaded model stays at its last value; others keep theirs.
+    /// What an export does not set anew is gone, not at its last value; other models keep theirs.
     #[test]
-    fn an_unloaded_model_leaves_nothing() {
+    fn an_export_leaves_nothing_old() {
         let m = metrics();
         everything(&m, "wine");
         everything(&m, "beer");
-        m.model_unloaded("wine");
-        assert!(!text(&m).contains("wine"), "{}", text(&m));
-        check(&m, r#"silentry_alert_state{group="redis:user",model="beer"} 2"#);
+        m.begin_export("wine");
+        for family in ["silentry_feature_drift_score", "silentry_alert_state"] {
+            let of = |model| text(&m).lines().any(|l| l.starts_with(family) && l.contains(model));
+            assert!(!of("wine") && of("beer"), "{family}");
+        }
     }
 
     /// The cap is per family, and the refused are counted under its name.

@@ -149,60 +149,59 @@ async fn promtool(text: &str) {
     assert_eq!(output.status.code(), Some(0), "{said}\n{text}");
 }
 
-/// Exchanges of the Open Inference Protocol, in every way to write a table: nested or flat data, one
-/// tensor of rows and columns or a tensor for each column. All are the same rows to the detectors.
+/// Exchanges of the Open Inference Protocol, in every way to write a table: nested or flat data in one
+/// tensor of rows and columns, or a tensor for each column. A fault within them is the same fault: a
+/// shape that was read wrongly would not alarm, or for another group.
 #[tokio::test(flavor = "multi_thread")]
 async fn exchanges_in_every_shape() {
     let dir = folder("serve-oip");
-    let serving = Serving::start(&config(&dir, &baseline(&dir, 1).await, ""), &[]).await;
-    let (_, model) = serving.get(&format!("/v1/models/{MODEL}")).await;
-    let budget = model["budget"].clone();
-    assert_eq!((&budget, &model["rows"]), (&json!("1/month"), &json!(0)));
-    let mut sent = 0;
-    let mut at = 1_750_000_000_000_u64;
-    // Zeros in the store's features: a shape that was read wrongly would not alarm, or for another group.
-    for (number, shape) in ["nested", "flat", "columns"].into_iter().enumerate() {
-        let mut names = FEATURES;
-        names.sort_unstable();
-        let rows = [zeroed(row(3, 0)), zeroed(row(3, 1))];
-        let cell = |row: &Value, name: &str| row["features"][name].clone();
-        let cells = |row: &Value| names.map(|name| cell(row, name));
-        let inputs = match shape {
-            "nested" => json!([{"name": "input", "shape": [2, 4], "datatype": "FP64", "data": rows.each_ref().map(cells)}]),
-            "flat" => {
-                let flat: Vec<Value> = rows.iter().flat_map(cells).collect();
-                json!([{"name": "input", "shape": [2, 4], "datatype": "FP64", "data": flat}])
-            }
-            _ => names
-                .map(|n| json!({"name": n, "shape": [2, 1], "datatype": "FP64", "data": rows.each_ref().map(|r| cell(r, n))}))
-                .to_vec()
-                .into(),
-        };
-        let line = |at: u64| {
-            let outputs = json!([
-                {"name": "label", "shape": [2], "datatype": "INT64", "data": [1, 0]},
-                {"name": "score", "shape": [2], "datatype": "FP64", "data": [0.7, 0.4]},
-            ]);
-            json!({"ts": at, "model": MODEL, "request": {"inputs": inputs},
-                "response": {"model_name": MODEL, "outputs": outputs}})
-        };
-        at += 10;
-        let body = format!("{}\nnot an exchange\n{}\n", line(at), line(at + 10));
-        at += 10;
+    let file = baseline(&dir, 1).await;
+    for shape in ["nested", "flat", "columns"] {
+        let dir = dir.join(shape);
+        std::fs::create_dir(&dir).expect("target/ can be written");
+        let serving = Serving::start(&config(&dir, &file, ""), &[]).await;
+        let lines: Vec<String> = (0..20).map(|n| exchange(shape, n)).collect();
+        let body = format!("{}\nnot an exchange\n{}\n", lines[..10].join("\n"), lines[10..].join("\n"));
         let (status, said) = serving.post("/v1/oip", body).await;
         assert_eq!(status, StatusCode::ACCEPTED, "{shape}: {said}");
-        assert_eq!((&said["accepted"], &said["rejected"]), (&json!(4), &json!(1)), "{shape}: {said}");
-        sent += 4;
-        let model = serving.judged(sent).await;
+        assert_eq!((&said["accepted"], &said["rejected"]), (&json!(40), &json!(1)), "{shape}: {said}");
+        let model = serving.judged(40).await;
         assert_eq!(model["unexpected"], json!({}), "{shape}");
-        let lost = serving.get("/readyz").await.1["tap"]["rows_lost"]["malformed"].clone();
-        assert_eq!(lost, json!(number + 1), "{shape}");
+        let health = serving.get("/readyz").await.1;
+        assert_eq!(health["tap"]["rows_lost"]["malformed"], json!(1), "{shape}");
         let alerts = serving.active().await;
         assert_eq!((alerts.len(), &alerts[0]["group"]), (1, &json!(GROUP)), "{shape}: {alerts:?}");
+        assert_eq!(alerts[0]["features"].as_array().map(Vec::len), Some(3), "{shape}: {alerts:?}");
+        let (status, said) = serving.post("/v1/oip", "{}\n").await;
+        assert_eq!((status, &said["code"]), (StatusCode::BAD_REQUEST, &json!("malformed_records")));
+        serving.stop().await;
     }
-    let (status, said) = serving.post("/v1/oip", "{}\n").await;
-    assert_eq!((status, &said["code"]), (StatusCode::BAD_REQUEST, &json!("malformed_records")));
-    serving.stop().await;
+}
+
+/// The `n`th exchange of two rows whose store has failed, with its table in this shape.
+fn exchange(shape: &str, n: u64) -> String {
+    // Without names, columns are in the order of the baseline's.
+    let mut names = FEATURES;
+    names.sort_unstable();
+    let rows = [zeroed(row(3, 2 * n)), zeroed(row(3, 2 * n + 1))];
+    let cells = |row: &Value| names.map(|name| row["features"][name].clone());
+    let table = |data: Value| json!([{"name": "input", "shape": [2, 4], "datatype": "FP64", "data": data}]);
+    let column = |name| {
+        let data = rows.each_ref().map(|row| row["features"][name].clone());
+        json!({"name": name, "shape": [2, 1], "datatype": "FP64", "data": data})
+    };
+    let inputs = match shape {
+        "nested" => table(json!(rows.each_ref().map(cells))),
+        "flat" => table(rows.iter().flat_map(cells).collect()),
+        _ => json!(names.map(column)),
+    };
+    let outputs = json!([
+        {"name": "label", "shape": [2], "datatype": "INT64", "data": [1, 0]},
+        {"name": "score", "shape": [2], "datatype": "FP64", "data": [0.7, 0.4]},
+    ]);
+    json!({"ts": rows[0]["ts"], "model": MODEL, "request": {"inputs": inputs},
+        "response": {"model_name": MODEL, "outputs": outputs}})
+    .to_string()
 }
 
 /// Every refusal has its status, a stable code, words, and the request's id, the caller's if there is one.
@@ -328,6 +327,40 @@ async fn a_restart_forgets_nothing() {
     assert_eq!(serving.active().await, Vec::<Value>::new(), "it was latched, and recovers");
     let (_, all) = serving.get("/v1/alerts").await;
     assert_eq!(all["resolved"][0]["id"], alerts[0]["id"]);
+    serving.stop().await;
+}
+
+/// That nobody looked for a while is no silence of the traffic: a restart raises no alarm of the row
+/// rate, and a silence that is seen does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_is_no_silence() {
+    let dir = folder("serve-row-rate");
+    let file = config(&dir, &baseline(&dir, 1).await, "");
+    let text = std::fs::read_to_string(&file).expect("it was written");
+    std::fs::write(&file, text.replace(", without: [row_rate]", "")).expect("target/ can be written");
+    let serving = Serving::start(&file, &[]).await;
+    // Ten seconds of traffic that ended half a minute before the service came back.
+    let now = jiff::Timestamp::now().as_millisecond();
+    let at = |n: u64, end_ms: i64| {
+        let mut row = row(2, n);
+        row["ts"] = json!(end_ms - 10_000 + 10 * i64::try_from(n).expect("small"));
+        row
+    };
+    serving.send((0..1_000).map(|n| at(n, now - 30_000)).collect()).await;
+    serving.stop().await;
+
+    let serving = Serving::start(&file, &[]).await;
+    let traffic = |alerts: Vec<Value>| alerts.into_iter().find(|a| a["group"] == "traffic");
+    serving.judged(1_000).await;
+    let ticked = "silentry_clock_unixtime_seconds";
+    let began = serving.metric(ticked).await.expect("its clock");
+    until("a second of ticks", || async { (serving.metric(ticked).await? > began + 1.0).then_some(()) })
+        .await;
+    assert_eq!(traffic(serving.active().await), None, "it was not there");
+    let now = jiff::Timestamp::now().as_millisecond();
+    serving.send((0..1_000).map(|n| at(n, now)).collect()).await;
+    let alert = until("the silence after it", || async { traffic(serving.active().await) }).await;
+    assert_eq!(alert["detector"], "row_rate");
     serving.stop().await;
 }
 
