@@ -9,6 +9,7 @@ mod layering;
 mod packaging;
 mod packaging_config;
 mod paths;
+mod quiet_hour;
 mod serve;
 mod serving;
 mod story;

@@ -18,7 +18,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
 /// Nothing that is waited for takes longer, unless the machine is ill.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// Between two looks at something that sends no event.
 const LOOK: Duration = Duration::from_millis(20);
 
