@@ -2,6 +2,7 @@
 //! program itself end to end, over real sockets.
 #![cfg(test)]
 
+mod bad_input;
 mod baselines;
 mod experiments;
 mod interrupt;
@@ -10,6 +11,7 @@ mod packaging;
 mod packaging_config;
 mod paths;
 mod quiet_hour;
+mod runs;
 mod serve;
 mod serving;
 mod story;
