@@ -1,7 +1,6 @@
 use axum::Json;
 use axum::extract::Request;
-use axum::extract::rejection::BytesRejection;
-use axum::http::header::CONTENT_ENCODING;
+use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -61,6 +60,7 @@ impl From<Error> for Refusal {
             Error::UnknownFault { .. } => (StatusCode::BAD_REQUEST, "unknown_fault"),
             Error::Experiment(_) => (StatusCode::BAD_REQUEST, "bad_experiment"),
             Error::RunGoesOn(_) => (StatusCode::CONFLICT, "run_goes_on"),
+            Error::TooManyEvents { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_events"),
             Error::TooManyRuns(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_runs"),
             _ => {
                 let refusal =
@@ -81,6 +81,12 @@ impl From<BytesRejection> for Refusal {
     }
 }
 
+impl From<PathRejection> for Refusal {
+    fn from(rejection: PathRejection) -> Self {
+        Self::bad_request("bad_path", rejection.body_text())
+    }
+}
+
 pub(super) async fn no_route(uri: Uri) -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, "no_route", format!("nothing is served at `{}`", uri.path()))
 }
@@ -88,18 +94,6 @@ pub(super) async fn no_route(uri: Uri) -> Refusal {
 pub(super) async fn no_method(method: Method, uri: Uri) -> Refusal {
     let message = format!("`{}` does not take {method}", uri.path());
     Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "no_method", message)
-}
-
-/// Refuses bodies compressed in a way that is not read, before the layer within does so without words.
-pub(super) async fn encoding(request: Request, next: Next) -> Result<Response, Refusal> {
-    const KNOWN: [&[u8]; 3] = [b"gzip", b"zstd", b"identity"];
-    let encoding = request.headers().get(CONTENT_ENCODING).map(HeaderValue::as_bytes);
-    if let Some(other) = encoding.filter(|e| !KNOWN.contains(e)) {
-        let shown: String = String::from_utf8_lossy(other).chars().take(32).collect();
-        let message = format!("content-encoding `{shown}`, expected gzip, zstd or none");
-        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", message));
-    }
-    Ok(next.run(request).await)
 }
 
 /// Gives every request an id and puts it on the answer.

@@ -5,33 +5,38 @@
 
 mod auth;
 mod error;
+mod guard;
 mod operations;
 mod records;
 mod runs;
+mod server;
 mod state;
 
-use std::future::{Future, IntoFuture};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::Semaphore;
 use tower_http::decompression::RequestDecompressionLayer;
 
 pub use auth::Token;
 pub use error::Refusal;
+pub use server::serve;
 
 use crate::service::Handle;
+
+/// The largest experiment or event, after decompression.
+const DOCUMENT_BYTES_MAX: usize = 1 << 20;
 
 /// How the API is served.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Must be shown by whatever changes state; nothing where only loopback can call.
     pub token: Option<Token>,
-    /// The largest body, after decompression.
+    /// The largest body of records, after decompression.
     pub body_bytes_max: usize,
 }
 
@@ -40,20 +45,38 @@ pub struct Settings {
 struct Api {
     service: Handle,
     token: Option<Token>,
+    /// Places for requests with a body.
+    bodies: Arc<Semaphore>,
+    request_timeout: Duration,
 }
 
 /// The routes.
 pub fn router(service: Handle, settings: &Settings) -> Router {
-    let api = Api { service, token: settings.token.clone() };
-    let changing = Router::new()
+    let api = Api {
+        service,
+        token: settings.token.clone(),
+        bodies: Arc::new(Semaphore::new(guard::BODIES_MAX)),
+        request_timeout: guard::REQUEST_TIMEOUT,
+    };
+    routes(api, settings.body_bytes_max)
+}
+
+fn routes(api: Api, body_bytes_max: usize) -> Router {
+    let records = Router::new()
         .route("/v1/records", post(records::ndjson))
         .route("/v1/oip", post(records::oip))
+        .layer(DefaultBodyLimit::max(body_bytes_max));
+    let runs = Router::new()
         .route("/v1/runs", post(runs::start))
         .route("/v1/runs/{id}/events", post(runs::event))
+        .layer(DefaultBodyLimit::max(DOCUMENT_BYTES_MAX));
+    // The last layer is the first to see a request: who may, how many at once, in which encoding.
+    let changing = records
+        .merge(runs)
         .layer(RequestDecompressionLayer::new())
-        .layer(middleware::from_fn(error::encoding))
-        .layer(DefaultBodyLimit::max(settings.body_bytes_max))
-        .layer(middleware::from_fn_with_state(api.clone(), auth::require));
+        .layer(from_fn(guard::known_encoding))
+        .layer(from_fn_with_state(api.clone(), guard::a_few_bodies))
+        .layer(from_fn_with_state(api.clone(), auth::require));
     let reading = Router::new()
         .route("/v1/models", get(state::models))
         .route("/v1/models/{model}", get(state::model))
@@ -68,38 +91,10 @@ pub fn router(service: Handle, settings: &Settings) -> Router {
         .merge(reading)
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_method)
-        .layer(middleware::from_fn(error::stamp))
+        .layer(from_fn_with_state(api.clone(), guard::in_time))
+        .layer(from_fn(error::stamp))
         .with_state(api)
 }
 
-/// Open requests are waited for so long: whoever never ends one must not keep state from being written.
-const GRACE: Duration = Duration::from_secs(10);
-
-/// Serves until `shutdown` is done and open requests are answered, for at most ten seconds longer.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    let (asked, stopping) = oneshot::channel();
-    let server = axum::serve(listener, router).with_graceful_shutdown(async move {
-        shutdown.await;
-        let _ = asked.send(());
-    });
-    let overdue = async {
-        match stopping.await {
-            Ok(()) => tokio::time::sleep(GRACE).await,
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        served = server.into_future() => served,
-        () = overdue => {
-            tracing::warn!("requests that do not end are given up");
-            Ok(())
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -15,9 +15,12 @@ pub(super) async fn metrics(State(api): State<Api>) -> Result<Response, Refusal>
     Ok(([(CONTENT_TYPE, TEXT_FORMAT)], text).into_response())
 }
 
-/// The process answers: nothing more is claimed.
-pub(super) async fn healthz() -> &'static str {
-    "ok\n"
+/// The process answers and no task of it has failed; 503 when only a new process helps.
+pub(super) async fn healthz(State(api): State<Api>) -> (StatusCode, String) {
+    match api.service.failed() {
+        None => (StatusCode::OK, "ok\n".to_owned()),
+        Some(failed) => (StatusCode::SERVICE_UNAVAILABLE, format!("{failed}\n")),
+    }
 }
 
 /// Whether rows are taken and judged.

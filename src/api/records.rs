@@ -16,7 +16,7 @@ pub(super) async fn ndjson(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refusal> {
     let body = taken(&api, body)?;
-    answer(api.service.ingest(&body))
+    answer(decoded(move || api.service.ingest(&body)).await?)
 }
 
 /// Pairs of Open Inference Protocol bodies, one JSON object a line.
@@ -25,7 +25,17 @@ pub(super) async fn oip(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refusal> {
     let body = taken(&api, body)?;
-    answer(api.service.ingest_oip(&body))
+    answer(decoded(move || api.service.ingest_oip(&body)).await?)
+}
+
+/// Decodes beside the threads that answer requests: a large body takes long.
+async fn decoded(decode: impl FnOnce() -> Ingested + Send + 'static) -> Result<Ingested, Refusal> {
+    tokio::task::spawn_blocking(decode).await.map_err(|error| {
+        let refusal =
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "silentry failed: see its log");
+        tracing::error!(request_id = refusal.request_id, %error, "a body could not be decoded");
+        refusal
+    })
 }
 
 /// The body, or its refusal; a body that is refused whole is counted too.

@@ -1,6 +1,7 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -42,25 +43,28 @@ struct Done {
 
 pub(super) async fn event(
     State(api): State<Api>,
-    Path(run): Path<String>,
+    run: Result<Path<String>, PathRejection>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<RunView>, Refusal> {
     let done: Done = serde_json::from_slice(&body?)
         .map_err(|e| Refusal::bad_request("bad_event", format!("not an event of a run: {e}")))?;
     let at = done.at.unwrap_or_else(|| api.service.now());
-    Ok(Json(api.service.note(&run, at, done.act)?))
+    Ok(Json(api.service.note(&run?, at, done.act)?))
 }
 
 pub(super) async fn verdict(
     State(api): State<Api>,
-    Path(run): Path<String>,
+    run: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Verdict>, Refusal> {
-    Ok(Json(api.service.verdict(&run)?))
+    Ok(Json(api.service.verdict(&run?)?))
 }
 
 /// 200 when the run has passed, 409 when it has not or not yet: what every chaos tool can read.
-pub(super) async fn gate(State(api): State<Api>, Path(run): Path<String>) -> Result<Response, Refusal> {
-    let verdict = api.service.verdict(&run)?;
+pub(super) async fn gate(
+    State(api): State<Api>,
+    run: Result<Path<String>, PathRejection>,
+) -> Result<Response, Refusal> {
+    let verdict = api.service.verdict(&run?)?;
     let status = match verdict.headline {
         Headline::Pass => StatusCode::OK,
         Headline::Fail | Headline::Inconclusive => StatusCode::CONFLICT,

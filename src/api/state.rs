@@ -1,4 +1,5 @@
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 
 use super::Api;
@@ -11,9 +12,9 @@ pub(super) async fn models(State(api): State<Api>) -> Json<Vec<ModelView>> {
 
 pub(super) async fn model(
     State(api): State<Api>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
 ) -> Result<Json<ModelView>, Refusal> {
-    Ok(Json(api.service.model(&name)?))
+    Ok(Json(api.service.model(&name?)?))
 }
 
 pub(super) async fn alerts(State(api): State<Api>) -> Json<AlertsView> {

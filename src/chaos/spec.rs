@@ -517,8 +517,8 @@ mod tests {
         let validator = jsonschema::validator_for(experiment_json_schema().as_value()).unwrap();
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/experiments");
         let mut files = 0;
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
+        let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        for path in paths.filter(|path| path.extension().is_some_and(|e| e == "yaml")) {
             let text = std::fs::read_to_string(&path).unwrap();
             let experiment = Experiment::read(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
             assert_eq!(path.file_stem().unwrap().to_str(), Some(experiment.name.as_str()));

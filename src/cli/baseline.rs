@@ -43,7 +43,7 @@ pub(super) struct Build {
     /// False alarms allowed: 1/month, 2/week, 1/100000rows
     #[arg(long, value_name = "BUDGET", default_value = "1/month")]
     budget: Budget,
-    /// Rows a second in health; read from `ts` unless given
+    /// Requests a second in health; read from `ts` unless given
     #[arg(long, value_name = "R", allow_negative_numbers = true)]
     rate: Option<f64>,
     /// Whether what is normal depends on the hour: state it

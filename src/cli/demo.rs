@@ -2,7 +2,7 @@ use clap::Args;
 
 use super::run::{Runner, SceneFlags, Suite, tell};
 use super::{out, runtime};
-use crate::chaos::Experiment;
+use crate::chaos::{Experiment, RunStatus};
 use crate::verdict::{Verdict, exit_code, unmet};
 
 /// Experiments that the program carries within itself; the first is the story.
@@ -73,7 +73,12 @@ impl Demo {
             }
             met += u64::from(unmet(&outcome.verdict, &experiment.expect).is_empty());
             worst = worst.max(exit_code(&outcome.verdict));
+            let is_aborted = outcome.verdict.status == RunStatus::Aborted;
             verdicts.push(outcome.verdict);
+            if is_aborted {
+                // Who ended one meant all of them.
+                break;
+            }
         }
         if self.scene.json {
             out::say_json(&Suite::of(verdicts, met))?;

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 
 use super::run::{Runner, SceneFlags, Suite, tell};
 use super::{out, runtime};
-use crate::chaos;
+use crate::chaos::{self, RunStatus};
 use crate::verdict::{exit_code_expecting, unmet};
 
 /// Files of experiments end in one of these.
@@ -87,7 +87,12 @@ impl Run {
             }
             met += u64::from(differences.is_empty());
             worst = u8::max(worst, exit_code_expecting(&outcome.verdict, &experiment.expect));
+            let is_aborted = outcome.verdict.status == RunStatus::Aborted;
             verdicts.push(outcome.verdict);
+            if is_aborted {
+                // Who ended one meant all of them.
+                break;
+            }
         }
         if !self.scene.json {
             out::say(&format!("{met} of {} earned the verdict that their file expects", all.len()));

@@ -34,7 +34,8 @@ pub struct Config {
     pub url: String,
     /// Sent as a bearer token, where the service wants one.
     pub token: Option<String>,
-    /// The name of the sending process, put into every record.
+    /// The name of the sending process, put into every record. Each process needs its own: the receiver
+    /// tells lost records by the numbers under one name.
     pub source: String,
     /// Records that may wait.
     pub queue_records: u32,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::calibrate::Source;
 use super::ledger::{Step, Suspicion};
 use super::message::{self, Change};
 use super::monitor::{Monitor, reaches};
@@ -56,8 +57,10 @@ impl Monitor {
             let Some(evidence) = self.state.evidence.get(stream) else { continue };
             for bin in (0..self.bins_of(stream)).filter(|bin| self.is_on(stream, *bin)) {
                 let Some(suspicion) = evidence.suspicion(bin) else { continue };
-                let near = evidence.share(bin, self.state.judged) >= SUSPECT_SHARE * self.threshold;
-                if near && suspicion.nats >= SUSPECT_NATS {
+                if suspicion.nats < SUSPECT_NATS {
+                    continue;
+                }
+                if evidence.share(bin, self.state.judged) >= SUSPECT_SHARE * self.threshold {
                     suspects.push((stream, bin, suspicion));
                 }
             }
@@ -66,12 +69,13 @@ impl Monitor {
         suspects
     }
 
-    /// The bin with the largest weighted evidence.
+    /// The bin with the largest weighted evidence, of those that were hit at all.
     pub(super) fn top_bin(&self, streams: &[usize]) -> Option<(usize, usize)> {
         let mut top: Option<(usize, usize, f64)> = None;
         for &stream in streams {
             let Some(evidence) = self.state.evidence.get(stream) else { continue };
-            for bin in (0..self.bins_of(stream)).filter(|bin| self.is_on(stream, *bin)) {
+            let hit = |bin: &usize| self.is_on(stream, *bin) && evidence.suspicion(*bin).is_some();
+            for bin in (0..self.bins_of(stream)).filter(hit) {
                 let share = evidence.share(bin, self.state.judged);
                 if top.is_none_or(|(_, _, most)| share > most) {
                     top = Some((stream, bin, share));
@@ -126,19 +130,20 @@ impl Monitor {
         })
     }
 
-    /// The columns to which the same happened as to the most evident bin; all columns of the group
-    /// when only the group's own stream shows it.
+    /// The columns to which the same happened as to the most evident bin; every member of the group
+    /// when its own stream shows it best, for then it happened to all of them at once.
     fn features(&self, group: &Group, top: (usize, usize)) -> Vec<String> {
+        let stream = self.calibration.streams.get(top.0);
+        if let Some(Source::Group { members }) = stream.map(|s| &s.source) {
+            let columns = members.iter().filter_map(|position| self.schema.columns.get(*position));
+            return columns.map(|c| c.name.clone()).collect();
+        }
         let word = |stream, bin| self.wiring.owner(stream, bin).map(|k| k.kind());
         let mut bins: Vec<(usize, usize)> =
             self.suspects(&group.streams).into_iter().map(|(stream, bin, _)| (stream, bin)).collect();
         bins.push(top);
         bins.retain(|(stream, bin)| word(*stream, *bin) == word(top.0, top.1));
-        let names = self.column_names(bins.into_iter().map(|(stream, _)| stream));
-        if !names.is_empty() {
-            return names;
-        }
-        self.schema.columns.iter().filter(|c| c.group == group.name).map(|c| c.name.clone()).collect()
+        self.column_names(bins.into_iter().map(|(stream, _)| stream))
     }
 
     /// The columns on which one detector has evidence, most evident first.

@@ -50,8 +50,12 @@ pub enum Bin {
     OtherCategory,
     /// Text that is there: free text is watched for presence only.
     Text,
-    /// Every feature of the group is zero or its default.
+    /// A place in the plan that no cell of this column can fall into.
+    Never,
+    /// Every feature of the group that can be is zero or false.
     GroupZero,
+    /// The same, where some have a declared default that counts as well.
+    GroupDefault,
     /// Some feature of the group is something else.
     GroupAlive,
     /// A declared rule was broken.
@@ -106,8 +110,12 @@ impl Plan {
     /// The bins in the order of [`Plan::bin`].
     pub(super) fn bins(&self) -> Vec<Bin> {
         match self {
-            Self::Numeric { atoms, edges, .. } => {
+            Self::Numeric { default, atoms, edges } => {
                 let mut bins = NUMERIC_HEAD.to_vec();
+                never(&mut bins, &Bin::Default, default.is_none());
+                never(&mut bins, &Bin::Unseen, !edges.is_empty());
+                never(&mut bins, &Bin::BelowRange, edges.is_empty());
+                never(&mut bins, &Bin::AboveRange, edges.is_empty());
                 bins.extend(edges.windows(2).filter_map(|pair| match pair {
                     [low, high] => Some(Bin::Between(*low, *high)),
                     _ => None,
@@ -115,8 +123,10 @@ impl Plan {
                 bins.extend(atoms.iter().map(|a| Bin::Number(*a)));
                 bins
             }
-            Self::Words { own, .. } => {
+            Self::Words { default, own, known } => {
                 let mut bins = WORDS_HEAD.to_vec();
+                never(&mut bins, &Bin::Default, default.is_none());
+                never(&mut bins, &Bin::OtherCategory, known.is_empty());
                 let mut names: Vec<_> = own.iter().collect();
                 names.sort_by_key(|(_, position)| **position);
                 bins.extend(names.into_iter().map(|(name, _)| Bin::Category(name.clone())));
@@ -139,6 +149,13 @@ impl Plan {
             (Self::Presence, Cell::Text(_)) => 2,
             _ => 1,
         }
+    }
+}
+
+/// Marks a bin that the column cannot have: nobody bets on it, and nobody is quiet about it.
+fn never(bins: &mut [Bin], bin: &Bin, cannot: bool) {
+    for place in bins.iter_mut().filter(|place| cannot && *place == bin) {
+        *place = Bin::Never;
     }
 }
 

@@ -3,15 +3,15 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Error;
 use super::bins::{Bin, Plan, Planning};
 use super::limits;
-use crate::record::{Batch, Cell, Cells, Column, Contract, Role, RowStatus, Schema};
+use super::{Error, KINDS};
+use crate::record::{Batch, Cell, Cells, Column, Contract, Kind, Role, RowStatus, Schema};
 
-/// Every third row plans bins and the others are counted, so that no bin is judged by the rows
+/// One row in three plans bins and the others are counted, so that no bin is judged by the rows
 /// that chose it: a value that only those rows had would else look impossible.
-const PLAN_EVERY: u64 = 3;
-/// Planning stops after so many rows; all later ones are counted.
+const PLAN_ONE_IN: u64 = 3;
+/// Planning stops after about so many rows; all later ones are counted.
 const PLAN_ROWS_MAX: u64 = 20_000;
 /// The chance, over baselines, that any limit of this calibration is wrong.
 const WRONG_LIMITS: f64 = 0.05;
@@ -83,7 +83,8 @@ impl Calibration {
 
     /// The chance that one limit may be wrong, so that all hold together with 95 %.
     pub(super) fn delta(&self) -> f64 {
-        let limits: usize = self.streams.iter().map(|s| s.bins.len()).sum();
+        let is_bet = |bin: &&Bin| KINDS.iter().any(|k| k.claims(bin));
+        let limits: usize = self.streams.iter().map(|s| s.bins.iter().filter(is_bet).count()).sum();
         WRONG_LIMITS / crate::units::count(limits.max(1) as u64)
     }
 
@@ -134,14 +135,22 @@ impl Stream {
     }
 }
 
+/// Whether a column has a value that stands for nothing.
+fn can_be_zero(column: &Column) -> bool {
+    matches!(column.kind, Kind::Numeric | Kind::Boolean) || column.default.is_some()
+}
+
 fn is_zero_or_default(cell: Cell<'_>, column: Option<&Column>) -> bool {
     use crate::record::Scalar;
     let default = column.and_then(|c| c.default.as_ref());
     match (cell, default) {
         (Cell::Number(v), Some(Scalar::Number(d))) => v == 0.0 || v.total_cmp(d).is_eq(),
         (Cell::Number(v), _) => v == 0.0,
-        (Cell::Text(t), Some(Scalar::Text(d))) => t == d,
+        (Cell::Text(t), Some(Scalar::Text(d))) => t == d || t.is_empty(),
         (Cell::Text(t), Some(Scalar::Bool(d))) => t == if *d { "true" } else { "false" },
+        (Cell::Text(t), _) => {
+            t.is_empty() || (t == "false" && column.is_some_and(|c| c.kind == Kind::Boolean))
+        }
         _ => false,
     }
 }
@@ -179,7 +188,32 @@ pub(super) fn is_judged(batch: &Batch, row: usize) -> bool {
 
 /// Whether the row with this number, counted from 0, plans bins; else it is counted.
 fn plans(row: u64) -> bool {
-    row.is_multiple_of(PLAN_EVERY) && row / PLAN_EVERY < PLAN_ROWS_MAX
+    mixed(row).is_multiple_of(PLAN_ONE_IN) && row / PLAN_ONE_IN < PLAN_ROWS_MAX
+}
+
+/// A number that shares no period with the rows: splitmix64's finaliser (Steele et al., 2014). Every
+/// third row itself would be the first of each request of three.
+const fn mixed(row: u64) -> u64 {
+    let z = row.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// The rows of a batch that count: the first of each run of rows of one request, where it was answered.
+/// `request` is that of the row before.
+fn judged(batch: &Batch, request: &mut Option<String>) -> Vec<usize> {
+    let mut rows = Vec::new();
+    for (row, meta) in batch.rows().iter().enumerate() {
+        let starts = meta.request_id.is_none() || meta.request_id != *request;
+        if starts {
+            request.clone_from(&meta.request_id);
+        }
+        if starts && is_judged(batch, row) {
+            rows.push(row);
+        }
+    }
+    rows
 }
 
 /// First pass over a baseline's rows: chooses the bins.
@@ -188,6 +222,7 @@ pub struct Planner {
     schema: Arc<Schema>,
     columns: Vec<Planning>,
     rows: u64,
+    request: Option<String>,
 }
 
 impl Planner {
@@ -195,12 +230,12 @@ impl Planner {
     #[must_use]
     pub fn new(schema: Arc<Schema>) -> Self {
         let columns = schema.columns.iter().map(Planning::new).collect();
-        Self { schema, columns, rows: 0 }
+        Self { schema, columns, rows: 0, request: None }
     }
 
     /// Reads the next rows, in order.
     pub fn observe(&mut self, batch: &Batch) {
-        for row in (0..batch.len()).filter(|row| is_judged(batch, *row)) {
+        for row in judged(batch, &mut self.request) {
             if plans(self.rows) {
                 for (planning, cells) in self.columns.iter_mut().zip(batch.columns()) {
                     planning.observe(cells.cell(row));
@@ -226,8 +261,15 @@ impl Planner {
                 streams.push(Stream::new(source, column, vec![Bin::Broken, Bin::Kept]));
             }
         }
-        for (name, members) in self.schema.input_groups().into_iter().filter(|(_, m)| m.len() > 1) {
-            let bins = vec![Bin::GroupZero, Bin::GroupAlive];
+        for (name, mut members) in self.schema.input_groups() {
+            let column = |position: &usize| self.schema.columns.get(*position);
+            members.retain(|position| column(position).is_some_and(can_be_zero));
+            if members.len() < 2 {
+                continue;
+            }
+            let defaults = members.iter().filter_map(column).any(|c| c.default.is_some());
+            let zero = if defaults { Bin::GroupDefault } else { Bin::GroupZero };
+            let bins = vec![zero, Bin::GroupAlive];
             let zeros = vec![0; bins.len()];
             streams.push(Stream {
                 source: Source::Group { members },
@@ -239,7 +281,7 @@ impl Planner {
                 trials: zeros,
             });
         }
-        Counter { schema: self.schema, streams, rows: 0, planned: self.rows }
+        Counter { schema: self.schema, streams, rows: 0, planned: self.rows, request: None }
     }
 }
 
@@ -265,12 +307,13 @@ pub struct Counter {
     streams: Vec<Stream>,
     rows: u64,
     planned: u64,
+    request: Option<String>,
 }
 
 impl Counter {
     /// Reads the next rows, in the order of the first pass.
     pub fn observe(&mut self, batch: &Batch) {
-        for row in (0..batch.len()).filter(|row| is_judged(batch, *row)) {
+        for row in judged(batch, &mut self.request) {
             let plans = plans(self.rows);
             self.rows += 1;
             for stream in &mut self.streams {
@@ -319,6 +362,23 @@ impl Stream {
                 && let Some(hits) = self.hits.get_mut(i)
             {
                 *hits += 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Planning rows have no period: of the first rows of requests of any size a third plans.
+    #[test]
+    fn planning_has_no_period() {
+        for period in [2_u64, 3, 6, 10, 32] {
+            for phase in [0, 1] {
+                let requests = 1_800;
+                let planned = (0..requests).filter(|i| plans(i * period + phase)).count();
+                assert!((500..700).contains(&planned), "{period} {phase}: {planned}");
             }
         }
     }

@@ -20,7 +20,7 @@ pub struct Alarm {
     pub row: u64,
     /// That row's own time.
     pub ts: Timestamp,
-    /// The detector with the largest share.
+    /// The detector of the most evident bin; `shares` has all of them by their sums.
     pub detector: String,
     /// What changed, such as `zero` or `unseen`.
     pub kind: String,
@@ -28,7 +28,7 @@ pub struct Alarm {
     pub features: Vec<String>,
     /// The upstream they come from.
     pub group: String,
-    /// The ledger's weighted evidence at that row.
+    /// The ledger's weighted evidence at that row, over all groups that are free to alarm.
     pub score: f64,
     /// What it had to reach.
     pub threshold: f64,
@@ -90,6 +90,8 @@ pub enum Undecided {
     Explained,
     /// The evidence is not a number.
     NotANumber,
+    /// Evidence is on its way to the threshold.
+    Gathering,
 }
 
 impl Undecided {
@@ -103,6 +105,7 @@ impl Undecided {
             Self::RowsLost => "rows_lost",
             Self::Explained => "explained",
             Self::NotANumber => "not_a_number",
+            Self::Gathering => "gathering",
         }
     }
 }

@@ -9,6 +9,11 @@ use super::state::{Latch, Role};
 use super::{Alarm, Finding, KINDS, Share};
 use crate::units::Timestamp;
 
+/// After an alarm every row is looked at for further detectors, for so many rows;
+const WATCHED_ROWS: u64 = 512;
+/// later one row in so many, because looking costs more than betting.
+const LATER_EVERY: u64 = 32;
+
 impl Monitor {
     /// A declared rule was broken: an alarm at once, or one more detector of a latched group.
     pub(super) fn break_contract(&mut self, stream: usize, step: Step, findings: &mut Vec<Finding>) {
@@ -18,24 +23,35 @@ impl Monitor {
         if is_off {
             return;
         }
-        let Some(group) = self.state.groups.get_mut(index) else { return };
+        let feature = self.calibration.streams.get(stream).map(|s| s.name.clone());
+        let explained =
+            self.state.groups.get(index).is_some_and(|g| g.role == Role::Output && g.latch.is_none())
+                && self.outputs_are_explained();
+        let told = if explained { self.cause() } else { Some(index) };
+        let Some(group) = told.and_then(|i| self.state.groups.get_mut(i)) else { return };
         if let Some(latch) = &mut group.latch {
             let is_new = latch.fired.insert(kind);
             latch.recovery.suspect_anew(stream, 0);
             if is_new {
-                let name = self.calibration.streams.get(stream).map(|s| s.name.clone());
-                findings.push(fired(&group.name, kind, name.into_iter().collect(), step));
+                findings.push(fired(&group.name, kind, feature.into_iter().collect(), step));
             }
             return;
         }
         let Some(group) = self.state.groups.get(index) else { return };
         let own = Share { detector: name_of(kind), of_threshold: 1.0, fired: true };
         let Some(alarm) = self.alarm(group, (stream, 0), step, self.threshold, vec![own]) else { return };
-        let mut latch = Latch::default();
+        let mut latch = Latch::new(step);
+        latch.by_contract_only = true;
         latch.fired.insert(kind);
-        latch.recovery.suspect(stream, 0);
-        self.latch(index, latch, step);
+        latch.recovery.suspect_anew(stream, 0);
+        // It spent nothing of the budget, so nobody's evidence starts anew.
+        self.latch(index, latch);
         findings.push(Finding::Raised(alarm));
+    }
+
+    /// The input group whose alarm explains the answers.
+    fn cause(&self) -> Option<usize> {
+        self.state.groups.iter().position(|g| g.role == Role::Input && !g.is_free())
     }
 
     /// Detectors of latched groups, and of answers that an alarm explains, whose own evidence has
@@ -43,7 +59,10 @@ impl Monitor {
     pub(super) fn note_fired(&mut self, step: Step, findings: &mut Vec<Finding>) {
         for index in 0..self.state.groups.len() {
             let Some(group) = self.state.groups.get(index) else { continue };
-            if group.latch.is_none() || group.role == Role::Traffic {
+            let Some(latch) = &group.latch else { continue };
+            let is_due = step.judged.saturating_sub(latch.since) < WATCHED_ROWS
+                || step.judged.is_multiple_of(LATER_EVERY);
+            if latch.by_contract_only || group.role == Role::Traffic || !is_due {
                 continue;
             }
             let own = group.streams.clone();
@@ -52,8 +71,8 @@ impl Monitor {
             let mut anew = self.suspects(&own);
             if let Some(latch) = self.state.groups.get_mut(index).and_then(|g| g.latch.as_mut()) {
                 anew.retain(|(stream, bin, _)| !latch.recovery.is_suspect(*stream, *bin));
-                for (stream, bin, _) in anew {
-                    latch.recovery.suspect(stream, bin);
+                for (stream, bin, suspicion) in anew {
+                    latch.recovery.suspect(stream, bin, suspicion.share(step.judged));
                 }
             }
             if is_input {
@@ -114,13 +133,20 @@ impl Monitor {
         if is_latched && rate.has_recovered() {
             self.release_rate(index, step, findings);
         } else if !is_latched && reaches(rate.total(), self.threshold) == Some(true) {
-            let group = self.state.groups.get(index).map_or_else(String::new, |g| g.name.clone());
-            let alarm = self.rate_alarm(&group, rate, step);
-            let mut latch = Latch::default();
-            latch.fired.extend(KINDS.iter().position(|k| k.name() == ROW_RATE));
-            self.latch(index, latch, step);
-            findings.push(Finding::Raised(alarm));
+            self.raise_rate(index, step, findings);
         }
+    }
+
+    pub(super) fn raise_rate(&mut self, index: usize, step: Step, findings: &mut Vec<Finding>) {
+        let (Some(rate), Some(group)) = (&mut self.state.rate, self.state.groups.get(index)) else { return };
+        let name = group.name.clone();
+        rate.latch();
+        let rate = rate.clone();
+        let mut latch = Latch::new(step);
+        latch.fired.extend(KINDS.iter().position(|k| k.name() == ROW_RATE));
+        findings.push(Finding::Raised(self.rate_alarm(&name, &rate, step)));
+        self.latch(index, latch);
+        self.restart_free(step);
     }
 
     fn release_rate(&mut self, index: usize, step: Step, findings: &mut Vec<Finding>) {
@@ -159,7 +185,7 @@ fn name_of(kind: usize) -> String {
     KINDS.get(kind).map_or_else(String::new, |k| k.name().to_owned())
 }
 
-fn fired(group: &str, kind: usize, features: Vec<String>, step: Step) -> Finding {
+pub(super) fn fired(group: &str, kind: usize, features: Vec<String>, step: Step) -> Finding {
     Finding::Fired {
         group: group.to_owned(),
         detector: name_of(kind),

@@ -80,6 +80,13 @@ pub(super) struct Suspicion {
     pub(super) hits: u64,
 }
 
+impl Suspicion {
+    /// The share of judged rows hit since the start, up to the row with this number.
+    pub(super) fn share(&self, judged: u64) -> f64 {
+        count(self.hits) / count(judged.saturating_sub(self.start.judged) + 1)
+    }
+}
+
 impl Evidence {
     /// Bets of the given weights on bins of the given upper limits; weight 0 bets nothing.
     pub(super) fn new(weights: &[f64], upper_limits: &[f64], start: Start) -> Self {

@@ -40,7 +40,13 @@ fn percent(part: u64, whole: u64) -> String {
         return "unknown".to_owned();
     }
     let share = 100.0 * count(part) / count(whole);
-    if share >= 10.0 { format!("{share:.0} %") } else { format!("{share:.1} %") }
+    // Rounding never makes something nothing, or most all.
+    match share {
+        _ if part > 0 && share < 0.05 => "under 0.05 %".to_owned(),
+        _ if part < whole && share >= 99.5 => "over 99 %".to_owned(),
+        _ if share >= 10.0 => format!("{share:.0} %"),
+        _ => format!("{share:.1} %"),
+    }
 }
 
 /// The time to the millisecond.

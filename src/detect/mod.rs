@@ -4,7 +4,9 @@
 //! row, in arrival order: every column, every group of features and the row rate is a stream that
 //! falls into bins; each bin has Shiryaev-Roberts e-detectors that bet on it becoming commoner than
 //! its upper confidence limit. Their weighted average is compared with the wanted run length, so the
-//! mean time to a false alarm is at least the budget, whatever depends on what between columns.
+//! mean time to a false alarm is at least the budget: for 95 % of baselines, for requests that are
+//! independent of each other in time, and for a row rate within its band; whatever depends on what
+//! between columns.
 //!
 //! # Source
 //! Shin, Ramdas and Rinaldo, arXiv 2203.03532 (e-detectors); Shiryaev (1963) and Roberts (1966).

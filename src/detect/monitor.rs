@@ -8,7 +8,7 @@ use super::ledger::{Evidence, Step};
 use super::rate::Rate;
 use super::setup::{self, Options, Wiring};
 use super::state::{Group, Latch, Role, State};
-use super::{Alarm, Error, Finding, KINDS};
+use super::{Alarm, Error, Finding, KINDS, latched};
 use crate::baseline::Budget;
 use crate::record::{Batch, Schema};
 use crate::units::{Timestamp, count};
@@ -16,11 +16,14 @@ use crate::units::{Timestamp, count};
 /// A silence of so many mean gaps, but at least ten seconds, leaves every stream undecided.
 const SILENT_GAPS: f64 = 100.0;
 const SILENT_SECONDS_MIN: f64 = 10.0;
+/// An input group with this part of the threshold is the cause of what the answers show.
+const CAUSE_SHARE: f64 = 0.01;
 
 /// Sequential detection for one model: every detector, one ledger of evidence, one threshold.
 ///
-/// Pure: its only clock is the rows' time and what [`Monitor::advance`] is told, so a live hour and
-/// its replay give the same findings. Findings do not depend on how rows are cut into batches.
+/// Pure: its only clocks are the rows' time and what [`Monitor::observe_at`] and [`Monitor::advance`]
+/// are told. Findings do not depend on how rows are cut into batches. Adjacent rows of one request are
+/// not independent: only the first of them bets, and the request counts once for the row rate.
 #[derive(Debug)]
 pub struct Monitor {
     pub(super) schema: Arc<Schema>,
@@ -93,22 +96,24 @@ impl Monitor {
         self.state.row
     }
 
-    /// Takes rows in arrival order.
+    /// Takes recorded rows in the order in which they arrived: time is what the rows say.
     ///
     /// Every column is read by position: the batch must follow [`Monitor::schema`].
     pub fn observe(&mut self, batch: &Batch) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        for (row, meta) in batch.rows().iter().enumerate() {
-            self.observe_row(batch, row, meta.ts, &mut findings);
-        }
-        findings
+        self.take(batch, None)
+    }
+
+    /// Takes rows that arrive now. A sender's clock may lag but not lead: a row from the future counts
+    /// as of now.
+    pub fn observe_at(&mut self, batch: &Batch, now: Timestamp) -> Vec<Finding> {
+        self.take(batch, Some(now))
     }
 
     /// Takes the present time where no row brings it: closes seconds of the row rate, and leaves
     /// streams undecided after a silence.
     pub fn advance(&mut self, now: Timestamp) -> Vec<Finding> {
         let mut findings = Vec::new();
-        if self.state.last.is_some_and(|last| now.seconds_since(last) > self.patience()) {
+        if self.state.last_seen.is_some_and(|last| now.seconds_since(last) > self.patience()) {
             self.state.is_silent = true;
         }
         let row = self.state.row;
@@ -118,23 +123,44 @@ impl Monitor {
         findings
     }
 
-    fn observe_row(&mut self, batch: &Batch, row: usize, ts: Timestamp, findings: &mut Vec<Finding>) {
-        self.state.is_silent = false;
-        self.state.row += 1;
-        if is_judged(batch, row) {
-            self.state.judged += 1;
-            let step = self.step(ts, self.step_length(ts));
-            self.state.last_judged = Some(ts);
-            if let Some(stream) = self.bet(batch, row, step) {
-                self.break_contract(stream, step, findings);
+    fn take(&mut self, batch: &Batch, arrival: Option<Timestamp>) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for (row, meta) in batch.rows().iter().enumerate() {
+            self.state.row += 1;
+            let ts = arrival.map_or(meta.ts, |now| meta.ts.min(now));
+            let starts_request = self.state.starts_request(meta.request_id.as_deref());
+            if starts_request && is_judged(batch, row) {
+                self.judge_row(batch, row, ts, arrival.unwrap_or(ts), &mut findings);
             }
-            self.judge(step, findings);
+            let row = self.state.row;
+            if starts_request && self.state.rate.as_mut().is_some_and(|rate| rate.observe(row, ts)) {
+                self.judge_rate(ts, &mut findings);
+            }
         }
-        self.state.last = Some(ts);
-        let row = self.state.row;
-        if self.state.rate.as_mut().is_some_and(|rate| rate.observe(row, ts)) {
-            self.judge_rate(ts, findings);
+        findings
+    }
+
+    fn judge_row(
+        &mut self,
+        batch: &Batch,
+        row: usize,
+        ts: Timestamp,
+        seen: Timestamp,
+        findings: &mut Vec<Finding>,
+    ) {
+        let passed = self.state.pass(ts, self.patience());
+        let length = match self.options.budget {
+            Budget::Rows(_) => 1.0,
+            Budget::Time(_) => passed,
+        };
+        self.state.is_silent = false;
+        self.state.last_seen = Some(seen);
+        self.state.judged += 1;
+        let step = self.step(ts, length);
+        if let Some(stream) = self.bet(batch, row, step) {
+            self.break_contract(stream, step, findings);
         }
+        self.judge(step, findings);
     }
 
     /// This moment, lengthening the run by so much.
@@ -147,28 +173,6 @@ impl Monitor {
         let rate = self.options.rate.get();
         let gaps = if rate > 0.0 { SILENT_GAPS / rate } else { SILENT_SECONDS_MIN };
         if gaps > SILENT_SECONDS_MIN { gaps } else { SILENT_SECONDS_MIN }
-    }
-
-    /// By how much a row lengthens the run: known before the row's values are looked at.
-    ///
-    /// A longer silence counts as that which leaves streams undecided. Else one row with a clock that
-    /// is years off, or the first row after a month without any, would spend the budget by itself and
-    /// alarm on values that say nothing. A shorter run only makes false alarms rarer.
-    fn step_length(&self, ts: Timestamp) -> f64 {
-        match self.options.budget {
-            Budget::Rows(_) => 1.0,
-            Budget::Time(_) => {
-                let gap = self.state.last_judged.map_or(0.0, |last| ts.seconds_since(last));
-                let most = self.patience();
-                if gap > most {
-                    most
-                } else if gap > 0.0 {
-                    gap
-                } else {
-                    0.0
-                }
-            }
-        }
     }
 
     /// Lets every stream bet on one row; answers a stream whose declared rule it broke.
@@ -192,26 +196,43 @@ impl Monitor {
 
     /// Adds up the evidence of every group that is free to alarm and compares it with the threshold.
     fn judge(&mut self, step: Step, findings: &mut Vec<Finding>) {
-        let mut total = 0.0;
-        let mut worst: Option<(usize, f64)> = None;
         let explained = self.outputs_are_explained();
-        for (index, group) in self.state.groups.iter().enumerate() {
-            if group.latch.is_some() || (group.role == Role::Output && explained) {
-                continue;
-            }
-            let share = self.evidence_of(group);
-            total += share;
-            if group.role != Role::Traffic && worst.is_none_or(|(_, most)| share > most) {
-                worst = Some((index, share));
-            }
-        }
+        let free = |g: &Group| g.is_free() && !(g.role == Role::Output && explained);
+        // A group whose evidence is not a number mutes itself, not the others.
+        let shares: Vec<(usize, f64)> = self
+            .state
+            .groups
+            .iter()
+            .enumerate()
+            .filter(|(_, group)| free(group))
+            .map(|(index, group)| (index, self.evidence_of(group)))
+            .filter(|(_, share)| share.is_finite())
+            .collect();
+        let total: f64 = shares.iter().map(|(_, share)| share).sum();
         if reaches(total, self.threshold) == Some(true)
-            && let Some((index, _)) = worst
+            && let Some(index) = self.guilty(&shares)
         {
             self.raise(index, step, total, findings);
         }
         self.note_fired(step, findings);
         self.resolve(step, findings);
+    }
+
+    /// The group with the most evidence. Answers follow their inputs: where an input group has a
+    /// noticeable part of the evidence, it is the cause.
+    fn guilty(&self, shares: &[(usize, f64)]) -> Option<usize> {
+        let most = |of: Option<Role>| {
+            let mine = shares.iter().filter(|(index, _)| {
+                of.is_none_or(|role| self.state.groups.get(*index).is_some_and(|g| g.role == role))
+            });
+            mine.copied().reduce(|a, b| if b.1 > a.1 { b } else { a })
+        };
+        let (worst, _) = most(None)?;
+        let is_output = self.state.groups.get(worst).is_some_and(|g| g.role == Role::Output);
+        match most(Some(Role::Input)) {
+            Some((input, share)) if is_output && share >= CAUSE_SHARE * self.threshold => Some(input),
+            _ => Some(worst),
+        }
     }
 
     /// The weighted evidence of one group.
@@ -226,47 +247,66 @@ impl Monitor {
 
     /// Whether the alarm of an input group explains what the answers do.
     pub(super) fn outputs_are_explained(&self) -> bool {
-        self.state.groups.iter().any(|g| g.role == Role::Input && g.latch.is_some())
+        self.state.groups.iter().any(|g| g.role == Role::Input && !g.is_free())
     }
 
     /// Raises the alarm of one group, latches it and starts all others anew.
     fn raise(&mut self, index: usize, step: Step, score: f64, findings: &mut Vec<Finding>) {
         let Some(group) = self.state.groups.get(index) else { return };
+        if group.role == Role::Traffic {
+            self.raise_rate(index, step, findings);
+            return;
+        }
         let Some(top) = self.top_bin(&group.streams) else { return };
         let shares = self.shares(&group.streams);
         let Some(alarm) = self.alarm(group, top, step, score, shares) else { return };
-        let latch = self.latch_for(group, top, &alarm);
-        self.latch(index, latch, step);
-        findings.push(Finding::Raised(alarm));
+        let latch = self.latch_for(group, top, &alarm, step);
+        let known = group.latch.is_some();
+        let name = group.name.clone();
+        if known {
+            // A broken contract had opened its alert already: this is more evidence for it.
+            for kind in &latch.fired {
+                findings.push(latched::fired(&name, *kind, alarm.features.clone(), step));
+            }
+        } else {
+            findings.push(Finding::Raised(alarm));
+        }
+        self.latch(index, latch);
+        self.restart_free(step);
     }
 
-    /// Latches a group and starts all that are free anew.
-    pub(super) fn latch(&mut self, index: usize, latch: Latch, step: Step) {
+    pub(super) fn latch(&mut self, index: usize, latch: Latch) {
         if let Some(group) = self.state.groups.get_mut(index) {
             group.latch = Some(latch);
         }
+    }
+
+    /// Starts all that are free anew.
+    pub(super) fn restart_free(&mut self, step: Step) {
         let free: Vec<usize> = self
             .state
             .groups
             .iter()
-            .filter(|g| g.latch.is_none())
+            .filter(|g| g.is_free())
             .flat_map(|g| g.streams.iter().copied())
             .collect();
         self.state.restart(&free, step);
-        let rate_is_free = self.state.groups.iter().any(|g| g.role == Role::Traffic && g.latch.is_none());
+        let rate_is_free = self.state.groups.iter().any(|g| g.role == Role::Traffic && g.is_free());
         if rate_is_free && let Some(rate) = &mut self.state.rate {
             rate.reset(step.start());
         }
     }
 
-    fn latch_for(&self, group: &Group, top: (usize, usize), alarm: &Alarm) -> Latch {
+    fn latch_for(&self, group: &Group, top: (usize, usize), alarm: &Alarm, step: Step) -> Latch {
         let fired_alone = |name: &str| alarm.shares.iter().any(|s| s.fired && s.detector == name);
-        let mut latch = Latch::default();
+        let mut latch = group.latch.clone().unwrap_or_else(|| Latch::new(step));
+        latch.by_contract_only = false;
         latch.fired.extend((0..KINDS.len()).filter(|k| KINDS.get(*k).is_some_and(|k| fired_alone(k.name()))));
-        latch.recovery.suspect(top.0, top.1);
-        for (stream, bin, _) in self.suspects(&group.streams) {
-            latch.recovery.suspect(stream, bin);
+        for (stream, bin, suspicion) in self.suspects(&group.streams) {
+            latch.recovery.suspect(stream, bin, suspicion.share(step.judged));
         }
+        let suspicion = self.state.evidence.get(top.0).and_then(|e| e.suspicion(top.1));
+        latch.recovery.suspect(top.0, top.1, suspicion.map_or(1.0, |s| s.share(step.judged)));
         latch
     }
 
@@ -276,8 +316,7 @@ impl Monitor {
         Saved { fingerprint: self.fingerprint.clone(), state: self.state.clone() }
     }
 
-    /// Goes on from saved evidence. The time in between counts for nothing: that no row was seen while
-    /// this process was not there says nothing of the row rate.
+    /// Goes on from saved evidence.
     ///
     /// # Errors
     /// [`Error::StateOfAnother`] when it was saved under another baseline, budget or set of detectors.
@@ -289,9 +328,7 @@ impl Monitor {
             return Err(Error::StateOfAnother);
         }
         self.state = saved.state;
-        if let Some(rate) = &mut self.state.rate {
-            rate.resume();
-        }
+        self.state.resume();
         Ok(())
     }
 }

@@ -9,8 +9,8 @@ const LIVE_SHARE: f64 = 0.01;
 const PATIENCE_ROWS: f64 = 2_000.0;
 /// A live fault is called over at most once in so many rows, on average.
 const RECOVERY_ROWS: f64 = 100_000.0;
-/// Evidence is not counted beyond this.
-const CALM_MAX: f64 = 1e150;
+/// Calm is not counted beyond this: what was calm long ago must not hide a fault of now.
+const CALM_MAX: f64 = 10.0 * RECOVERY_ROWS;
 
 /// The test of recovery of one latched group: the roles of healthy and faulty swapped.
 ///
@@ -20,18 +20,28 @@ const CALM_MAX: f64 = 1e150;
 /// tell from health. The group has recovered when every suspect's evidence reaches 100,000 rows.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Recovery {
-    suspects: BTreeMap<usize, BTreeMap<usize, f64>>,
+    suspects: BTreeMap<usize, BTreeMap<usize, Suspect>>,
+}
+
+/// One bin that must calm down.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Suspect {
+    calm: f64,
+    /// Its share of rows while the fault was on, as far as the alarm knew.
+    seen: f64,
 }
 
 impl Recovery {
     /// Adds a bin of a stream to those that must calm down; one already there goes on.
-    pub(super) fn suspect(&mut self, stream: usize, bin: usize) {
-        self.suspects.entry(stream).or_default().entry(bin).or_insert(0.0);
+    ///
+    /// `seen`: its share of rows since the fault began.
+    pub(super) fn suspect(&mut self, stream: usize, bin: usize, seen: f64) {
+        self.suspects.entry(stream).or_default().entry(bin).or_insert(Suspect { calm: 0.0, seen });
     }
 
     /// Adds a bin, or starts one that is already there anew.
     pub(super) fn suspect_anew(&mut self, stream: usize, bin: usize) {
-        self.suspects.entry(stream).or_default().insert(bin, 0.0);
+        self.suspects.entry(stream).or_default().insert(bin, Suspect { calm: 0.0, seen: 1.0 });
     }
 
     pub(super) fn is_suspect(&self, stream: usize, bin: usize) -> bool {
@@ -41,24 +51,32 @@ impl Recovery {
     /// One row of one stream: the bin it fell into and the streams' upper limits.
     pub(super) fn observe(&mut self, stream: usize, hit: usize, limits: &[f64]) {
         let Some(bins) = self.suspects.get_mut(&stream) else { return };
-        for (bin, calm) in bins {
+        for (bin, suspect) in bins {
             let Some(&healthy) = limits.get(*bin) else { continue };
-            let live = live_share(healthy);
+            let live = live_share(healthy, suspect.seen);
             let e = if *bin == hit { healthy / live } else { (1.0 - healthy) / (1.0 - live) };
-            let value = (*calm + 1.0) * e;
-            *calm = if value < CALM_MAX { value } else { CALM_MAX };
+            let value = (suspect.calm + 1.0) * e;
+            // What is not a number is not calm.
+            suspect.calm = if value.is_nan() { 0.0 } else { value.clamp(0.0, CALM_MAX) };
         }
     }
 
     /// Whether every suspect has calmed down; never without a suspect.
     pub(super) fn is_complete(&self) -> bool {
         !self.suspects.is_empty()
-            && self.suspects.values().flat_map(BTreeMap::values).all(|c| *c >= RECOVERY_ROWS)
+            && self.suspects.values().flat_map(BTreeMap::values).all(|s| s.calm >= RECOVERY_ROWS)
     }
 }
 
-/// The smallest share that counts as the fault still being live.
-fn live_share(healthy: f64) -> f64 {
+/// The smallest share that counts as the fault still being live: never more than halfway to what was
+/// seen of it, so that a moderate change that stays does not resolve.
+fn live_share(healthy: f64, seen: f64) -> f64 {
+    let usual = usual_live_share(healthy);
+    let halfway = f64::midpoint(healthy, seen);
+    if halfway > healthy && halfway < usual { halfway } else { usual }
+}
+
+fn usual_live_share(healthy: f64) -> f64 {
     let floor = LIVE_SHARE * (1.0 - healthy);
     let tellable = (2.0 * healthy * (1.0 - healthy) * RECOVERY_ROWS.ln() / PATIENCE_ROWS).sqrt();
     let excess = if tellable > floor { tellable } else { floor };
@@ -75,7 +93,7 @@ mod tests {
     #[test]
     fn common_bins_resolve() {
         let mut recovery = Recovery::default();
-        recovery.suspect(0, 1);
+        recovery.suspect(0, 1, 0.9);
         let resolved = (0..20_000).find(|row| {
             recovery.observe(0, usize::from(row % 5 == 0), &[1.0, 0.21]);
             recovery.is_complete()
@@ -85,7 +103,7 @@ mod tests {
 
     fn rows_until_resolved(period: usize, limit: usize) -> Option<usize> {
         let mut recovery = Recovery::default();
-        recovery.suspect(0, 1);
+        recovery.suspect(0, 1, 0.9);
         (0..limit).find(|row| {
             let hit = usize::from(period > 0 && row % period == 0);
             recovery.observe(0, hit, &[1.0, 3e-4]);
@@ -100,6 +118,18 @@ mod tests {
         assert!((500..900).contains(&over), "{over}");
         assert_eq!(rows_until_resolved(100, 200_000), None);
         assert_eq!(rows_until_resolved(3, 200_000), None);
+    }
+
+    /// A moderate change of a common bin that stays does not resolve.
+    #[test]
+    fn moderate_change_that_stays_does_not_resolve() {
+        let mut recovery = Recovery::default();
+        recovery.suspect(0, 1, 0.22);
+        let resolved = (0..300_000).find(|row| {
+            recovery.observe(0, usize::from(row % 50 < 11), &[1.0, 0.2006]);
+            recovery.is_complete()
+        });
+        assert_eq!(resolved, None);
     }
 
     /// Nothing to wait for is not recovered.

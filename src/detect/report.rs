@@ -13,6 +13,8 @@ use crate::units::count;
 
 /// A fault in this share of rows must have had the time to alarm before a stream is called quiet.
 const POWER_SHARE: f64 = 0.05;
+/// Evidence of this part of the threshold is no quiet any more.
+const GATHERING_SHARE: f64 = 0.1;
 
 /// How one detector stands in one group.
 #[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
@@ -28,7 +30,18 @@ pub struct StreamReport {
     pub state: StreamState,
 }
 
-/// Rows until a fault of one size is expected to alarm.
+/// What it takes to see a fault of one size.
+#[derive(Debug, Clone, Copy)]
+enum Needed {
+    /// So many rows.
+    Rows(f64),
+    /// No number of rows is enough.
+    Never,
+    /// There is no bet on it.
+    Nothing,
+}
+
+/// Rows within which nine in ten faults of one size alarm.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Power {
     /// The group.
@@ -37,7 +50,7 @@ pub struct Power {
     pub detector: &'static str,
     /// The share of rows that the fault touches.
     pub share: f64,
-    /// Expected rows to the alarm; nothing when no bet grows: such a fault cannot be seen.
+    /// Rows to the alarm; nothing when no bet grows: such a fault cannot be seen.
     pub rows: Option<f64>,
 }
 
@@ -58,7 +71,11 @@ impl Monitor {
                     group: group.name.clone(),
                     detector: kind.name(),
                     of_threshold: share.map_or(0.0, |s| s.of_threshold),
-                    state: self.state_of(group, index),
+                    state: self.state_of(
+                        group,
+                        index,
+                        share.map_or(0.0, |s| s.of_threshold) * self.threshold,
+                    ),
                 });
             }
         }
@@ -71,14 +88,17 @@ impl Monitor {
     }
 
     fn report_rate(&self, group: &Group) -> StreamReport {
-        let state = if self.state.rate.is_none() || self.options.without.contains(ROW_RATE) {
-            StreamState::Undecided(Undecided::NoBaseline)
-        } else if group.latch.is_some() {
-            StreamState::Drifted
-        } else if self.state.last.is_none() {
-            StreamState::Undecided(Undecided::NoRows)
-        } else {
-            StreamState::Quiet
+        let is_off = self.options.without.contains(ROW_RATE);
+        let state = match &self.state.rate {
+            Some(_) if group.latch.is_some() => StreamState::Drifted,
+            Some(_) if self.state.last_seen.is_none() || self.state.is_silent => {
+                StreamState::Undecided(Undecided::NoRows)
+            }
+            Some(rate) if !is_off && rate.total().is_finite() => {
+                let enough = count(rate.seconds_judged()) >= rate.seconds_needed(self.threshold);
+                if enough { self.calm(rate.total()) } else { StreamState::Undecided(Undecided::BelowPower) }
+            }
+            _ => StreamState::Undecided(Undecided::NoBaseline),
         };
         StreamReport {
             group: group.name.clone(),
@@ -88,56 +108,84 @@ impl Monitor {
         }
     }
 
-    fn state_of(&self, group: &Group, kind: usize) -> StreamState {
+    /// Quiet, unless evidence is on its way to the threshold.
+    fn calm(&self, evidence: f64) -> StreamState {
+        if evidence < GATHERING_SHARE * self.threshold {
+            StreamState::Quiet
+        } else {
+            StreamState::Undecided(Undecided::Gathering)
+        }
+    }
+
+    fn state_of(&self, group: &Group, kind: usize, of_kind: f64) -> StreamState {
         if group.latch.as_ref().is_some_and(|l| l.fired.contains(&kind)) {
             return StreamState::Drifted;
         }
-        if self.state.is_silent {
+        if self.state.is_silent || self.state.last_seen.is_none() {
             return StreamState::Undecided(Undecided::NoRows);
         }
         if !self.evidence_of(group).is_finite() {
             return StreamState::Undecided(Undecided::NotANumber);
         }
-        if group.latch.is_some() || (group.role == Role::Output && self.outputs_are_explained()) {
+        if !group.is_free() || (group.role == Role::Output && self.outputs_are_explained()) {
             return StreamState::Undecided(Undecided::Explained);
         }
         let seen = count(self.state.judged.saturating_sub(self.state.began));
         match self.rows_needed(group, kind, POWER_SHARE) {
-            Some(rows) if seen >= rows => StreamState::Quiet,
-            _ => StreamState::Undecided(Undecided::BelowPower),
+            Needed::Rows(rows) if seen >= rows => self.calm(of_kind),
+            Needed::Rows(_) | Needed::Never => StreamState::Undecided(Undecided::BelowPower),
+            Needed::Nothing => StreamState::Undecided(Undecided::NoBaseline),
         }
     }
 
-    /// Rows until a fault in a share `q` of rows alarms by one detector alone: in the stream of the
-    /// group that needs most, by the bin of that stream that needs least.
-    fn rows_needed(&self, group: &Group, kind: usize, q: f64) -> Option<f64> {
-        let mut most = 0.0;
-        for &stream in group.streams.iter().filter(|s| self.wiring.has(**s, kind)) {
-            let bins = (0..self.calibration.streams.get(stream)?.bins.len())
-                .filter(|bin| self.wiring.owner_index(stream, *bin) == Some(kind));
-            let needs = bins.filter_map(|bin| self.rows_needed_by(stream, bin, q));
-            let least = needs.reduce(|a, b| if b < a { b } else { a })?;
-            if least > most {
-                most = least;
+    /// Rows within which nine in ten faults in a share `q` of rows alarm by one detector alone,
+    /// wherever in the group they happen: by the bin that needs most.
+    ///
+    /// Bins that health may always hit (a constant column's value) are left out: they cannot become
+    /// commoner.
+    fn rows_needed(&self, group: &Group, kind: usize, q: f64) -> Needed {
+        let mut most = Needed::Nothing;
+        for &stream in &group.streams {
+            let Some(calibrated) = self.calibration.streams.get(stream) else { continue };
+            for bin in 0..calibrated.bins.len() {
+                if self.wiring.owner_index(stream, bin) != Some(kind) {
+                    continue;
+                }
+                match (self.rows_needed_by(stream, bin, q), most) {
+                    (Some(Needed::Never), _) => return Needed::Never,
+                    (Some(Needed::Rows(rows)), Needed::Rows(others)) if rows <= others => {}
+                    (Some(needed), _) => most = needed,
+                    (None, _) => {}
+                }
             }
         }
-        Some(most)
+        most
     }
 
-    fn rows_needed_by(&self, stream: usize, bin: usize, q: f64) -> Option<f64> {
-        if self.calibration.streams.get(stream)?.bins.get(bin) == Some(&Bin::Broken) {
-            return Some(1.0);
+    /// Nothing where no bet is possible.
+    fn rows_needed_by(&self, stream: usize, bin: usize, q: f64) -> Option<Needed> {
+        let calibrated = self.calibration.streams.get(stream)?;
+        if calibrated.bins.get(bin) == Some(&Bin::Broken) {
+            return Some(Needed::Rows(1.0));
         }
         let weight = self.wiring.weights.get(stream)?.get(bin)? / count(EPSILONS.len() as u64);
-        let limit = *self.wiring.limits.get(stream)?.get(bin)?;
+        if weight <= 0.0 {
+            return None;
+        }
+        let (hits, trials) = (calibrated.hits.get(bin)?, calibrated.trials.get(bin)?);
         let length = match self.options.budget {
             Budget::Time(_) if self.options.rate.get() > 0.0 => 1.0 / self.options.rate.get(),
             Budget::Time(_) | Budget::Rows(_) => 1.0,
         };
-        (weight > 0.0).then(|| power::rows_to_alarm(self.threshold / (weight * length), limit, q)).flatten()
+        let bet = power::Bet {
+            nats: (self.threshold / (weight * length)).ln(),
+            limit: *self.wiring.limits.get(stream)?.get(bin)?,
+            healthy: (count(*hits) + 0.5) / (count(*trials) + 1.0),
+        };
+        Some(bet.rows_to_alarm(q).map_or(Needed::Never, Needed::Rows))
     }
 
-    /// Rows until faults of several sizes are expected to alarm when a whole group goes to zero:
+    /// Rows within which nine in ten faults of several sizes alarm when a whole group goes to zero:
     /// what the budget and the baseline's length amount to.
     #[must_use]
     pub fn power(&self, shares: &[f64]) -> Vec<Power> {
@@ -151,7 +199,10 @@ impl Monitor {
                     group: group.name.clone(),
                     detector: kind.name(),
                     share,
-                    rows: self.rows_needed(group, index, share),
+                    rows: match self.rows_needed(group, index, share) {
+                        Needed::Rows(rows) => Some(rows),
+                        Needed::Never | Needed::Nothing => None,
+                    },
                 }));
             }
         }

@@ -7,13 +7,17 @@ use super::bet::{KINDS, Kind};
 use super::bins::Bin;
 use super::calibrate::{Calibration, Stream};
 use super::ledger::{Evidence, Start};
-use super::rate::Rate;
+use super::rate::{BAND, Rate};
 use super::state::{Group, Role, State};
 use crate::baseline::Budget;
+use crate::record::Schema;
 use crate::units::{PerSecond, Timestamp, count};
 
+/// The version of everything else that judges: shares bet on, factors, bands, tests of recovery. To be
+/// raised with any change to them, so that no evidence outlives its rules.
+const RULES: u32 = 1;
 /// The group of the row rate.
-const TRAFFIC_GROUP: &str = "traffic";
+const TRAFFIC_GROUP: &str = Schema::TRAFFIC_GROUP;
 /// The detector of the row rate: the one whose stream is not cut into bins.
 pub(super) const ROW_RATE: &str = "row_rate";
 
@@ -44,8 +48,17 @@ impl Wiring {
         let owner = |bin: &Bin| KINDS.iter().position(|k| k.claims(bin));
         let owners: Vec<Vec<Option<usize>>> =
             calibration.streams.iter().map(|s| s.bins.iter().map(owner).collect()).collect();
-        let weights = weights(&calibration.streams, &owners, without);
-        Self { owners, weights, limits: calibration.upper_limits() }
+        let limits = calibration.upper_limits();
+        let mut weights = weights(&calibration.streams, &owners, without);
+        for (weights, limits) in weights.iter_mut().zip(&limits) {
+            for (weight, limit) in weights.iter_mut().zip(limits) {
+                // A bin that health may always hit cannot become commoner: its bet could only wait.
+                if *limit >= 1.0 {
+                    *weight = 0.0;
+                }
+            }
+        }
+        Self { owners, weights, limits }
     }
 
     pub(super) fn owner(&self, stream: usize, bin: usize) -> Option<&'static dyn Kind> {
@@ -68,19 +81,14 @@ pub(super) fn at_rest(calibration: &Calibration, wiring: &Wiring, options: &Opti
     let each = wiring.weights.iter().zip(&wiring.limits);
     let second = match options.budget {
         Budget::Time(_) => 1.0,
-        Budget::Rows(_) => options.rate.get(),
+        // The fewest rows that a healthy second may have: the run is never made longer than it is.
+        Budget::Rows(_) => options.rate.get() / BAND,
     };
-    State {
-        row: 0,
-        judged: 0,
-        last: None,
-        last_judged: None,
-        began: 0,
-        is_silent: true,
-        evidence: each.map(|(weights, limits)| Evidence::new(weights, limits, start)).collect(),
-        rate: Rate::new(options.rate, weight_of(ROW_RATE, &options.without), second, start),
-        groups: groups(&calibration.streams),
-    }
+    State::new(
+        each.map(|(weights, limits)| Evidence::new(weights, limits, start)).collect(),
+        Rate::new(options.rate, weight_of(ROW_RATE, &options.without), second, start),
+        groups(&calibration.streams),
+    )
 }
 
 /// The weight of a detector by name; 0 when it is switched off.
@@ -135,6 +143,7 @@ fn groups(streams: &[Stream]) -> Vec<Group> {
 pub(super) fn fingerprint(calibration: &Calibration, options: &Options) -> Result<String, Error> {
     let counts = serde_json::to_vec(calibration).map_err(|e| Error::Calibration(e.to_string()))?;
     let mut hash = Sha256::new();
+    hash.update(RULES.to_le_bytes());
     hash.update(&counts);
     hash.update(format!("{:?} {} {:?}", options.budget, options.rate, options.without));
     for kind in KINDS {

@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hasher};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +15,14 @@ pub(super) struct State {
     pub(super) row: u64,
     /// Rows judged: those that the model answered.
     pub(super) judged: u64,
-    pub(super) last: Option<Timestamp>,
-    pub(super) last_judged: Option<Timestamp>,
+    /// When the last judged row was seen: on arrival, or by its own time in a replay.
+    pub(super) last_seen: Option<Timestamp>,
+    /// The latest time of a judged row.
+    latest: Option<Timestamp>,
+    /// Judged rows in a row that lie far before it.
+    behind: u32,
+    /// The request of the last row, as a hash.
+    request: Option<u64>,
     /// The judged row after which the unlatched streams began.
     pub(super) began: u64,
     /// No row for too long.
@@ -47,14 +54,94 @@ pub(super) struct Group {
 }
 
 /// A group after its alarm.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Latch {
     /// Detectors whose own evidence has reached the threshold, by position in [`KINDS`].
     pub(super) fired: BTreeSet<usize>,
     pub(super) recovery: Recovery,
+    /// Only a declared rule was broken: the group goes on betting, and explains nothing.
+    pub(super) by_contract_only: bool,
+    /// The judged row at which it began.
+    pub(super) since: u64,
 }
 
+impl Latch {
+    pub(super) fn new(step: Step) -> Self {
+        Self {
+            fired: BTreeSet::new(),
+            recovery: Recovery::default(),
+            by_contract_only: false,
+            since: step.judged,
+        }
+    }
+}
+
+impl Group {
+    /// Whether its evidence may raise an alarm.
+    pub(super) fn is_free(&self) -> bool {
+        self.latch.as_ref().is_none_or(|latch| latch.by_contract_only)
+    }
+}
+
+/// So many rows far before the latest time show that the latest was wrong, and not they.
+const BEHIND_ROWS: u32 = 64;
+
 impl State {
+    /// At rest.
+    pub(super) fn new(evidence: Vec<Evidence>, rate: Option<Rate>, groups: Vec<Group>) -> Self {
+        Self {
+            row: 0,
+            judged: 0,
+            last_seen: None,
+            latest: None,
+            behind: 0,
+            request: None,
+            began: 0,
+            is_silent: true,
+            evidence,
+            rate,
+            groups,
+        }
+    }
+
+    /// Lets the rows' time pass to `ts`; gives the seconds by which that lengthens the run, known
+    /// before the row's values are looked at.
+    ///
+    /// Time is the latest that any row said, so senders with clocks apart do not count it twice. A leap
+    /// of more than `patience` is a silence or a wrong clock and lengthens nothing: it can only make
+    /// false alarms rarer.
+    pub(super) fn pass(&mut self, ts: Timestamp, patience: f64) -> f64 {
+        let latest = *self.latest.get_or_insert(ts);
+        let gap = ts.seconds_since(latest);
+        self.behind = if gap < -patience { self.behind + 1 } else { 0 };
+        if gap > 0.0 || self.behind >= BEHIND_ROWS {
+            self.latest = Some(ts);
+            self.behind = 0;
+        }
+        if gap > 0.0 && gap <= patience { gap } else { 0.0 }
+    }
+
+    /// Whether a row is the first of its request; a row without a request is one by itself.
+    pub(super) fn starts_request(&mut self, request: Option<&str>) -> bool {
+        let hash = request.map(|id| {
+            let mut hasher = DefaultHasher::new();
+            hasher.write(id.as_bytes());
+            hasher.finish()
+        });
+        let starts = hash.is_none() || hash != self.request;
+        self.request = hash;
+        starts
+    }
+
+    /// Goes on after a time of which nothing is known: it is no silence of the traffic's.
+    pub(super) fn resume(&mut self) {
+        self.is_silent = true;
+        self.last_seen = None;
+        if let Some(rate) = &mut self.rate {
+            rate.resume();
+        }
+    }
+
     /// Starts some streams anew.
     pub(super) fn restart(&mut self, streams: &[usize], step: Step) {
         self.began = step.judged;
@@ -63,5 +150,51 @@ impl State {
                 evidence.reset(step.start());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The seconds by which rows at these milliseconds lengthen the run.
+    fn lengths(millis: impl IntoIterator<Item = i64>) -> f64 {
+        let mut state = State::new(Vec::new(), None, Vec::new());
+        millis.into_iter().map(|ms| state.pass(Timestamp::from_millis(ms), 10.0)).sum()
+    }
+
+    /// Senders with clocks apart, rows out of order and single wrong clocks never count time twice.
+    #[test]
+    fn time_is_counted_once() {
+        let apart = |offset: i64| (0..6_000).map(move |i| i * 10 + if i % 2 == 0 { 0 } else { offset });
+        for offset in [0, 50, 500, 5_000] {
+            let (counted, real) = (lengths(apart(offset)), 60.0 + count_seconds(offset));
+            assert!(counted <= real && counted > 50.0, "{offset}: {counted}");
+        }
+        assert!(lengths([1_000, 0, 2_000, 0, 3_000]) <= 2.0);
+        let one_wrong = (0..1_000).map(|i| if i == 500 { 0 } else { 1_000_000_000 + i * 10 });
+        assert!(lengths(one_wrong) <= 10.0);
+    }
+
+    fn count_seconds(millis: i64) -> f64 {
+        Timestamp::from_millis(millis).seconds_since(Timestamp::from_millis(0))
+    }
+
+    /// A row from the far future stops the time only until enough rows have said otherwise.
+    #[test]
+    fn a_wrong_future_heals() {
+        let year = 31_557_600_000;
+        let counted = lengths((0..2_000).map(|i| if i == 100 { year } else { i * 10 }));
+        assert!(counted > 17.0 && counted <= 20.0, "{counted}");
+    }
+
+    /// Adjacent rows of one request are one request; rows without one are each their own.
+    #[test]
+    fn requests_begin_once() {
+        let mut state = State::new(Vec::new(), None, Vec::new());
+        let starts: Vec<bool> = [Some("a"), Some("a"), Some("b"), None, None, Some("b")]
+            .map(|id| state.starts_request(id))
+            .into();
+        assert_eq!(starts, [true, false, true, true, true, true]);
     }
 }

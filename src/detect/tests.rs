@@ -297,6 +297,54 @@ fn contract_alarms_at_once() {
     assert!(matches!(fit(&baseline), Err(Error::ContractBroken { rows: 1, .. })));
 }
 
+/// Rows of one request are not independent: only the first bets. Ten rows that share a rare city are one
+/// rare city, as they are in the baseline.
+#[test]
+fn rows_of_one_request_bet_once() {
+    let mut random = StdRng::seed_from_u64(19);
+    let calibration = calibrate(&rows(&mut random, 20_000)).unwrap();
+    let mut monitor = Monitor::new(schema(), calibration, options(month())).unwrap();
+    let requests = rows(&mut random, 1_000);
+    let all: Vec<Row> = requests.iter().flat_map(|row| std::iter::repeat_n(row.clone(), 10)).collect();
+    let named = batch(&schema(), &all, 0);
+    let mut meta = named.rows().to_vec();
+    for (i, row) in meta.iter_mut().enumerate() {
+        row.request_id = Some((i / 10).to_string());
+        row.ts = Timestamp::from_millis((i as i64 / 10) * 10);
+    }
+    let named = Batch::new(schema(), named.columns().to_vec(), meta).unwrap();
+    assert_eq!(monitor.observe(&named), []);
+    assert_eq!(monitor.rows(), 10_000);
+}
+
+/// Requests that failed are seen by nobody's bets: they leave streams undecided, not quiet.
+#[test]
+fn failed_requests_are_no_evidence_and_no_quiet() {
+    let (mut monitor, mut random) = monitor(20_000, options(month()));
+    let healthy = rows(&mut random, 2_000);
+    run(&mut monitor, &healthy, 100);
+    let failed = batch(&schema(), &vec![(None, None, None, None); 3_000], 2_000);
+    let mut meta = failed.rows().to_vec();
+    for row in &mut meta {
+        row.status = Some(crate::record::RowStatus::Error);
+    }
+    let failed = Batch::new(schema(), failed.columns().to_vec(), meta).unwrap();
+    assert_eq!(monitor.observe(&failed), []);
+    monitor.advance(Timestamp::from_millis(5_000 * 10));
+    let quiet =
+        monitor.report().into_iter().filter(|r| r.group != "traffic" && r.state == StreamState::Quiet);
+    assert_eq!(quiet.count(), 0);
+}
+
+/// A detector without a bin to bet on is not there: it is neither quiet nor paid for.
+#[test]
+fn detectors_without_bins_are_absent() {
+    let (monitor, _) = monitor(2_000, options(month()));
+    let watched: BTreeSet<&str> = monitor.report().iter().map(|r| r.detector).collect();
+    assert!(!watched.contains("default_rate"), "no default is declared: {watched:?}");
+    assert!(watched.contains("unseen") && watched.contains("zero_group"));
+}
+
 /// Every bin that can exist has at most one owner, names are unique and the weights share the budget.
 #[test]
 fn kinds_conform() {

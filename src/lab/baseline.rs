@@ -13,6 +13,7 @@ use axum::routing::post;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 
 use super::stage::{Stage, listen};
 use super::{Error, Progress};
@@ -57,10 +58,11 @@ pub(super) async fn learn_scene(
         .route("/v1/records", post(collect))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(Arc::clone(&collector));
-    let server = tokio::spawn(async move { axum::serve(listener, router).await });
-    let pushed = push(stage, settings, seed, &url, progress).await;
-    server.abort();
-    pushed?;
+    // Ends when it is dropped, also when this is given up half-way.
+    let mut server = JoinSet::new();
+    server.spawn(async move { axum::serve(listener, router).await });
+    push(stage, settings, seed, &url, progress).await?;
+    server.shutdown().await;
     collector.file.lock().await.flush().await.map_err(io("cannot write a temporary file"))?;
     let arrived = collector.rows.load(Ordering::Acquire);
     if arrived < settings.baseline_rows {

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use super::baseline::learn_scene;
 use super::stage::{Stage, listen};
 use super::{Error, Progress, known};
 use crate::api;
 use crate::baseline::Baseline;
-use crate::chaos::{Act, Experiment, Fault, MeterStats, Phases, Scene, StoreSample, probe_store};
+use crate::chaos::{Act, Experiment, Fault, MeterStats, Phases, Proxy, Scene, StoreSample, probe_store};
 use crate::client;
 use crate::scene::{Accuracy, Choice, FallbackLog, Load, LoadConfig, LoadStats, StoreKind, Traffic};
 use crate::service::{Handle, Latencies, ModelSetup, RunRequest, Service, Setup};
@@ -85,10 +85,18 @@ pub async fn rehearse(plan: Plan, abort: impl Future<Output = String> + Send) ->
     };
     let mut abort = std::pin::pin!(abort);
     plan.progress.stage("training the model and filling the feature store");
-    // Who stops the program while it prepares must not leave a store behind: it is listened for at once.
-    let (stage, samples) = tokio::select! {
-        set = Stage::set(&plan.store) => set?,
-        reason = &mut abort => return Err(Error::Aborted(reason)),
+    let (stage, samples) = {
+        let mut set = std::pin::pin!(Stage::set(&plan.store));
+        tokio::select! {
+            set = &mut set => set?,
+            reason = &mut abort => {
+                // Set to its end, which is soon, so that a Redis of the user's can be cleaned.
+                if let Ok((stage, _)) = set.await {
+                    stage.store.stop().await?;
+                }
+                return Err(Error::Aborted(reason));
+            }
+        }
     };
     let rehearsed = with_stage(&stage, samples, &plan, &settings, abort).await;
     let (store, store_reads) = (stage.store.kind(), stage.store.reads().await.ok());
@@ -151,7 +159,7 @@ async fn with_stage(
     tap.close().await;
     let stats = tap.stats();
     silentry.drain(stats.sent).await;
-    metering.abort();
+    drop(metering);
     silentry.handle.note(&run.run, stage.clock.now(), Act::RunEnded)?;
     let verdict = silentry.handle.verdict(&run.run)?;
     silentry.stop().await?;
@@ -183,8 +191,9 @@ fn start_load(
 }
 
 /// Hands the store's latencies to the run.
-fn spawn_metering(handle: Handle, run: String, mut samples: mpsc::Receiver<StoreSample>) -> JoinHandle<()> {
-    tokio::spawn(async move {
+fn spawn_metering(handle: Handle, run: String, mut samples: mpsc::Receiver<StoreSample>) -> JoinSet<()> {
+    let mut task = JoinSet::new();
+    task.spawn(async move {
         while let Some(sample) = samples.recv().await {
             // Reads of features only: the probes' PINGs are ours.
             if sample.command != FEATURE_READ {
@@ -195,16 +204,18 @@ fn spawn_metering(handle: Handle, run: String, mut samples: mpsc::Receiver<Store
                 tracing::error!(%error, "a reply of the store is not measured");
             }
         }
-    })
+    });
+    task
 }
 
-/// silentry as a service beside the model service, on a port of its own.
+/// silentry as a service beside the model service, on a port of its own. All of it ends when it is
+/// dropped.
 struct Beside {
     service: Service,
     handle: Handle,
     url: String,
     stop: oneshot::Sender<()>,
-    server: JoinHandle<std::io::Result<()>>,
+    server: JoinSet<std::io::Result<()>>,
 }
 
 impl Beside {
@@ -216,7 +227,8 @@ impl Beside {
         let settings = api::Settings { token: None, body_bytes_max: 16 << 20 };
         let router = api::router(handle.clone(), &settings);
         let (stop, stopping) = oneshot::channel::<()>();
-        let server = tokio::spawn(api::serve(listener, router, async move {
+        let mut server = JoinSet::new();
+        server.spawn(api::serve(listener, router, async move {
             let _ = stopping.await;
         }));
         Ok(Self { service, handle, url, stop, server })
@@ -234,13 +246,21 @@ impl Beside {
         }
     }
 
-    async fn stop(self) -> Result<(), Error> {
+    async fn stop(mut self) -> Result<(), Error> {
         let _ = self.stop.send(());
-        let served = self.server.await;
-        if let Ok(Err(source)) = served {
+        if let Some(Ok(Err(source))) = self.server.join_next().await {
             return Err(Error::Io { what: "silentry's listener failed", source });
         }
         Ok(self.service.stop().await?)
+    }
+}
+
+/// Faults that may be on: however this is left, by an error or an abort as well, they are taken back.
+struct Injected<'a>(&'a Proxy);
+
+impl Drop for Injected<'_> {
+    fn drop(&mut self) {
+        self.0.restore();
     }
 }
 
@@ -297,6 +317,7 @@ impl Play<'_> {
         self.wait("traffic begins", WARM_UP).await;
         self.note(Act::SteadyStarted)?;
         self.wait("steady state: nothing is broken", lengths.steady).await;
+        let injected = Injected(&self.stage.proxy);
         for fault in &self.plan.experiment.faults {
             self.note(Act::FaultArmed { fault: fault.id.clone() })?;
             // Noted first: no row that the fault touched may lie before its activity.
@@ -305,6 +326,7 @@ impl Play<'_> {
         }
         let names: Vec<&str> = self.plan.experiment.faults.iter().map(|f| f.id.as_str()).collect();
         self.wait(&format!("fault on: {}", names.join(", ")), lengths.fault).await;
+        drop(injected);
         self.restore().await
     }
 

@@ -32,7 +32,14 @@ impl Stage {
         let (meter, samples) = RespMeter::new(SAMPLES);
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let upstream = store.address().host_port();
-        let proxy = Proxy::start(anywhere, upstream, Some(Arc::new(meter.clone())), clock.clone()).await?;
+        let started = Proxy::start(anywhere, upstream, Some(Arc::new(meter.clone())), clock.clone()).await;
+        let proxy = match started {
+            Ok(proxy) => proxy,
+            Err(error) => {
+                store.stop().await?;
+                return Err(error.into());
+            }
+        };
         Ok((Self { data, model, store, proxy, meter, clock }, samples))
     }
 

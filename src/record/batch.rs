@@ -313,7 +313,7 @@ mod tests {
             name: name.into(),
             role,
             kind,
-            group: Schema::REQUEST_GROUP.into(),
+            group: if role == Role::Output { Schema::OUTPUT_GROUP } else { Schema::REQUEST_GROUP }.into(),
             default: None,
             contract: Contract::default(),
         };

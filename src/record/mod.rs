@@ -38,6 +38,16 @@ pub enum Error {
         /// The batch's length.
         expected: usize,
     },
+    /// A group that alerts could not be told by.
+    #[error("column `{column}` is in group `{group}`, which {reason}: expected a group of its own")]
+    Group {
+        /// The column.
+        column: String,
+        /// Its group.
+        group: String,
+        /// What is wrong with that.
+        reason: String,
+    },
     /// A contract that no value can keep.
     #[error("column `{column}`: contract {rule}")]
     Contract {

@@ -112,6 +112,8 @@ pub struct Schema {
 impl Schema {
     /// The group of features that name none.
     pub const REQUEST_GROUP: &'static str = "request";
+    /// The group of the row rate; no column may be in it.
+    pub const TRAFFIC_GROUP: &'static str = "traffic";
     /// The group of the model's answers.
     pub const OUTPUT_GROUP: &'static str = "output";
 
@@ -135,10 +137,29 @@ impl Schema {
             }
             check_contract(column)?;
         }
+        self.check_groups()?;
         if !self.columns.iter().any(|c| c.role == Role::Input) {
             return Err(Error::NoInputs(self.model));
         }
         Ok(self)
+    }
+
+    /// Alerts are told by group, so a group is of one kind.
+    fn check_groups(&self) -> Result<(), Error> {
+        for column in self.columns.iter().filter(|c| c.role != Role::Meta) {
+            let mixed = self
+                .columns
+                .iter()
+                .find(|c| c.group == column.group && c.role != column.role && c.role != Role::Meta);
+            let reason = match mixed {
+                _ if column.group == Self::TRAFFIC_GROUP => "is the group of the row rate".to_owned(),
+                Some(other) => format!("has features and answers: `{}` too", other.name),
+                None => continue,
+            };
+            let (column, group) = (column.name.clone(), column.group.clone());
+            return Err(Error::Group { column, group, reason });
+        }
+        Ok(())
     }
 
     /// What a column, or a fixed name such as `ts`, is called in files.
@@ -182,4 +203,36 @@ fn check_contract(column: &Column) -> Result<(), Error> {
         return wrong("min, max and finite need a numeric column");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(columns: &[(&str, Role, &str)]) -> String {
+        let column = |(name, role, group): &(&str, Role, &str)| Column {
+            name: (*name).to_owned(),
+            role: *role,
+            kind: Kind::Numeric,
+            group: (*group).to_owned(),
+            default: None,
+            contract: Contract::default(),
+        };
+        let schema = Schema::new("m".to_owned(), None, columns.iter().map(column).collect());
+        schema.map_or_else(|e| e.to_string(), |_| "sound".to_owned())
+    }
+
+    /// Alerts are told by group: none is shared by features and answers, or taken from the row rate.
+    #[test]
+    fn groups_are_of_one_kind() {
+        use Role::{Input, Output};
+        assert_eq!(refusal(&[("a", Input, "request"), ("p", Output, "output")]), "sound");
+        for (columns, named) in [
+            ([("a", Input, "output"), ("p", Output, "output")], "`output`"),
+            ([("a", Input, "traffic"), ("p", Output, "output")], "`traffic`"),
+        ] {
+            let refused = refusal(&columns);
+            assert!(refused.contains(named) && refused.contains("`a`"), "{refused}");
+        }
+    }
 }

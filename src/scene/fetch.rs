@@ -4,7 +4,7 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use tokio::sync::{Mutex, Semaphore};
 
-use super::store::{StoreAddress, key};
+use super::store::StoreAddress;
 use super::{Error, STORE_FEATURES};
 
 /// The longest wait for a connection.
@@ -92,7 +92,7 @@ impl Fetcher {
         for part in wines.chunks(PIPELINE) {
             let mut pipe = redis::pipe();
             for wine in part {
-                pipe.cmd("HMGET").arg(key(*wine)).arg(&STORE_FEATURES[..]);
+                pipe.cmd("HMGET").arg(self.link.address.key(*wine)).arg(&STORE_FEATURES[..]);
             }
             let rows = tokio::time::timeout(DEAD_AFTER, pipe.query_async::<Vec<Row>>(&mut connection))
                 .await
@@ -113,7 +113,7 @@ impl Link {
     async fn read(&self, wine: i64) -> Result<[f64; 6], FetchError> {
         let (number, mut connection) = self.connection().await?;
         let mut hmget = redis::cmd("HMGET");
-        hmget.arg(key(wine)).arg(&STORE_FEATURES[..]);
+        hmget.arg(self.address.key(wine)).arg(&STORE_FEATURES[..]);
         match tokio::time::timeout(DEAD_AFTER, hmget.query_async::<Row>(&mut connection)).await {
             Ok(Ok(row)) => features(row),
             Ok(Err(error)) => {

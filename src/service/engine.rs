@@ -44,6 +44,9 @@ pub(super) struct Engine {
     pub(super) rows_seen: u64,
     /// The last failure of the engine itself; never without being shown.
     pub(super) trouble: Option<Trouble>,
+    /// Whether the next rows make it panic, for the tests of what is left then.
+    #[cfg(test)]
+    pub(super) explodes: bool,
 }
 
 /// A failure of the engine.
@@ -88,11 +91,15 @@ impl Engine {
             effects_window,
             rows_seen: 0,
             trouble: None,
+            #[cfg(test)]
+            explodes: false,
         })
     }
 
     /// Takes records in arrival order; runs of records of one model are judged together.
     pub(super) fn take(&mut self, records: &[Record], now: Timestamp) -> Taken {
+        #[cfg(test)]
+        assert!(!self.explodes, "asked to by a test");
         let mut taken = Taken::default();
         for run in records.chunk_by(|a, b| a.model == b.model) {
             match self.take_of_one_model(run, now) {

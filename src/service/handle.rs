@@ -136,9 +136,9 @@ fn log(change: &Change) {
             model = alert.model,
             group = alert.group,
             alert = alert.id,
-            state = alert.state.word(),
             stream_at = %at,
-            "{}",
+            "{}: {}",
+            alert.state.word(),
             alert.message
         ),
         event => tracing::debug!(model = alert.model, alert = alert.id, ?event, stream_at = %at, "alert"),

@@ -6,7 +6,7 @@ use crate::detect::Planner;
 use crate::profile::Profile;
 use crate::record::SchemaFile;
 use crate::tap::Source;
-use crate::units::{PerSecond, Timestamp};
+use crate::units::{PerSecond, Timestamp, count};
 
 /// What a baseline is built with, beside its rows.
 #[derive(Debug, Clone)]
@@ -19,7 +19,7 @@ pub struct LearnOptions {
     pub schema: SchemaFile,
     /// The false alarms allowed.
     pub budget: Budget,
-    /// Rows a second in health; read from the rows' times when absent.
+    /// Requests a second in health; read from the rows' times when absent.
     pub rate: Option<PerSecond>,
     /// Whether what is normal depends on the hour.
     pub seasonality: Seasonality,
@@ -50,7 +50,8 @@ pub fn learn(source: &Source, options: &LearnOptions) -> Result<Baseline, Error>
     let calibration = counter.finish().map_err(wrong)?;
     let rate = match options.rate {
         Some(rate) => rate,
-        None => rate_of(&profile)?,
+        // Requests a second: rows of one request come together and count once.
+        None => PerSecond::new(rate_of(&profile)?.get() * count(calibration.rows()) / count(profile.rows()))?,
     };
     let draft = Draft {
         name: options.name.clone(),

@@ -16,6 +16,9 @@ mod state;
 mod tasks;
 mod view;
 
+#[cfg(test)]
+mod tests;
+
 pub use engine::ModelSetup;
 pub use handle::{Handle, Ingested};
 pub use learn::{LearnOptions, learn};
@@ -73,6 +76,9 @@ pub enum Error {
     /// A baseline that cannot be made.
     #[error(transparent)]
     Baseline(#[from] crate::baseline::Error),
+    /// A number that is none.
+    #[error(transparent)]
+    Units(#[from] crate::units::Error),
     /// A task that ended before its time.
     #[error("a task of the service failed: {0}")]
     Task(String),

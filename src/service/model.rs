@@ -100,7 +100,7 @@ impl Watched {
         // The batch was built on this very schema, so the profile takes it.
         let profiled = self.profile.observe(batch);
         debug_assert!(profiled.is_ok(), "{profiled:?}");
-        self.monitor.observe(batch)
+        self.monitor.observe_at(batch, now)
     }
 
     /// Measures service levels by what the rows themselves say.
@@ -158,7 +158,7 @@ impl Watched {
             effects: self.effects.clone(),
             slos: self.meters.iter().map(|m| SloView::of(m, span)).collect(),
             unexpected: self.unexpected.clone(),
-            other_versions: self.other_versions.clone(),
+            other_versions: self.schema().version.is_some().then(|| self.other_versions.clone()),
             recent: None,
         }
     }

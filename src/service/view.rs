@@ -36,8 +36,9 @@ pub struct ModelView {
     pub slos: Vec<SloView>,
     /// Features that records had and the baseline lacks, with their rows.
     pub unexpected: BTreeMap<String, u64>,
-    /// Rows of other versions than the baseline's, by version; they are judged like the others.
-    pub other_versions: BTreeMap<String, u64>,
+    /// Rows of other versions than the baseline's, by version; they are judged like the others. Null
+    /// when the baseline does not say which version it is of.
+    pub other_versions: Option<BTreeMap<String, u64>>,
     /// What became of its rows in the last minute. Where more than 1 % were lost, no detector is quiet:
     /// it is undecided, because of `rows_lost`.
     pub recent: Option<RecentRows>,

@@ -16,3 +16,4 @@ mod serve;
 mod serving;
 mod story;
 mod support;
+mod readme;

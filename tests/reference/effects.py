@@ -12,14 +12,14 @@ from scipy.stats import ks_2samp, wasserstein_distance
 
 
 def binned(p, q, bins=10):
-    out, open_, below = [], [0, 0], 0
+    out, open_, below, next_ = [], [0, 0], 0, 1
     for v in np.union1d(p, q):
         open_[0] += int((p == v).sum())
         open_[1] += int((q == v).sum())
         below += int((p == v).sum())
-        if below * bins >= len(p) * (len(out) + 1) and len(out) + 1 < bins:
+        if below * bins >= len(p) * next_ and next_ < bins:
             out.append(tuple(open_))
-            open_ = [0, 0]
+            open_, next_ = [0, 0], below * bins // len(p) + 1
     return out + [tuple(open_)]
 
 
@@ -35,6 +35,7 @@ cases = {
     "zeroed": (rng.poisson(20, 500), np.zeros(200, int)),
     "ties": (rng.integers(0, 3, 400), rng.integers(0, 5, 150)),
     "constant": (np.full(100, 7), np.full(50, 9)),
+    "half_zero": (np.where(rng.random(600) < .5, 0, rng.integers(1, 150, 600)), rng.integers(0, 150, 300)),
     "small": (np.array([1, 2, 3]), np.array([2])),
     "wide": (rng.integers(-150, 150, 1000), rng.integers(-100, 180, 1000)),
 }

@@ -266,7 +266,12 @@ impl Lane {
     }
 
     fn failed(&self, result: Sent, error: String) {
-        tracing::warn!(sink = self.shared.name(), ?result, error, "an alert was not delivered");
+        let sink = self.shared.name();
+        if matches!(result, Sent::Retried) {
+            tracing::warn!(sink, error, "an alert is not delivered yet; it is tried again");
+        } else {
+            tracing::warn!(sink, error, ?result, "an alert was not delivered");
+        }
         self.shared.failed(error);
         self.count(result);
     }

@@ -9,7 +9,7 @@ impl Kind for ZeroGroup {
     }
 
     fn manual(&self) -> &'static str {
-        "All features of one upstream group are zero, or their declared default, in the same row: what a service that swallowed a time-out puts there. Needs a group of two features or more."
+        "All features of one upstream group are zero, false, empty or their declared default in the same row: what a service that swallowed a time-out puts there. Needs a group of two features or more that can be; words without a declared default cannot."
     }
 
     fn weight(&self) -> f64 {
@@ -17,11 +17,14 @@ impl Kind for ZeroGroup {
     }
 
     fn claims(&self, bin: &Bin) -> bool {
-        matches!(bin, Bin::GroupZero)
+        matches!(bin, Bin::GroupZero | Bin::GroupDefault)
     }
 
-    fn became(&self, _: &Bin) -> String {
-        "became 0".to_owned()
+    fn became(&self, bin: &Bin) -> String {
+        match bin {
+            Bin::GroupDefault => "became 0 or their default".to_owned(),
+            _ => "became 0".to_owned(),
+        }
     }
 
     fn kind(&self) -> &'static str {

@@ -79,15 +79,16 @@ impl Pair {
             Self::Numbers(values) => values,
         };
         let total: u64 = values.iter().map(|(_, p, _)| p).sum();
-        let (mut bins, mut open, mut below) = (Vec::new(), (0, 0), 0);
+        let (mut bins, mut open, mut below, mut next) = (Vec::new(), (0, 0), 0, 1);
         for (_, p, q) in values {
             open = (open.0 + p, open.1 + q);
             below += p;
-            // A bin closes where the baseline's next decile is reached: values are never split.
-            let closed: u64 = bins.len() as u64 + 1;
-            if below * BINS >= total * closed && closed < BINS {
+            // A bin closes where the baseline's next decile is reached: values are never split, and one
+            // that spans several deciles is one bin.
+            if below * BINS >= total * next && next < BINS {
                 bins.push(open);
                 open = (0, 0);
+                next = (below * BINS).checked_div(total).unwrap_or(BINS) + 1;
             }
         }
         bins.push(open);

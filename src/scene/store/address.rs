@@ -13,6 +13,9 @@ pub struct StoreAddress {
     host: String,
     port: u16,
     info: ConnectionInfo,
+    /// The start of every key, so that the rest of a user's Redis, another demo's part of it among
+    /// that, stays untouched.
+    prefix: String,
 }
 
 impl StoreAddress {
@@ -31,7 +34,8 @@ impl StoreAddress {
         };
         // The meter behind the proxy reads version 2 of the protocol.
         let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
-        Ok(Self { host, port, info: info.set_redis_settings(settings) })
+        let prefix = format!("silentry:{}:wine:", uuid::Uuid::now_v7().simple());
+        Ok(Self { host, port, info: info.set_redis_settings(settings), prefix })
     }
 
     /// A store without password.
@@ -52,12 +56,18 @@ impl StoreAddress {
         }
     }
 
-    /// The same log-in through a proxy.
+    /// The key of a wine's features; each address that is read has keys of its own.
+    #[must_use]
+    pub(in crate::scene) fn key(&self, wine: i64) -> String {
+        format!("{}{wine}", self.prefix)
+    }
+
+    /// The same log-in, and the same keys, through a proxy.
     #[must_use]
     pub fn through(&self, proxy: SocketAddr) -> Self {
         let (host, port) = (proxy.ip().to_string(), proxy.port());
         let info = self.info.clone().set_addr(ConnectionAddr::Tcp(host.clone(), port));
-        Self { host, port, info }
+        Self { host, port, info, prefix: self.prefix.clone() }
     }
 
     /// A new connection, made within `limit`; its replies have no time-out of their own.

@@ -16,8 +16,6 @@ use super::{Data, Error, STORE_FEATURES};
 use embedded::Embedded;
 use server::Server;
 
-/// The start of every key, so that the rest of a user's Redis stays untouched.
-const KEY_PREFIX: &str = "silentry:wine:";
 /// In a Redis of the user's, keys that a killed run left behind go away after this.
 const LEASE_SECS: u32 = 24 * 60 * 60;
 /// Commands sent at once while filling and clearing.
@@ -50,7 +48,7 @@ pub enum StoreKind {
     Embedded,
 }
 
-/// A running store, filled with one hash a wine: `silentry:wine:<id>`.
+/// A running store, filled with one hash a wine: `silentry:<its own>:wine:<id>`.
 ///
 /// When it is dropped its own server ends; only [`Store::stop`] clears a Redis of the user's.
 #[derive(Debug)]
@@ -66,11 +64,6 @@ enum Backing {
     User,
     RedisServer(Box<Server>),
     Embedded(#[expect(dead_code, reason = "held for its drop, which ends the server")] Embedded),
-}
-
-/// The key of a wine's features.
-pub(super) fn key(wine: i64) -> String {
-    format!("{KEY_PREFIX}{wine}")
 }
 
 impl Store {
@@ -93,8 +86,16 @@ impl Store {
         };
         let wines = data.wines().iter().map(|wine| wine.id).collect();
         let mut store = Self { backing, address, reads_before: 0, wines };
-        store.fill(data).await?;
-        store.reads_before = store.hmget_calls().await?;
+        match store.fill_and_count(data).await {
+            Ok(reads) => store.reads_before = reads,
+            Err(error) => {
+                // What is left of a Redis of the user's is cleaned; the first error is the one to tell.
+                if let Err(error) = store.stop().await {
+                    tracing::warn!(%error, "a store that could not be filled was not cleaned either");
+                }
+                return Err(error);
+            }
+        }
         Ok(store)
     }
 
@@ -133,7 +134,9 @@ impl Store {
             let mut connection = self.connect().await?;
             for wines in self.wines.chunks(PIPELINE) {
                 let mut pipe = redis::pipe();
-                pipe.cmd("DEL").arg(wines.iter().map(|wine| key(*wine)).collect::<Vec<_>>()).ignore();
+                pipe.cmd("DEL")
+                    .arg(wines.iter().map(|wine| self.address.key(*wine)).collect::<Vec<_>>())
+                    .ignore();
                 self.run(&pipe, &mut connection).await?;
             }
         }
@@ -143,15 +146,20 @@ impl Store {
         }
     }
 
+    async fn fill_and_count(&self, data: &Data) -> Result<u64, Error> {
+        self.fill(data).await?;
+        self.hmget_calls().await
+    }
+
     async fn fill(&self, data: &Data) -> Result<(), Error> {
         let mut connection = self.connect().await?;
         for wines in data.wines().chunks(PIPELINE) {
             let mut pipe = redis::pipe();
             for wine in wines {
                 let fields: Vec<(&str, f64)> = STORE_FEATURES.into_iter().zip(wine.store).collect();
-                pipe.cmd("HSET").arg(key(wine.id)).arg(&fields).ignore();
+                pipe.cmd("HSET").arg(self.address.key(wine.id)).arg(&fields).ignore();
                 if self.kind() == StoreKind::User {
-                    pipe.cmd("EXPIRE").arg(key(wine.id)).arg(LEASE_SECS).ignore();
+                    pipe.cmd("EXPIRE").arg(self.address.key(wine.id)).arg(LEASE_SECS).ignore();
                 }
             }
             self.run(&pipe, &mut connection).await?;
@@ -227,8 +235,12 @@ mod tests {
         let mut connection = store.address().connect(ADMIN_TIMEOUT).await.unwrap();
         let wine = data.wines()[42];
         let mut hmget = redis::cmd("HMGET");
-        let read: Vec<f64> =
-            hmget.arg(key(42)).arg(&STORE_FEATURES[..]).query_async(&mut connection).await.unwrap();
+        let read: Vec<f64> = hmget
+            .arg(store.address().key(42))
+            .arg(&STORE_FEATURES[..])
+            .query_async(&mut connection)
+            .await
+            .unwrap();
         assert_eq!(read, wine.store);
         assert_eq!(store.reads().await.unwrap(), 1);
     }
@@ -261,10 +273,14 @@ mod tests {
         let _: () = redis::cmd("SET").arg("theirs").arg(1).query_async(&mut connection).await.unwrap();
         let user = Store::start(&Choice::Url(url.clone()), &data).await.unwrap();
         assert_eq!(user.kind(), StoreKind::User);
-        check_lease(&mut connection).await;
+        check_lease(user.address(), &mut connection).await;
         assert_eq!(user.reads().await.unwrap(), 0, "reads of before do not count");
+        // Another demo on the same Redis, which ends first, takes nothing of the first one's away.
+        let second = Store::start(&Choice::Url(url.clone()), &data).await.unwrap();
+        second.stop().await.unwrap();
+        assert_eq!(dbsize(own.address()).await, 2 * 1_599 + 1);
         user.stop().await.unwrap();
-        assert_eq!(dbsize(own.address()).await, 1, "only the key of theirs is left");
+        assert_eq!(dbsize(own.address()).await, 1_599 + 1, "the keys of others are left");
         let address = own.address().clone();
         own.stop().await.unwrap();
         assert!(address.connect(ADMIN_TIMEOUT).await.is_err(), "the server is gone");
@@ -272,8 +288,8 @@ mod tests {
         assert!(error.to_string().contains(&address.host_port()), "{error}");
     }
 
-    async fn check_lease(connection: &mut MultiplexedConnection) {
-        let ttl: i64 = redis::cmd("TTL").arg(key(0)).query_async(connection).await.unwrap();
+    async fn check_lease(address: &StoreAddress, connection: &mut MultiplexedConnection) {
+        let ttl: i64 = redis::cmd("TTL").arg(address.key(0)).query_async(connection).await.unwrap();
         assert!(ttl > 0 && ttl <= i64::from(LEASE_SECS), "{ttl}");
     }
 }

@@ -26,6 +26,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Server {
     addr: SocketAddr,
+    /// Dropped before the server, whose number another process may get.
+    watchman: Option<Child>,
     child: Child,
     _dir: TempDir,
 }
@@ -50,6 +52,11 @@ impl Server {
 
     /// Kills it and waits until it is gone.
     pub(super) async fn stop(mut self) -> Result<(), Error> {
+        if let Some(mut watchman) = self.watchman.take()
+            && let Err(error) = watchman.kill().await
+        {
+            tracing::warn!(%error, "the watchman of {PROGRAM} cannot be stopped");
+        }
         self.child.kill().await.map_err(|error| Error::StoreStart(format!("cannot stop {PROGRAM}: {error}")))
     }
 
@@ -64,10 +71,13 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
+            // A group of its own: an interrupt at the terminal is for us, who still need the store to
+            // show that the fault is gone.
+            .process_group(0)
             .kill_on_drop(true)
             .spawn();
         match child {
-            Ok(child) => Ok(Some(Self { addr, child, _dir: dir })),
+            Ok(child) => Ok(Some(Self { addr, watchman: watchman(&child), child, _dir: dir })),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed(PROGRAM, error)),
         }
@@ -94,6 +104,21 @@ impl Server {
     }
 }
 
+/// A shell that waits until our end of its input is closed, however we end, and then kills the server:
+/// a SIGKILL leaves us no time to do it. Nothing when there is no shell; the server then outlives that.
+fn watchman(server: &Child) -> Option<Child> {
+    let id = server.id()?.to_string();
+    let watchman = Command::new("/bin/sh")
+        .args(["-c", "read -r _; kill -9 \"$1\"", "sh", &id])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn();
+    watchman.inspect_err(|error| tracing::debug!(%error, "no watchman for {PROGRAM}")).ok()
+}
+
 async fn process_id(address: &StoreAddress) -> Result<Option<u32>, redis::RedisError> {
     let mut connection = address.connect(CONNECT_TIMEOUT).await?;
     let info: String = redis::cmd("INFO").arg("server").query_async(&mut connection).await?;
@@ -103,4 +128,22 @@ async fn process_id(address: &StoreAddress) -> Result<Option<u32>, redis::RedisE
 async fn free_port() -> Result<SocketAddr, Error> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(Error::Listen)?;
     listener.local_addr().map_err(Error::Listen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// When this process dies without a word, its end of the watchman's pipe closes: the server goes.
+    #[tokio::test]
+    async fn the_watchman_outlives_us() {
+        let Some(mut server) = Server::start().await.unwrap() else {
+            let meant = std::env::var("SILENTRY_WITHOUT_REDIS").is_ok_and(|value| value == "1");
+            assert!(meant, "no redis-server on PATH; set SILENTRY_WITHOUT_REDIS=1 if that is meant");
+            return;
+        };
+        drop(server.watchman.as_mut().unwrap().stdin.take().unwrap());
+        let ended = tokio::time::timeout(READY_TIMEOUT, server.child.wait()).await.unwrap().unwrap();
+        assert!(!ended.success());
+    }
 }
