@@ -44,7 +44,7 @@ pub(super) struct Build {
     #[arg(long, value_name = "BUDGET", default_value = "1/month")]
     budget: Budget,
     /// Requests a second in health; read from `ts` unless given
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", allow_negative_numbers = true)]
     rate: Option<f64>,
     /// Whether what is normal depends on the hour: state it
     #[arg(long, value_name = "none|hour-of-day|hour-of-week", default_value = "none")]

@@ -28,7 +28,7 @@ impl Config {
             Self::Print => out::say(config::Config::defaults_text().trim_end()),
             Self::Check(check) => {
                 let config = read(&check.path)?;
-                config.token()?;
+                config.token().with_context(|| check.path.display().to_string())?;
                 for model in &config.models {
                     baseline_of(model)?;
                 }

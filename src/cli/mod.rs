@@ -16,6 +16,7 @@ mod serve;
 
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::telemetry::{LogFormat, LogLevel, Logs, init_logs};
@@ -63,9 +64,7 @@ pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            // Help and version are no mistakes.
-            let code = if error.use_stderr() { USAGE } else { 0 };
-            return if error.print().is_ok() { code.into() } else { ExitCode::from(USAGE) };
+            return answered(&error);
         }
     };
     let done = match arguments.command {
@@ -85,6 +84,20 @@ pub fn main() -> ExitCode {
             ExitCode::from(if stopped { NOT_RUN } else { USAGE })
         }
     }
+}
+
+/// Help and version as they are; a mistake as one line, like every other mistake.
+fn answered(error: &clap::Error) -> ExitCode {
+    let is_help = !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if is_help {
+        let code = if error.use_stderr() { USAGE } else { 0 };
+        return if error.print().is_ok() { code.into() } else { ExitCode::from(USAGE) };
+    }
+    let text = error.to_string();
+    let own = text.lines().take_while(|l| !l.starts_with("Usage:") && !l.starts_with("For more information"));
+    let words: Vec<&str> = own.flat_map(str::split_whitespace).collect();
+    out::complain(&anyhow::anyhow!("{}; try --help", words.join(" ").trim_start_matches("error: ")));
+    ExitCode::from(USAGE)
 }
 
 /// Commands for people log warnings only; `SILENTRY_LOG` says otherwise.

@@ -25,7 +25,10 @@ impl Serve {
     pub(super) fn run(self) -> anyhow::Result<u8> {
         let config = read(&self.config)?;
         init_logs(config.log)?;
-        let token = config.token()?.map(|secret| api::Token::new(secret.expose()));
+        let token = config
+            .token()
+            .with_context(|| self.config.display().to_string())?
+            .map(|secret| api::Token::new(secret.expose()));
         let models = config.models.iter().map(|m| model(&config, m)).collect::<anyhow::Result<Vec<_>>>()?;
         let settings = api::Settings { token, body_bytes_max: config.tap.body_bytes_max.get() };
         runtime()?.block_on(serve(config, models, settings))

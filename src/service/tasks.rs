@@ -164,7 +164,12 @@ impl Service {
         if let Some(Err(error)) = self.judge.join_next().await {
             tracing::error!(%error, "the judging task did not end well");
         }
-        self.others.shutdown().await;
+        // To their own end: a write of older state that was cut loose here could land after the last one.
+        let ended = async { while self.others.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP_GRACE, ended).await.is_err() {
+            tracing::error!("a task of the service does not end");
+            self.others.shutdown().await;
+        }
         if let Some(dir) = &self.state {
             write(&self.handle.0, dir).await?;
         }
