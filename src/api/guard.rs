@@ -12,7 +12,7 @@ use super::error::Refusal;
 /// The longest that a request may take, its body's arrival included.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Requests with a body at once: each may hold one of the largest size in memory.
-pub(super) const BODIES_MAX: usize = 32;
+pub(super) const BODIES_MAX: usize = 8;
 /// The encodings that a body may have.
 const ENCODINGS: [&str; 3] = ["gzip", "zstd", "identity"];
 

@@ -98,6 +98,9 @@ impl Build {
             baseline.budget(),
             baseline.content_hash(),
         ));
+        for line in power(&baseline)? {
+            out::say(&line);
+        }
         if source.losses().total() > 0 {
             let lost = source.losses().total();
             let first = source.first_rejection().map_or_else(String::new, |r| format!(", the first at {r}"));
@@ -128,8 +131,9 @@ impl Show {
 /// What the budget and the rows of a baseline amount to, in words.
 fn power(baseline: &baseline::Baseline) -> anyhow::Result<Vec<String>> {
     let monitor = monitor(baseline, &[])?;
-    let mut lines =
-        vec!["\nRows until a group at zero is expected to alarm, by the share of rows touched".to_owned()];
+    let mut lines = vec![
+        "\nRows within which nine in ten groups gone to zero alarm, by the share of rows touched".to_owned(),
+    ];
     let all = monitor.power(&SHARES);
     for group in all.chunk_by(|a, b| a.group == b.group) {
         let Some(first) = group.first() else { continue };
