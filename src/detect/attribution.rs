@@ -15,6 +15,15 @@ const SUSPECT_NATS: f64 = 9.0;
 /// nine nats by chance within minutes, and a chance suspect would hold an alarm open.
 const SUSPECT_SHARE: f64 = 1e-3;
 
+/// Evidence is told up to this multiple of the threshold; the sum of a long fault means no more.
+const TOLD_MAX: f64 = 1e6;
+
+/// Evidence over the threshold, from 0 to a million.
+pub(super) fn of_threshold(evidence: f64, threshold: f64) -> f64 {
+    let share = evidence / threshold;
+    if share > TOLD_MAX { TOLD_MAX } else { share }
+}
+
 impl Monitor {
     /// The evidence of each detector over some streams, largest first.
     pub(super) fn shares(&self, streams: &[usize]) -> Vec<Share> {
@@ -33,7 +42,7 @@ impl Monitor {
             .filter_map(|(kind, evidence)| {
                 KINDS.get(kind).map(|k| Share {
                     detector: k.name().to_owned(),
-                    of_threshold: evidence / self.threshold,
+                    of_threshold: of_threshold(evidence, self.threshold),
                     fired: reaches(evidence, self.threshold) == Some(true),
                 })
             })

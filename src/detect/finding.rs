@@ -7,7 +7,7 @@ use crate::units::Timestamp;
 pub struct Share {
     /// The detector's name.
     pub detector: String,
-    /// Its weighted evidence over the threshold; from 0, and 1 or more when it fired alone.
+    /// Its weighted evidence over the threshold: from 0, 1 or more when it fired alone, told up to a million.
     pub of_threshold: f64,
     /// Whether its own evidence alone reached the threshold; else it contributed.
     pub fired: bool,

@@ -1,5 +1,6 @@
 //! What happens to a group between its alarm and its recovery.
 
+use super::attribution::of_threshold;
 use super::bins::Bin;
 use super::ledger::Step;
 use super::monitor::{Monitor, reaches};
@@ -162,8 +163,11 @@ impl Monitor {
     fn rate_alarm(&self, group: &str, rate: &Rate, step: Step) -> Alarm {
         let start = rate.start().unwrap_or(step.start());
         let score = rate.total();
-        let share =
-            Share { detector: ROW_RATE.to_owned(), of_threshold: score / self.threshold, fired: true };
+        let share = Share {
+            detector: ROW_RATE.to_owned(),
+            of_threshold: of_threshold(score, self.threshold),
+            fired: true,
+        };
         Alarm {
             row: step.row.saturating_sub(1),
             ts: step.ts,

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::attribution::of_threshold;
 use super::bins::Bin;
 use super::ledger::EPSILONS;
 use super::monitor::Monitor;
@@ -103,7 +104,7 @@ impl Monitor {
         StreamReport {
             group: group.name.clone(),
             detector: ROW_RATE,
-            of_threshold: self.evidence_of(group) / self.threshold,
+            of_threshold: of_threshold(self.evidence_of(group), self.threshold),
             state,
         }
     }
