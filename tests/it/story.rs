@@ -222,7 +222,7 @@ async fn a_redis_of_the_users_serves_and_the_times_agree() {
 
 /// When the alert began to fire, by the log's own clock: the first word of its line.
 fn alert_edge(log: &str) -> Timestamp {
-    let line = log.lines().find(|l| l.contains("event=Firing") && l.contains("redis:wine"));
+    let line = log.lines().find(|l| l.contains("firing: `redis:wine`"));
     let line = line.unwrap_or_else(|| panic!("no alert in the log: {log}"));
     let time = line.split_whitespace().next().expect("a time");
     Timestamp::parse(time).unwrap_or_else(|e| panic!("{e}: {line}"))

@@ -86,6 +86,8 @@ impl Store {
         };
         let wines = data.wines().iter().map(|wine| wine.id).collect();
         let mut store = Self { backing, address, reads_before: 0, wines };
+        // Where nothing answers there is nothing to clean, and one error is enough.
+        store.connect().await?;
         match store.fill_and_count(data).await {
             Ok(reads) => store.reads_before = reads,
             Err(error) => {
