@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bins::{Bin, Plan, Planning};
 use super::limits;
+use super::state::Pending;
 use super::{Error, KINDS};
 use crate::record::{Batch, Cell, Cells, Column, Contract, Kind, Role, RowStatus, Schema};
 
@@ -49,7 +50,7 @@ pub(super) struct Stream {
 pub struct Calibration {
     /// The layout of this structure.
     pub(super) version: u32,
-    /// Rows of the baseline that a model answered.
+    /// Requests of the baseline that a model answered.
     pub(super) rows: u64,
     pub(super) streams: Vec<Stream>,
 }
@@ -75,7 +76,7 @@ impl Calibration {
         Ok(calibration)
     }
 
-    /// The baseline's rows.
+    /// The baseline's requests: rows of one request count once.
     #[must_use]
     pub const fn rows(&self) -> u64 {
         self.rows
@@ -186,7 +187,7 @@ pub(super) fn is_judged(batch: &Batch, row: usize) -> bool {
     batch.rows().get(row).is_some_and(|meta| meta.status != Some(RowStatus::Error))
 }
 
-/// Whether the row with this number, counted from 0, plans bins; else it is counted.
+/// Whether the request with this number, counted from 0, plans bins; else it is counted.
 fn plans(row: u64) -> bool {
     mixed(row).is_multiple_of(PLAN_ONE_IN) && row / PLAN_ONE_IN < PLAN_ROWS_MAX
 }
@@ -200,20 +201,33 @@ const fn mixed(row: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// The rows of a batch that count: the first of each run of rows of one request, where it was answered.
-/// `request` is that of the row before.
-fn judged(batch: &Batch, request: &mut Option<String>) -> Vec<usize> {
-    let mut rows = Vec::new();
-    for (row, meta) in batch.rows().iter().enumerate() {
-        let starts = meta.request_id.is_none() || meta.request_id != *request;
-        if starts {
-            request.clone_from(&meta.request_id);
+/// Numbers requests: adjacent answered rows of one request have one number, from 0.
+#[derive(Debug, Default)]
+struct Requests {
+    last: Option<String>,
+    /// Requests with an answered row.
+    seen: u64,
+    /// Whether the current request has had one.
+    counted: bool,
+}
+
+impl Requests {
+    /// The number of the request of a row, and whether the row is its first; nothing for a row that no
+    /// model answered.
+    fn number(&mut self, batch: &Batch, row: usize) -> Option<(u64, bool)> {
+        let request = batch.rows().get(row).and_then(|meta| meta.request_id.as_ref());
+        if request.is_none() || request != self.last.as_ref() {
+            self.last = request.cloned();
+            self.counted = false;
         }
-        if starts && is_judged(batch, row) {
-            rows.push(row);
+        if !is_judged(batch, row) {
+            return None;
         }
+        let first = !self.counted;
+        self.seen += u64::from(first);
+        self.counted = true;
+        Some((self.seen - 1, first))
     }
-    rows
 }
 
 /// First pass over a baseline's rows: chooses the bins.
@@ -221,8 +235,7 @@ fn judged(batch: &Batch, request: &mut Option<String>) -> Vec<usize> {
 pub struct Planner {
     schema: Arc<Schema>,
     columns: Vec<Planning>,
-    rows: u64,
-    request: Option<String>,
+    requests: Requests,
 }
 
 impl Planner {
@@ -230,18 +243,17 @@ impl Planner {
     #[must_use]
     pub fn new(schema: Arc<Schema>) -> Self {
         let columns = schema.columns.iter().map(Planning::new).collect();
-        Self { schema, columns, rows: 0, request: None }
+        Self { schema, columns, requests: Requests::default() }
     }
 
     /// Reads the next rows, in order.
     pub fn observe(&mut self, batch: &Batch) {
-        for row in judged(batch, &mut self.request) {
-            if plans(self.rows) {
+        for row in 0..batch.len() {
+            if self.requests.number(batch, row).is_some_and(|(request, _)| plans(request)) {
                 for (planning, cells) in self.columns.iter_mut().zip(batch.columns()) {
                     planning.observe(cells.cell(row));
                 }
             }
-            self.rows += 1;
         }
     }
 
@@ -281,7 +293,7 @@ impl Planner {
                 trials: zeros,
             });
         }
-        Counter { schema: self.schema, streams, rows: 0, planned: self.rows, request: None }
+        Counter::new(self.schema, streams, self.requests.seen)
     }
 }
 
@@ -300,27 +312,71 @@ impl Stream {
     }
 }
 
-/// Second pass over a baseline's rows: counts them into the bins.
+/// Second pass over a baseline's rows: counts requests into the bins.
+///
+/// A request of several rows counts in each bin with its share of them. Sums of such shares are less
+/// spread than binomial counts of the same mean (Hoeffding, 1956), so limits made for counts hold.
 #[derive(Debug)]
 pub struct Counter {
     schema: Arc<Schema>,
     streams: Vec<Stream>,
-    rows: u64,
+    /// By stream and bin: the sum of shares so far.
+    sums: Vec<Vec<f64>>,
+    requests: Requests,
     planned: u64,
-    request: Option<String>,
+    /// The bins of the current request's rows.
+    current: Pending,
+    current_plans: bool,
 }
 
 impl Counter {
+    fn new(schema: Arc<Schema>, streams: Vec<Stream>, planned: u64) -> Self {
+        Self {
+            schema,
+            sums: streams.iter().map(|s| vec![0.0; s.bins.len()]).collect(),
+            streams,
+            requests: Requests::default(),
+            planned,
+            current: Pending::default(),
+            current_plans: false,
+        }
+    }
+
     /// Reads the next rows, in the order of the first pass.
     pub fn observe(&mut self, batch: &Batch) {
-        for row in judged(batch, &mut self.request) {
-            let plans = plans(self.rows);
-            self.rows += 1;
-            for stream in &mut self.streams {
-                let hit = stream.bin(batch.columns(), &self.schema, row);
-                stream.count(hit, plans);
+        for row in 0..batch.len() {
+            let Some((request, first)) = self.requests.number(batch, row) else { continue };
+            if first {
+                self.close();
+                self.current_plans = plans(request);
+            }
+            let (streams, schema) = (&self.streams, &self.schema);
+            self.current.push(streams.iter().map(|s| s.bin(batch.columns(), schema, row)));
+        }
+    }
+
+    /// Counts the current request, which has no more rows.
+    fn close(&mut self) {
+        if self.current.rows() == 0 {
+            return;
+        }
+        let all = self.streams.len();
+        let mut hits = Vec::new();
+        for (index, (stream, sums)) in self.streams.iter_mut().zip(&mut self.sums).enumerate() {
+            self.current.hits(index, all, &mut hits);
+            let counts = |bin: &Bin| !self.current_plans || bin.is_known_beforehand();
+            for (bin, trials) in stream.bins.iter().zip(&mut stream.trials) {
+                *trials += u64::from(counts(bin));
+            }
+            for hit in &hits {
+                if stream.bins.get(hit.bin).is_some_and(counts)
+                    && let Some(sum) = sums.get_mut(hit.bin)
+                {
+                    *sum += hit.share;
+                }
             }
         }
+        self.current.clear();
     }
 
     /// The calibration.
@@ -329,12 +385,19 @@ impl Counter {
     /// [`Error::TooFewRows`] below 100 rows; [`Error::PassesDiffer`] when the two passes read
     /// different numbers of rows; [`Error::ContractBroken`] when the baseline itself breaks a
     /// declared rule, because then either is wrong.
-    pub fn finish(self) -> Result<Calibration, Error> {
-        if self.rows < ROWS_MIN {
-            return Err(Error::TooFewRows { rows: self.rows, expected: ROWS_MIN });
+    pub fn finish(mut self) -> Result<Calibration, Error> {
+        self.close();
+        let rows = self.requests.seen;
+        if rows < ROWS_MIN {
+            return Err(Error::TooFewRows { rows, expected: ROWS_MIN });
         }
-        if self.rows != self.planned {
-            return Err(Error::PassesDiffer { first: self.planned, second: self.rows });
+        if rows != self.planned {
+            return Err(Error::PassesDiffer { first: self.planned, second: rows });
+        }
+        for (stream, sums) in self.streams.iter_mut().zip(&self.sums) {
+            for (hits, sum) in stream.hits.iter_mut().zip(sums) {
+                *hits = rounded_up(*sum);
+            }
         }
         for stream in &self.streams {
             let broken = stream.bins.iter().position(|b| *b == Bin::Broken);
@@ -345,26 +408,15 @@ impl Counter {
                 _ => {}
             }
         }
-        Ok(Calibration { version: VERSION, rows: self.rows, streams: self.streams })
+        Ok(Calibration { version: VERSION, rows, streams: self.streams })
     }
 }
 
-impl Stream {
-    fn count(&mut self, hit: usize, row_plans: bool) {
-        for (i, bin) in self.bins.iter().enumerate() {
-            if row_plans && !bin.is_known_beforehand() {
-                continue;
-            }
-            if let Some(trials) = self.trials.get_mut(i) {
-                *trials += 1;
-            }
-            if i == hit
-                && let Some(hits) = self.hits.get_mut(i)
-            {
-                *hits += 1;
-            }
-        }
-    }
+/// A sum of shares as a count that is not below it; thirds that sum to one are one.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most the number of requests")]
+fn rounded_up(sum: f64) -> u64 {
+    const ROUNDING: f64 = 1e-6;
+    (sum - ROUNDING).ceil() as u64
 }
 
 #[cfg(test)]

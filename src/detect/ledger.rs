@@ -52,16 +52,24 @@ struct Lane {
     bets: Vec<Bet>,
 }
 
-/// The moment of a step: which row, when, and by how much the run length grows.
+/// The moment of a step, one request: its last row, when, and by how much the run length grows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Step {
     /// The row's number over all rows, from 1.
     pub(super) row: u64,
-    /// Its number over the rows that are judged, from 1.
+    /// The request's number over those that are judged, from 1.
     pub(super) judged: u64,
     pub(super) ts: Timestamp,
     /// In units of the budget: 1 row, or the seconds since the row before.
     pub(super) length: f64,
+}
+
+/// A bin that rows of a request fell into.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Hit {
+    pub(super) bin: usize,
+    /// The share of the request's rows, above 0 to 1.
+    pub(super) share: f64,
 }
 
 /// The evidence that one stream has gathered.
@@ -106,10 +114,12 @@ impl Evidence {
         }
     }
 
-    /// One row: the bin it fell into.
-    pub(super) fn observe(&mut self, hit: usize, step: Step) {
+    /// One request: the bins that its rows fell into, each with its share of the rows.
+    ///
+    /// The step's e-value is the mean over the rows, which is one however the rows depend on each other.
+    pub(super) fn observe(&mut self, hits: &[Hit], step: Step) {
         for lane in &mut self.lanes {
-            lane.observe(hit, step);
+            lane.observe(hits, step);
         }
     }
 
@@ -167,25 +177,28 @@ impl Lane {
         self.keep().powf(count(rows))
     }
 
-    fn observe(&mut self, hit: usize, step: Step) {
-        let keep = self.keep();
-        let before =
-            self.bets.get(hit).map(|bet| self.value(bet, step.judged.saturating_sub(1)) + step.length);
-        self.never = keep * (self.never + step.length);
+    fn observe(&mut self, hits: &[Hit], step: Step) {
+        let (keep, never) = (self.keep(), self.never);
+        self.never = keep * (never + step.length);
         self.sum = keep * (self.sum + self.weight * step.length);
-        let (Some(before), Some(bet)) = (before, self.bets.get_mut(hit)) else { return };
-        let missed = keep * before;
-        let grown = missed + bet.gain * before;
-        let value = if grown < EVIDENCE_MAX { grown } else { EVIDENCE_MAX };
-        self.sum += bet.weight * (value - missed);
-        bet.excess = value - self.never;
-        bet.follow(keep, step);
+        for hit in hits {
+            let eps = self.eps;
+            let Some(bet) = self.bets.get_mut(hit.bin) else { continue };
+            let rows = step.judged.saturating_sub(1).saturating_sub(bet.at);
+            let before = never + (1.0 - eps).powf(count(rows)) * bet.excess + step.length;
+            let missed = keep * before;
+            let grown = missed + bet.gain * hit.share * before;
+            let value = if grown < EVIDENCE_MAX { grown } else { EVIDENCE_MAX };
+            self.sum += bet.weight * (value - missed);
+            bet.excess = value - self.never;
+            bet.follow(keep, hit.share, step);
+        }
     }
 }
 
 impl Bet {
     /// Page's recursion at a hit, with the misses before it.
-    fn follow(&mut self, keep: f64, step: Step) {
+    fn follow(&mut self, keep: f64, share: f64, step: Step) {
         let misses = step.judged.saturating_sub(self.at).saturating_sub(1);
         let carried = self.cusum + count(misses) * keep.ln();
         if self.hits == 0 || carried <= 0.0 {
@@ -195,7 +208,7 @@ impl Bet {
         } else {
             self.cusum = carried;
         }
-        self.cusum += (keep + self.gain).ln();
+        self.cusum += (keep + self.gain * share).ln();
         self.hits += 1;
         self.at = step.judged;
     }
@@ -232,7 +245,7 @@ mod tests {
         let mut evidence = Evidence::new(&weights, &limits, START);
         for (row, (hit, length)) in hits.iter().zip(&lengths).enumerate() {
             let step = Step { row: row as u64 + 1, judged: row as u64 + 1, ts: START.ts, length: *length };
-            evidence.observe(*hit, step);
+            evidence.observe(&[Hit { bin: *hit, share: 1.0 }], step);
         }
         let expected = direct(&weights, &limits, &hits, &lengths);
         assert!((evidence.total() / expected - 1.0).abs() < 1e-12, "{} {expected}", evidence.total());
@@ -245,7 +258,8 @@ mod tests {
     fn evidence_never_overflows() {
         let mut evidence = Evidence::new(&[1.0], &[1e-6], START);
         for row in 1..100_000 {
-            evidence.observe(0, Step { row, judged: row, ts: START.ts, length: 1.0 });
+            evidence
+                .observe(&[Hit { bin: 0, share: 1.0 }], Step { row, judged: row, ts: START.ts, length: 1.0 });
         }
         assert!(evidence.total().is_finite());
     }
@@ -257,7 +271,7 @@ mod tests {
         for row in 1..=300 {
             let hit = usize::from(row > 200 && row % 3 == 0);
             evidence.observe(
-                hit,
+                &[Hit { bin: hit, share: 1.0 }],
                 Step { row, judged: row, ts: Timestamp::from_millis(row.cast_signed()), length: 1.0 },
             );
         }

@@ -7,7 +7,7 @@ use super::calibrate::{Calibration, is_judged};
 use super::ledger::{Evidence, Step};
 use super::rate::Rate;
 use super::setup::{self, Options, Wiring};
-use super::state::{Group, Latch, Role, State};
+use super::state::{Group, Latch, Pending, Role, State};
 use super::{Alarm, Error, Finding, KINDS, latched};
 use crate::baseline::Budget;
 use crate::record::{Batch, Schema};
@@ -23,7 +23,8 @@ const CAUSE_SHARE: f64 = 0.01;
 ///
 /// Pure: its only clocks are the rows' time and what [`Monitor::observe_at`] and [`Monitor::advance`]
 /// are told. Findings do not depend on how rows are cut into batches. Adjacent rows of one request are
-/// not independent: only the first of them bets, and the request counts once for the row rate.
+/// not independent: they make one step with the mean of their e-values, taken when the next request
+/// begins, and the request counts once for the row rate.
 #[derive(Debug)]
 pub struct Monitor {
     pub(super) schema: Arc<Schema>,
@@ -109,10 +110,11 @@ impl Monitor {
         self.take(batch, Some(now))
     }
 
-    /// Takes the present time where no row brings it: closes seconds of the row rate, and leaves
-    /// streams undecided after a silence.
+    /// Takes the present time where no row brings it: judges a request that waits for more rows, closes
+    /// seconds of the row rate, and leaves streams undecided after a silence.
     pub fn advance(&mut self, now: Timestamp) -> Vec<Finding> {
         let mut findings = Vec::new();
+        self.judge_pending(&mut findings);
         if self.state.last_seen.is_some_and(|last| now.seconds_since(last) > self.patience()) {
             self.state.is_silent = true;
         }
@@ -123,14 +125,29 @@ impl Monitor {
         findings
     }
 
+    /// The end of recorded rows: judges the last request, which has no more.
+    pub fn finish(&mut self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        self.judge_pending(&mut findings);
+        findings
+    }
+
     fn take(&mut self, batch: &Batch, arrival: Option<Timestamp>) -> Vec<Finding> {
         let mut findings = Vec::new();
         for (row, meta) in batch.rows().iter().enumerate() {
-            self.state.row += 1;
             let ts = arrival.map_or(meta.ts, |now| meta.ts.min(now));
             let starts_request = self.state.starts_request(meta.request_id.as_deref());
-            if starts_request && is_judged(batch, row) {
-                self.judge_row(batch, row, ts, arrival.unwrap_or(ts), &mut findings);
+            if starts_request || self.state.pending.rows() >= Pending::ROWS_MAX {
+                self.judge_pending(&mut findings);
+            }
+            self.state.row += 1;
+            if is_judged(batch, row) {
+                self.state.last_seen = Some(arrival.unwrap_or(ts));
+                self.state.is_silent = false;
+                self.gather(batch, row, ts, &mut findings);
+            }
+            if meta.request_id.is_none() {
+                self.judge_pending(&mut findings);
             }
             let row = self.state.row;
             if starts_request && self.state.rate.as_mut().is_some_and(|rate| rate.observe(row, ts)) {
@@ -140,26 +157,47 @@ impl Monitor {
         findings
     }
 
-    fn judge_row(
-        &mut self,
-        batch: &Batch,
-        row: usize,
-        ts: Timestamp,
-        seen: Timestamp,
-        findings: &mut Vec<Finding>,
-    ) {
+    /// Adds a row to its request. A declared rule that it breaks is an alarm at once.
+    fn gather(&mut self, batch: &Batch, row: usize, ts: Timestamp, findings: &mut Vec<Finding>) {
         let passed = self.state.pass(ts, self.patience());
+        let mut broken = None;
+        let (streams, schema) = (&self.calibration.streams, &self.schema);
+        let bins = streams.iter().enumerate().map(|(index, stream)| {
+            let bin = stream.bin(batch.columns(), schema, row);
+            if stream.bins.get(bin) == Some(&Bin::Broken) {
+                broken = Some(index);
+            }
+            bin
+        });
+        self.state.pending.push(bins);
+        self.state.pending.ts = Some(ts);
+        self.state.pending.length += passed;
+        if let Some(stream) = broken {
+            self.break_contract(stream, self.step(ts, 0.0), findings);
+        }
+    }
+
+    /// Lets every stream bet on the request that is complete, as one step.
+    fn judge_pending(&mut self, findings: &mut Vec<Finding>) {
+        let Some(ts) = self.state.pending.ts else { return };
         let length = match self.options.budget {
             Budget::Rows(_) => 1.0,
-            Budget::Time(_) => passed,
+            Budget::Time(_) => self.state.pending.length,
         };
-        self.state.is_silent = false;
-        self.state.last_seen = Some(seen);
         self.state.judged += 1;
         let step = self.step(ts, length);
-        if let Some(stream) = self.bet(batch, row, step) {
-            self.break_contract(stream, step, findings);
+        let streams = self.state.evidence.len();
+        let mut hits = Vec::new();
+        for (index, evidence) in self.state.evidence.iter_mut().enumerate() {
+            self.state.pending.hits(index, streams, &mut hits);
+            evidence.observe(&hits, step);
+            for latch in self.state.groups.iter_mut().filter_map(|g| g.latch.as_mut()) {
+                if let Some(limits) = self.wiring.limits.get(index) {
+                    latch.recovery.observe(index, &hits, limits);
+                }
+            }
         }
+        self.state.pending.clear();
         self.judge(step, findings);
     }
 
@@ -173,25 +211,6 @@ impl Monitor {
         let rate = self.options.rate.get();
         let gaps = if rate > 0.0 { SILENT_GAPS / rate } else { SILENT_SECONDS_MIN };
         if gaps > SILENT_SECONDS_MIN { gaps } else { SILENT_SECONDS_MIN }
-    }
-
-    /// Lets every stream bet on one row; answers a stream whose declared rule it broke.
-    fn bet(&mut self, batch: &Batch, row: usize, step: Step) -> Option<usize> {
-        let mut broken = None;
-        let streams = self.calibration.streams.iter().zip(&mut self.state.evidence);
-        for (index, (stream, evidence)) in streams.enumerate() {
-            let hit = stream.bin(batch.columns(), &self.schema, row);
-            evidence.observe(hit, step);
-            if stream.bins.get(hit) == Some(&Bin::Broken) {
-                broken = Some(index);
-            }
-            for latch in self.state.groups.iter_mut().filter_map(|g| g.latch.as_mut()) {
-                if let Some(limits) = self.wiring.limits.get(index) {
-                    latch.recovery.observe(index, hit, limits);
-                }
-            }
-        }
-        broken
     }
 
     /// Adds up the evidence of every group that is free to alarm and compares it with the threshold.

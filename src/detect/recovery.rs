@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::ledger::Hit;
+
 /// The share of rows that must not be overlooked: a fault live at this dose must not resolve.
 const LIVE_SHARE: f64 = 0.01;
 /// In a bin that is common in health, a fault must be this many rows' worth of news to be waited for:
@@ -48,13 +50,14 @@ impl Recovery {
         self.suspects.get(&stream).is_some_and(|bins| bins.contains_key(&bin))
     }
 
-    /// One row of one stream: the bin it fell into and the streams' upper limits.
-    pub(super) fn observe(&mut self, stream: usize, hit: usize, limits: &[f64]) {
+    /// One request in one stream: the bins that its rows fell into, and the stream's upper limits.
+    pub(super) fn observe(&mut self, stream: usize, hits: &[Hit], limits: &[f64]) {
         let Some(bins) = self.suspects.get_mut(&stream) else { return };
         for (bin, suspect) in bins {
             let Some(&healthy) = limits.get(*bin) else { continue };
             let live = live_share(healthy, suspect.seen);
-            let e = if *bin == hit { healthy / live } else { (1.0 - healthy) / (1.0 - live) };
+            let share = hits.iter().find(|hit| hit.bin == *bin).map_or(0.0, |hit| hit.share);
+            let e = share * (healthy / live) + (1.0 - share) * ((1.0 - healthy) / (1.0 - live));
             let value = (suspect.calm + 1.0) * e;
             // What is not a number is not calm.
             suspect.calm = if value.is_nan() { 0.0 } else { value.clamp(0.0, CALM_MAX) };
@@ -95,10 +98,14 @@ mod tests {
         let mut recovery = Recovery::default();
         recovery.suspect(0, 1, 0.9);
         let resolved = (0..20_000).find(|row| {
-            recovery.observe(0, usize::from(row % 5 == 0), &[1.0, 0.21]);
+            recovery.observe(0, &one(usize::from(row % 5 == 0)), &[1.0, 0.21]);
             recovery.is_complete()
         });
         assert!(resolved.is_some_and(|rows| rows < 4_000), "{resolved:?}");
+    }
+
+    fn one(bin: usize) -> [Hit; 1] {
+        [Hit { bin, share: 1.0 }]
     }
 
     fn rows_until_resolved(period: usize, limit: usize) -> Option<usize> {
@@ -106,7 +113,7 @@ mod tests {
         recovery.suspect(0, 1, 0.9);
         (0..limit).find(|row| {
             let hit = usize::from(period > 0 && row % period == 0);
-            recovery.observe(0, hit, &[1.0, 3e-4]);
+            recovery.observe(0, &one(hit), &[1.0, 3e-4]);
             recovery.is_complete()
         })
     }
@@ -126,7 +133,7 @@ mod tests {
         let mut recovery = Recovery::default();
         recovery.suspect(0, 1, 0.22);
         let resolved = (0..300_000).find(|row| {
-            recovery.observe(0, usize::from(row % 50 < 11), &[1.0, 0.2006]);
+            recovery.observe(0, &one(usize::from(row % 50 < 11)), &[1.0, 0.2006]);
             recovery.is_complete()
         });
         assert_eq!(resolved, None);

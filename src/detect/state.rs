@@ -3,17 +3,17 @@ use std::hash::{DefaultHasher, Hasher};
 
 use serde::{Deserialize, Serialize};
 
-use super::ledger::{Evidence, Step};
+use super::ledger::{Evidence, Hit, Step};
 use super::rate::Rate;
 use super::recovery::Recovery;
-use crate::units::Timestamp;
+use crate::units::{Timestamp, count, whole};
 
 /// All that changes with rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct State {
     /// Rows seen.
     pub(super) row: u64,
-    /// Rows judged: those that the model answered.
+    /// Requests judged: those that the model answered.
     pub(super) judged: u64,
     /// When the last judged row was seen: on arrival, or by its own time in a replay.
     pub(super) last_seen: Option<Timestamp>,
@@ -23,6 +23,8 @@ pub(super) struct State {
     behind: u32,
     /// The request of the last row, as a hash.
     request: Option<u64>,
+    /// The rows of a request that may have more.
+    pub(super) pending: Pending,
     /// The judged row after which the unlatched streams began.
     pub(super) began: u64,
     /// No row for too long.
@@ -31,6 +33,50 @@ pub(super) struct State {
     pub(super) evidence: Vec<Evidence>,
     pub(super) rate: Option<Rate>,
     pub(super) groups: Vec<Group>,
+}
+
+/// Answered rows of one request, waiting for the others: they make one step together.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Pending {
+    /// The bin of each row in each stream, row by row.
+    bins: Vec<usize>,
+    rows: usize,
+    /// The last row's time.
+    pub(super) ts: Option<Timestamp>,
+    /// By how much the rows lengthen the run.
+    pub(super) length: f64,
+}
+
+impl Pending {
+    /// More rows than this make a step of their own.
+    pub(super) const ROWS_MAX: usize = 4_096;
+
+    pub(super) const fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Adds a row by its bin in each stream.
+    pub(super) fn push(&mut self, bins: impl Iterator<Item = usize>) {
+        self.bins.extend(bins);
+        self.rows += 1;
+    }
+
+    /// The bins of one of `streams`, each with its share of the rows.
+    pub(super) fn hits(&self, stream: usize, streams: usize, hits: &mut Vec<Hit>) {
+        hits.clear();
+        let share = 1.0 / count(whole(self.rows.max(1)));
+        for bin in self.bins.iter().skip(stream).step_by(streams.max(1)) {
+            match hits.iter_mut().find(|hit| hit.bin == *bin) {
+                Some(hit) => hit.share += share,
+                None => hits.push(Hit { bin: *bin, share }),
+            }
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.bins.clear();
+        (self.rows, self.ts, self.length) = (0, None, 0.0);
+    }
 }
 
 /// What the streams of a group are to the model.
@@ -96,6 +142,7 @@ impl State {
             latest: None,
             behind: 0,
             request: None,
+            pending: Pending::default(),
             began: 0,
             is_silent: true,
             evidence,
@@ -174,6 +221,20 @@ mod tests {
         assert!(lengths([1_000, 0, 2_000, 0, 3_000]) <= 2.0);
         let one_wrong = (0..1_000).map(|i| if i == 500 { 0 } else { 1_000_000_000 + i * 10 });
         assert!(lengths(one_wrong) <= 10.0);
+    }
+
+    /// The rows of a request share one step: three in four at a bin are three quarters of a hit.
+    #[test]
+    fn rows_of_a_request_share_a_step() {
+        let mut pending = Pending::default();
+        for bins in [[0, 7], [0, 7], [0, 7], [1, 7]] {
+            pending.push(bins.into_iter());
+        }
+        let mut hits = Vec::new();
+        pending.hits(0, 2, &mut hits);
+        assert_eq!(hits, [Hit { bin: 0, share: 0.75 }, Hit { bin: 1, share: 0.25 }]);
+        pending.hits(1, 2, &mut hits);
+        assert_eq!(hits, [Hit { bin: 7, share: 1.0 }]);
     }
 
     fn count_seconds(millis: i64) -> f64 {

@@ -105,6 +105,7 @@ fn run(monitor: &mut Monitor, rows: &[Row], cut: usize) -> Vec<Finding> {
     for (i, part) in rows.chunks(cut).enumerate() {
         findings.extend(monitor.observe(&batch(&schema, part, (i * cut) as u64)));
     }
+    findings.extend(monitor.finish());
     findings
 }
 
@@ -297,24 +298,52 @@ fn contract_alarms_at_once() {
     assert!(matches!(fit(&baseline), Err(Error::ContractBroken { rows: 1, .. })));
 }
 
-/// Rows of one request are not independent: only the first bets. Ten rows that share a rare city are one
+/// Requests of several rows: what the rows say, `of` rows a request, 100 requests a second.
+fn requests(all: &[Row], of: usize) -> Batch {
+    let plain = batch(&schema(), all, 0);
+    let mut meta = plain.rows().to_vec();
+    for (i, row) in meta.iter_mut().enumerate() {
+        row.request_id = Some((i / of).to_string());
+        row.ts = Timestamp::from_millis((i as i64 / of as i64) * 10);
+    }
+    Batch::new(schema(), plain.columns().to_vec(), meta).unwrap()
+}
+
+/// Rows of one request are not independent: they make one step. Ten rows that share a rare city are one
 /// rare city, as they are in the baseline.
 #[test]
 fn rows_of_one_request_bet_once() {
     let mut random = StdRng::seed_from_u64(19);
     let calibration = calibrate(&rows(&mut random, 20_000)).unwrap();
     let mut monitor = Monitor::new(schema(), calibration, options(month())).unwrap();
-    let requests = rows(&mut random, 1_000);
-    let all: Vec<Row> = requests.iter().flat_map(|row| std::iter::repeat_n(row.clone(), 10)).collect();
-    let named = batch(&schema(), &all, 0);
-    let mut meta = named.rows().to_vec();
-    for (i, row) in meta.iter_mut().enumerate() {
-        row.request_id = Some((i / 10).to_string());
-        row.ts = Timestamp::from_millis((i as i64 / 10) * 10);
-    }
-    let named = Batch::new(schema(), named.columns().to_vec(), meta).unwrap();
-    assert_eq!(monitor.observe(&named), []);
+    let healthy = rows(&mut random, 1_000);
+    let all: Vec<Row> = healthy.iter().flat_map(|row| std::iter::repeat_n(row.clone(), 10)).collect();
+    assert_eq!(monitor.observe(&requests(&all, 10)), []);
     assert_eq!(monitor.rows(), 10_000);
+}
+
+/// Every row of a request is judged: zeros in three rows of four, never in the first, are found, also by
+/// a declared rule, and whatever request comes last.
+#[test]
+fn later_rows_of_a_request_are_judged() {
+    let mut random = StdRng::seed_from_u64(23);
+    let healthy = rows(&mut random, 20_000);
+    let mut planner = Planner::new(schema());
+    planner.observe(&requests(&healthy, 4));
+    let mut counter = planner.finish();
+    counter.observe(&requests(&healthy, 4));
+    let calibration = counter.finish().unwrap();
+    assert_eq!(calibration.rows(), 5_000);
+    let mut monitor = Monitor::new(schema(), calibration, options(month())).unwrap();
+    let mut all = rows(&mut random, 400);
+    for (_, row) in all.iter_mut().enumerate().filter(|(i, _)| i % 4 > 0) {
+        zeros(row);
+    }
+    let mut findings = monitor.observe(&requests(&all, 4));
+    findings.extend(monitor.finish());
+    let Some(Finding::Raised(alarm)) = findings.first() else { panic!("found: {findings:?}") };
+    assert_eq!((alarm.group.as_str(), alarm.kind.as_str()), ("redis:user", "zero"));
+    assert!(alarm.row < 100, "{}", alarm.row);
 }
 
 /// Requests that failed are seen by nobody's bets: they leave streams undecided, not quiet.
