@@ -24,8 +24,9 @@ pub struct StreamReport {
     pub group: String,
     /// The detector.
     pub detector: &'static str,
-    /// Its weighted evidence over the threshold, from 0.
-    pub of_threshold: f64,
+    /// Its weighted evidence over the threshold, from 0; absent where there is none to speak of, because
+    /// no row has come or nothing can be compared.
+    pub of_threshold: Option<f64>,
     /// Quiet, drifted, or undecided and why.
     #[serde(flatten)]
     pub state: StreamState,
@@ -55,6 +56,12 @@ pub struct Power {
     pub rows: Option<f64>,
 }
 
+fn report_of(group: &Group, detector: &'static str, evidence: f64, state: StreamState) -> StreamReport {
+    let unmeasured = matches!(state, StreamState::Undecided(Undecided::NoRows | Undecided::NoBaseline));
+    let of_threshold = (!unmeasured && evidence.is_finite()).then_some(evidence);
+    StreamReport { group: group.name.clone(), detector, of_threshold, state }
+}
+
 impl Monitor {
     /// How every detector stands in every group that it watches.
     #[must_use]
@@ -68,16 +75,9 @@ impl Monitor {
             let shares = self.shares(&group.streams);
             for (index, kind) in KINDS.iter().enumerate().filter(|(i, _)| self.watches(group, *i)) {
                 let share = shares.iter().find(|s| s.detector == kind.name());
-                reports.push(StreamReport {
-                    group: group.name.clone(),
-                    detector: kind.name(),
-                    of_threshold: share.map_or(0.0, |s| s.of_threshold),
-                    state: self.state_of(
-                        group,
-                        index,
-                        share.map_or(0.0, |s| s.of_threshold) * self.threshold,
-                    ),
-                });
+                let evidence = share.map_or(0.0, |s| s.of_threshold);
+                let state = self.state_of(group, index, evidence * self.threshold);
+                reports.push(report_of(group, kind.name(), evidence, state));
             }
         }
         reports
@@ -101,12 +101,7 @@ impl Monitor {
             }
             _ => StreamState::Undecided(Undecided::NoBaseline),
         };
-        StreamReport {
-            group: group.name.clone(),
-            detector: ROW_RATE,
-            of_threshold: of_threshold(self.evidence_of(group), self.threshold),
-            state,
-        }
+        report_of(group, ROW_RATE, of_threshold(self.evidence_of(group), self.threshold), state)
     }
 
     /// Quiet, unless evidence is on its way to the threshold.

@@ -233,7 +233,12 @@ impl Engine {
     pub(super) fn note(&mut self, id: &str, at: Timestamp, act: Act) -> Result<RunView, Error> {
         let run = self.run(id)?;
         run.note(at, act)?;
-        Ok(run.view())
+        if run.ended {
+            let model = run.model.clone();
+            let decided = self.models.get(&model).map_or(0, |m| m.decided());
+            self.run(id)?.decided(decided);
+        }
+        Ok(self.run(id)?.view())
     }
 
     pub(super) fn request_done(
@@ -265,7 +270,15 @@ impl Engine {
         let frozen = self.frozen(&run.model, run.experiment())?;
         let mut timeline = self.alerts.timeline();
         timeline.0.retain(|entry| entry.model == run.model);
-        Ok((run.clone(), Surroundings { timeline, frozen, lost: self.lost() }))
+        Ok((
+            run.clone(),
+            Surroundings {
+                timeline,
+                frozen,
+                lost: self.lost(),
+                forgotten: self.alerts.timeline_lost().until,
+            },
+        ))
     }
 
     /// Takes the times of a run's first verdict into the metrics.

@@ -438,12 +438,12 @@ fn most_evidence(reports: &[&StreamReport]) -> Option<f64> {
         matches!(
             report.state,
             StreamState::Undecided(Undecided::NoRows | Undecided::NoBaseline | Undecided::NotANumber)
-        ) || report.of_threshold.is_nan()
+        ) || report.of_threshold.is_none()
     };
     if reports.iter().any(|report| unknown(&report)) {
         return None;
     }
-    reports.iter().map(|report| report.of_threshold).reduce(|a, b| if b > a { b } else { a })
+    reports.iter().filter_map(|report| report.of_threshold).reduce(|a, b| if b > a { b } else { a })
 }
 
 fn worst(reports: &[&StreamReport]) -> metrics::Standing<'static> {

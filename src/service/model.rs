@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Error;
 use super::engine::ModelSetup;
+use super::run::record_row;
 use super::view::{ModelView, SloView, Standing};
 use crate::baseline::Baseline;
 use crate::detect::{self, Calibration, EffectSize, Finding, Monitor, Options};
@@ -84,6 +85,13 @@ impl Watched {
         })
     }
 
+    /// Detectors in groups that know something now: quiet or drifted.
+    pub(super) fn decided(&self) -> u64 {
+        let report = self.monitor.report();
+        let decided = report.iter().filter(|r| !matches!(r.state, detect::StreamState::Undecided(_)));
+        crate::units::whole(decided.count())
+    }
+
     pub(super) fn schema(&self) -> &Arc<Schema> {
         self.baseline.schema()
     }
@@ -121,13 +129,8 @@ impl Watched {
     /// Measures service levels by what the rows themselves say.
     pub(super) fn measure(&mut self, batch: &Batch) -> Result<(), Error> {
         for row in batch.rows() {
-            let (Some(millis), ok) = (row.latency_ms, row.status != Some(crate::record::RowStatus::Error))
-            else {
-                continue;
-            };
-            let Ok(latency) = Duration::try_from_secs_f64(millis / 1e3) else { continue };
             for meter in &mut self.meters {
-                meter.record(row.ts.minus(latency), latency, ok)?;
+                record_row(meter, row)?;
             }
         }
         Ok(())

@@ -5,10 +5,12 @@ use super::Error;
 use super::view::RunView;
 use crate::alert::Timeline;
 use crate::chaos::{Act, Experiment, Fault, Journal, ObjectiveKind};
-use crate::record::{Batch, RowStatus};
+use crate::record::{Batch, RowMeta, RowStatus};
 use crate::slo::{self, Meter};
 use crate::units::Timestamp;
-use crate::verdict::{self, Clock, Evidence, Frozen, Input, KnownAnswers, Limits, Tap, Verdict, Witness};
+use crate::verdict::{
+    self, Clock, Evidence, Frozen, Input, KnownAnswers, Limits, Tap, Verdict, Watch, Witness,
+};
 
 /// Events that one run may have; those of the longest experiment are some dozens.
 const EVENTS_MAX: usize = 1_000;
@@ -51,6 +53,8 @@ pub(super) struct Run {
     rows_seen: u64,
     lost_before: BTreeMap<String, u64>,
     known_answers: Option<KnownAnswers>,
+    /// Detectors in groups that were decided when it ended.
+    decided: u64,
 }
 
 /// An objective and who measures it.
@@ -66,6 +70,8 @@ pub(super) struct Surroundings {
     pub(super) timeline: Timeline,
     pub(super) frozen: Frozen,
     pub(super) lost: BTreeMap<String, u64>,
+    /// The time up to which the timeline has forgotten entries.
+    pub(super) forgotten: Option<Timestamp>,
 }
 
 impl Run {
@@ -96,6 +102,7 @@ impl Run {
             rows_seen: 0,
             lost_before,
             known_answers: None,
+            decided: 0,
         })
     }
 
@@ -138,9 +145,8 @@ impl Run {
         }
         if self.request.latencies == Latencies::Tapped {
             for row in batch.rows() {
-                let latency = row.latency_ms.and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok());
-                if let Some(latency) = latency {
-                    self.request_done(row.ts.minus(latency), latency, row.status != Some(RowStatus::Error))?;
+                for meter in self.meters.iter_mut().filter(|m| !m.of_store) {
+                    record_row(&mut meter.meter, row)?;
                 }
             }
         }
@@ -193,6 +199,7 @@ impl Run {
             timeline: &around.timeline,
             slos: &reports,
             evidence: &self.evidence(),
+            watch: Watch { decided: self.decided, timeline_whole: self.is_whole(around.forgotten) },
             tap: &Tap { rows_seen: self.rows_seen, rows_lost: lost.collect() },
             clock: Clock { resolution_ms: 1.0, offset_ms: self.request.clock_offset_ms },
             known_answers: self.known_answers,
@@ -202,6 +209,17 @@ impl Run {
             seed: self.request.seed,
             limits,
         }))
+    }
+
+    /// Notes how many detectors knew anything when the run ended.
+    pub(super) const fn decided(&mut self, detectors: u64) {
+        self.decided = detectors;
+    }
+
+    /// Whether the timeline has everything since the run began.
+    fn is_whole(&self, forgotten: Option<Timestamp>) -> bool {
+        let began = self.journal.0.first().map(|entry| entry.at);
+        forgotten.is_none_or(|until| began.is_some_and(|began| until < began))
     }
 
     pub(super) const fn experiment(&self) -> &Experiment {
@@ -215,6 +233,21 @@ impl Run {
             ended: self.ended,
             journal: self.journal.clone(),
         }
+    }
+}
+
+/// Measures one request by what its row says of it.
+///
+/// One without a latency still counts by how it ended, where the row says so: a fault that only fails
+/// requests must not vanish from the levels.
+pub(super) fn record_row(meter: &mut Meter, row: &RowMeta) -> Result<(), slo::Error> {
+    let latency = row.latency_ms.and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok());
+    match (latency, row.status) {
+        (Some(latency), status) => {
+            meter.record(row.ts.minus(latency), latency, status != Some(RowStatus::Error))
+        }
+        (None, Some(status)) => meter.record_unmeasured(row.ts, status == RowStatus::Ok),
+        (None, None) => Ok(()),
     }
 }
 

@@ -99,15 +99,32 @@ impl Meter {
     /// # Errors
     /// [`Error::Histogram`] when no histogram can be made.
     pub fn record(&mut self, at: Timestamp, latency: Duration, ok: bool) -> Result<(), Error> {
+        let over = match self.objective.kind {
+            Kind::LatencyQuantile { at_most, .. } => latency > at_most,
+            Kind::Success { .. } => !ok,
+        };
+        self.count(at, Some(latency), over)
+    }
+
+    /// Counts a request of which only the end is known: it has no part in any percentile.
+    ///
+    /// One that failed is over every objective; one that went well says nothing of its latency.
+    ///
+    /// # Errors
+    /// As [`Meter::record`].
+    pub fn record_unmeasured(&mut self, at: Timestamp, ok: bool) -> Result<(), Error> {
+        match self.objective.kind {
+            Kind::LatencyQuantile { .. } if ok => Ok(()),
+            Kind::LatencyQuantile { .. } | Kind::Success { .. } => self.count(at, None, !ok),
+        }
+    }
+
+    fn count(&mut self, at: Timestamp, latency: Option<Duration>, over: bool) -> Result<(), Error> {
         let start = self.window_of(at);
         if self.forgotten.is_some_and(|newest| start <= newest) {
             self.lost += 1;
             return Ok(());
         }
-        let over = match self.objective.kind {
-            Kind::LatencyQuantile { at_most, .. } => latency > at_most,
-            Kind::Success { .. } => !ok,
-        };
         let tally = match self.windows.entry(start) {
             std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::btree_map::Entry::Vacant(entry) => {
@@ -190,8 +207,10 @@ impl Tally {
         Ok(Self { latencies, total: 0, over: 0, first_over: None })
     }
 
-    fn add(&mut self, at: Timestamp, latency: Duration, over: bool) {
-        self.latencies.saturating_record(micros(latency).clamp(1, micros(LATENCY_MAX)));
+    fn add(&mut self, at: Timestamp, latency: Option<Duration>, over: bool) {
+        if let Some(latency) = latency {
+            self.latencies.saturating_record(micros(latency).clamp(1, micros(LATENCY_MAX)));
+        }
         self.total += 1;
         if over {
             self.over += 1;
@@ -235,9 +254,9 @@ impl Tally {
         }
     }
 
-    /// A quantile in milliseconds; nothing without requests.
+    /// A quantile in milliseconds; nothing without a measured request.
     fn quantile_ms(&self, quantile: f64) -> Option<f64> {
-        (self.total > 0).then(|| count(self.latencies.value_at_quantile(quantile)) / 1e3)
+        (!self.latencies.is_empty()).then(|| count(self.latencies.value_at_quantile(quantile)) / 1e3)
     }
 }
 
@@ -285,6 +304,22 @@ mod tests {
         let mut sorted = latencies.to_vec();
         sorted.sort_unstable();
         sorted[(per_mille * sorted.len()).div_ceil(1_000) - 1]
+    }
+
+    /// A failed request without a latency breaks success and latency alike; one that went well says
+    /// nothing of latency; neither is a latency of 0.
+    #[test]
+    fn unmeasured_requests() {
+        let (mut success, mut latency) = (success_meter(), latency_meter(0.99, 100));
+        for meter in [&mut success, &mut latency] {
+            for i in 0..20 {
+                meter.record_unmeasured(ms(i), i % 2 == 0).unwrap();
+            }
+        }
+        let (success, latency) =
+            (success.summary(span(0, 1_000)).unwrap(), latency.summary(span(0, 1_000)).unwrap());
+        assert_eq!((success.total, success.over, success.met, success.p99_ms), (20, 10, Some(false), None));
+        assert_eq!((latency.total, latency.over, latency.met, latency.p99_ms), (10, 10, Some(false), None));
     }
 
     /// Merged percentiles over many windows agree with sorting all latencies, within three digits.

@@ -6,6 +6,7 @@ use crate::chaos::{Effect, Headline, Outcome, Recovery, RunStatus, Visibility};
 pub(super) struct Facts<'a> {
     pub(super) status: RunStatus,
     pub(super) sham: bool,
+    pub(super) decided: u64,
     pub(super) effect: Effect,
     pub(super) visibility: Option<Visibility>,
     pub(super) faults: &'a [FaultVerdict],
@@ -38,9 +39,16 @@ pub(super) fn headline(facts: &Facts<'_>) -> (Headline, Vec<String>) {
 }
 
 /// Rows that changed though nothing was injected: something else is wrong, and alarms may be right.
+/// And nobody's silence proves nothing.
 fn sham_doubts(facts: &Facts<'_>) -> Vec<String> {
-    let changed = facts.effect == Effect::Effective;
-    changed.then(|| "rows changed though nothing was injected".to_owned()).into_iter().collect()
+    let mut doubts = Vec::new();
+    if facts.effect == Effect::Effective {
+        doubts.push("rows changed though nothing was injected".to_owned());
+    }
+    if facts.decided == 0 {
+        doubts.push("no detector was on and decided: that nothing fired says nothing".to_owned());
+    }
+    doubts
 }
 
 /// Without a proven effect nothing could be noticed.

@@ -36,6 +36,8 @@ pub struct Input<'a> {
     pub evidence: &'a BTreeMap<String, Evidence>,
     /// What passed the tap.
     pub tap: &'a Tap,
+    /// What the detectors could have told at all.
+    pub watch: Watch,
     /// What the times are worth.
     pub clock: Clock,
     /// Requests with a known answer, sent after the restore; absent when none were.
@@ -50,6 +52,15 @@ pub struct Input<'a> {
     pub seed: u64,
     /// What a run may fall short of.
     pub limits: Limits,
+}
+
+/// What the detectors could have told at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watch {
+    /// Detectors in groups that were quiet or drifted at the end: the others knew nothing.
+    pub decided: u64,
+    /// Whether the timeline still has everything since the run began.
+    pub timeline_whole: bool,
 }
 
 /// What must not change during a run.
@@ -129,6 +140,7 @@ pub fn judge(input: &Input<'_>) -> Verdict {
     let facts = Facts {
         status,
         sham: input.experiment.is_sham(),
+        decided: input.watch.decided,
         effect,
         visibility,
         faults: &faults,

@@ -32,7 +32,7 @@ pub use document::{
     SloObjective, Slos, Split, Tap, Verdict, json_schema,
 };
 pub use expectation::{exit_code, exit_code_expecting, unmet};
-pub use judge::{Frozen, Input, KnownAnswers, Limits, judge};
+pub use judge::{Frozen, Input, KnownAnswers, Limits, Watch, judge};
 pub use marks::phases;
 pub use score::{Score, ScoreState, Trial, credit, score};
 pub use suite::suite_score;

@@ -14,7 +14,8 @@ pub(super) fn validity(input: &Input<'_>, marks: &Marks) -> (RunStatus, Vec<Stri
     if marks.started.is_none() {
         return (RunStatus::NotRun, vec!["not run: the journal does not say that it began".to_owned()]);
     }
-    let checks = [journal_gaps(input, marks), frozen(input), tap(input), steady_state(input)];
+    let checks =
+        [journal_gaps(input, marks), frozen(input), tap(input), timeline(input), steady_state(input)];
     let reasons: Vec<String> = checks.into_iter().flatten().collect();
     let status = if reasons.is_empty() { RunStatus::Valid } else { RunStatus::Invalid };
     (status, reasons)
@@ -33,6 +34,12 @@ fn journal_gaps(input: &Input<'_>, marks: &Marks) -> Vec<String> {
         gaps.push("the journal does not say that the run ended".to_owned());
     }
     gaps
+}
+
+/// An alert that was pushed out of the timeline would be a false alarm that nobody counts.
+fn timeline(input: &Input<'_>) -> Vec<String> {
+    let lost = !input.watch.timeline_whole;
+    lost.then(|| "the timeline no longer has everything since the run began".to_owned()).into_iter().collect()
 }
 
 /// Who tunes the accused during the trial has no trial.

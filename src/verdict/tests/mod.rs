@@ -652,6 +652,22 @@ fn shams() {
             words: ["valid", "no_effect", "silent", "pass", "-", "recovered", "true"],
         },
         Truth {
+            name: "nobody watched",
+            base,
+            bend: |s| s.watch.decided = 0,
+            exit: 3,
+            because: "no detector was on and decided",
+            words: ["valid", "no_effect", "silent", "inconclusive", "-", "recovered", "-"],
+        },
+        Truth {
+            name: "the timeline forgot",
+            base,
+            bend: |s| s.watch.timeline_whole = false,
+            exit: 3,
+            because: "the timeline no longer has everything",
+            words: ["invalid", "no_effect", "silent", "inconclusive", "-", "recovered", "-"],
+        },
+        Truth {
             name: "fires when armed",
             base,
             exit: 1,

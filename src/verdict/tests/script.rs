@@ -11,7 +11,7 @@ use crate::record::{BatchBuilder, Column, Contract, Kind, Record, Role, Schema};
 use crate::slo;
 use crate::units::Timestamp;
 use crate::verdict::{
-    Clock, Evidence, Frozen, Input, KnownAnswers, Limits, Tap, Verdict, Witness, judge, phases,
+    Clock, Evidence, Frozen, Input, KnownAnswers, Limits, Tap, Verdict, Watch, Witness, judge, phases,
 };
 
 pub(super) const STEADY: i64 = 1_000;
@@ -37,6 +37,7 @@ pub(super) struct Script {
     pub(super) timeline: Timeline,
     pub(super) traffic: fn(i64) -> Row,
     pub(super) tap: Tap,
+    pub(super) watch: Watch,
     pub(super) clock: Clock,
     pub(super) known_answers: Option<KnownAnswers>,
     pub(super) after: Frozen,
@@ -111,6 +112,7 @@ impl Script {
             timeline: Timeline::default(),
             traffic,
             tap: Tap { rows_seen: 4_000, rows_lost: BTreeMap::new() },
+            watch: Watch { decided: 10, timeline_whole: true },
             clock: Clock { resolution_ms: 1.0, offset_ms: Some(0.0) },
             known_answers: Some(KnownAnswers { asked: 5, right: 5 }),
             after: frozen(),
@@ -172,6 +174,7 @@ impl Script {
             slos: &self.reports(),
             evidence: &evidence,
             tap: &self.tap,
+            watch: self.watch,
             clock: self.clock,
             known_answers: self.known_answers,
             frozen_before: &frozen(),
