@@ -47,13 +47,15 @@ fn taken(api: &Api, body: Result<Bytes, BytesRejection>) -> Result<Bytes, Refusa
     })
 }
 
-/// 202 when anything was taken or there was nothing to take; 400 when no line was a record; 503 when
+/// 202 when anything was taken or there was nothing to take; 400 when every line was refused; 503 when
 /// no record fitted the queue.
 fn answer(ingested: Ingested) -> Result<Response, Refusal> {
     if ingested.accepted == 0 && ingested.rejected > 0 {
         let first = ingested.rejections.first().map_or("", String::as_str);
-        let message = format!("none of {} lines is a record: {first}", ingested.rejected);
-        return Err(Refusal::bad_request("malformed_records", message));
+        let message = format!("none of {} lines was taken: {first}", ingested.rejected);
+        let all_unknown = ingested.of_unknown_model == ingested.rejected;
+        let code = if all_unknown { "unknown_model" } else { "malformed_records" };
+        return Err(Refusal::bad_request(code, message));
     }
     if ingested.accepted == 0 && ingested.dropped > 0 {
         let message = format!("the queue is full: {} records dropped and counted", ingested.dropped);

@@ -1,6 +1,10 @@
 use std::io::Write;
+use std::path::Path;
 
+use anyhow::Context;
 use serde::Serialize;
+
+use crate::store::Dir;
 
 /// Writes a line to standard output. A reader that has gone is nobody to complain to.
 pub(super) fn say(text: &str) {
@@ -11,6 +15,21 @@ pub(super) fn say(text: &str) {
 pub(super) fn say_json(document: &impl Serialize) -> anyhow::Result<()> {
     say(&serde_json::to_string_pretty(document)?);
     Ok(())
+}
+
+/// Whether files can be left in a folder, which is made when it is missing: asked before the work, not
+/// after it.
+pub(super) fn check_folder(folder: &Path) -> anyhow::Result<()> {
+    Dir::open(folder)?;
+    tempfile::tempfile_in(folder).with_context(|| format!("cannot write in `{}`", folder.display()))?;
+    Ok(())
+}
+
+/// The same for one file and its folder.
+pub(super) fn check_file(path: &Path) -> anyhow::Result<()> {
+    anyhow::ensure!(!path.is_dir(), "is a folder, expected a file");
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    check_folder(folder)
 }
 
 /// Writes one line to standard error: what, where, what was expected.

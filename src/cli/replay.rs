@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use serde::Serialize;
 
 use super::progress::Shown;
 use super::{baseline, out};
-use crate::detect::{Alarm, Finding, StreamReport};
+use crate::detect::{Alarm, Finding, StreamReport, StreamState};
 use crate::lab::Progress;
 use crate::tap::Source;
 use crate::units::Timestamp;
@@ -40,9 +41,21 @@ struct Replayed {
     baseline: String,
     rows: u64,
     rows_lost: u64,
+    rows_lost_by_reason: BTreeMap<&'static str, u64>,
     alarms: Vec<Alarm>,
+    fired: Vec<Fired>,
     resolved: Vec<Resolved>,
     detectors: Vec<StreamReport>,
+}
+
+/// A further detector within an alarm.
+#[derive(Debug, Serialize)]
+struct Fired {
+    group: String,
+    detector: String,
+    features: Vec<String>,
+    row: u64,
+    ts: Timestamp,
 }
 
 /// The end of an alarm.
@@ -70,6 +83,9 @@ struct Line<'a> {
 impl Replay {
     pub(super) fn run(self) -> anyhow::Result<u8> {
         let reference = baseline::read(&self.baseline)?;
+        if let Some(path) = &self.alarms_out {
+            out::check_file(path).with_context(|| format!("--alarms-out {}", path.display()))?;
+        }
         let mut monitor = baseline::monitor(&reference, &self.without)?;
         let progress = Shown::new();
         progress.stage(&format!("replaying {}", self.input.display()));
@@ -81,7 +97,9 @@ impl Replay {
             baseline: reference.content_hash().to_owned(),
             rows: 0,
             rows_lost: 0,
+            rows_lost_by_reason: BTreeMap::new(),
             alarms: Vec::new(),
+            fired: Vec::new(),
             resolved: Vec::new(),
             detectors: Vec::new(),
         };
@@ -93,15 +111,18 @@ impl Replay {
         progress.finish();
         replayed.rows = monitor.rows();
         replayed.rows_lost = source.losses().total();
+        let by_reason = source.losses().snapshot().into_iter().filter(|(_, rows)| *rows > 0);
+        replayed.rows_lost_by_reason = by_reason.map(|(reason, rows)| (reason.name(), rows)).collect();
         replayed.detectors = monitor.report();
-        if let Some(path) = &self.alarms_out {
-            let lines = replayed.lines()?;
-            baseline::write(path, &lines).with_context(|| format!("--alarms-out {}", path.display()))?;
-        }
+        // Told first: whatever becomes of the file, what was found is not thrown away.
         if self.json {
             out::say_json(&replayed)?;
         } else {
             replayed.tell();
+        }
+        if let Some(path) = &self.alarms_out {
+            let lines = replayed.lines()?;
+            baseline::write(path, &lines).with_context(|| format!("--alarms-out {}", path.display()))?;
         }
         Ok(0)
     }
@@ -112,7 +133,9 @@ impl Replayed {
         match finding {
             Finding::Raised(alarm) => self.alarms.push(alarm),
             Finding::Resolved { group, row, ts } => self.resolved.push(Resolved { group, row, ts }),
-            Finding::Fired { .. } => {}
+            Finding::Fired { group, detector, features, row, ts } => {
+                self.fired.push(Fired { group, detector, features, row, ts });
+            }
         }
     }
 
@@ -143,6 +166,35 @@ impl Replayed {
         for resolved in &self.resolved {
             out::say(&format!("row {}: `{}` resolved", resolved.row, resolved.group));
         }
-        out::say(&format!("{} rows, {} lost, {} alarms", self.rows, self.rows_lost, self.alarms.len()));
+        let undecided = self.undecided();
+        if !undecided.is_empty() {
+            let streams = undecided.values().sum::<u64>();
+            let all = self.detectors.len();
+            out::say(&format!("{streams} of {all} detector streams undecided: {}", counted(&undecided)));
+        }
+        let lost = match self.rows_lost {
+            0 => "0 lost".to_owned(),
+            rows => format!("{rows} lost ({})", counted(&self.rows_lost_by_reason)),
+        };
+        out::say(&format!("{} rows, {lost}, {} alarms", self.rows, self.alarms.len()));
+        if self.rows == 0 {
+            out::say("no row was judged");
+        }
     }
+
+    /// Streams that nobody knows of, by reason.
+    fn undecided(&self) -> BTreeMap<&'static str, u64> {
+        let mut by_reason = BTreeMap::new();
+        for report in &self.detectors {
+            if let StreamState::Undecided(why) = report.state {
+                *by_reason.entry(why.name()).or_default() += 1;
+            }
+        }
+        by_reason
+    }
+}
+
+fn counted(by_reason: &BTreeMap<&'static str, u64>) -> String {
+    let each: Vec<String> = by_reason.iter().map(|(reason, n)| format!("{reason} × {n}")).collect();
+    each.join(", ")
 }

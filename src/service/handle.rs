@@ -34,10 +34,13 @@ const REJECTIONS_MAX: usize = 20;
 pub struct Ingested {
     /// Records taken in.
     pub accepted: u64,
-    /// Lines that are no record.
+    /// Lines that are no record, or of a model that is not watched.
     pub rejected: u64,
     /// Records that did not fit the queue.
     pub dropped: u64,
+    /// Those of the rejected lines whose model is not watched.
+    #[serde(skip)]
+    pub of_unknown_model: u64,
     /// The first rejected lines, each with its number and what is wrong with it.
     pub rejections: Vec<String>,
 }
@@ -159,7 +162,17 @@ impl Handle {
         let (mut ingested, mut tally) = (Ingested::default(), Tally::default());
         for line in ndjson::decode(body, self.0.line_bytes_max) {
             match line.outcome {
-                Ok(record) => ingested.count(self.offer(record, line.bytes, &mut tally)),
+                Ok(record) => match self.watched(&record.model) {
+                    Ok(_) => ingested.count(self.offer(record, line.bytes, &mut tally)),
+                    Err(why) => {
+                        // Its number did not go missing on the way.
+                        self.0.arrivals().see(&record, &mut tally, self.now());
+                        tally.add(record.model, false);
+                        self.0.intake.losses().add(Reason::UnknownModel, 1);
+                        ingested.of_unknown_model += 1;
+                        ingested.reject(format!("line {}: {why}", line.number));
+                    }
+                },
                 Err(rejection) => {
                     self.0.intake.losses().add(rejection.reason, 1);
                     tally.unreadable += 1;
@@ -169,6 +182,16 @@ impl Handle {
         }
         self.0.arrivals().add(&tally, self.now());
         ingested
+    }
+
+    /// The features of a watched model; else why its rows are refused.
+    fn watched(&self, model: &str) -> Result<&[String], String> {
+        self.0.features.get(model).map(Vec::as_slice).ok_or_else(|| {
+            let known: Vec<&str> = self.0.features.keys().map(String::as_str).collect();
+            let known = if known.is_empty() { "(none is)".to_owned() } else { known.join(", ") };
+            let model: String = model.chars().take(NAME_CHARS_MAX).collect();
+            format!("model `{model}` is not watched, expected one of: {known}")
+        })
     }
 
     /// Offers one record to the queue; whether it was taken.
@@ -200,7 +223,9 @@ impl Handle {
                 Err((reason, message)) => {
                     self.0.intake.losses().add(reason, 1);
                     // A model that nobody watches loses nothing.
-                    tally.unreadable += u64::from(reason != Reason::UnknownModel);
+                    let unknown = reason == Reason::UnknownModel;
+                    tally.unreadable += u64::from(!unknown);
+                    ingested.of_unknown_model += u64::from(unknown);
                     ingested.reject(format!("line {}: {message}", number + 1));
                 }
             }
@@ -215,11 +240,7 @@ impl Handle {
             return Err((Reason::TooLarge, message));
         }
         let exchange = ExchangeLine::parse(line).map_err(|e| (Reason::Malformed, e.to_string()))?;
-        let features = self.0.features.get(exchange.model()).ok_or_else(|| {
-            let known: Vec<&str> = self.0.features.keys().map(String::as_str).collect();
-            let error = Error::UnknownModel { name: exchange.model().to_owned(), known: known.join(", ") };
-            (Reason::UnknownModel, error.to_string())
-        })?;
+        let features = self.watched(exchange.model()).map_err(|why| (Reason::UnknownModel, why))?;
         exchange.records(features).map_err(|e| (Reason::Malformed, e.to_string()))
     }
 
@@ -301,8 +322,10 @@ impl Handle {
     /// # Errors
     /// An unknown run, or a fault that it lacks.
     pub fn note(&self, run: &str, at: Timestamp, act: Act) -> Result<RunView, Error> {
-        tracing::info!(run, at = %at, act = ?act, "journal");
-        self.0.engine().note(run, at, act)
+        let done = format!("{act:?}");
+        let run = self.0.engine().note(run, at, act)?;
+        tracing::info!(run = run.run, at = %at, act = done, "journal");
+        Ok(run)
     }
 
     /// A request of the run's traffic ended; `at` is its intended start.

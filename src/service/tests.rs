@@ -142,13 +142,15 @@ impl Fed {
 }
 
 /// Records of two models in turns, some of an unknown one: each is judged by its own baseline, the
-/// unknown are counted, and nothing else is lost.
+/// unknown are refused by line and counted, and nothing else is lost.
 #[tokio::test]
 async fn interleaved_models_are_told_apart() {
     let mut fed = Fed::new(setup(vec![a(), learned("b", 5_000)]));
     let lines = (0..3_000).map(|i| row(["a", "b", "c"][usize::try_from(i).unwrap() % 3], i / 3, ""));
     let ingested = fed.handle.ingest(&body(lines));
-    assert_eq!((ingested.accepted, ingested.dropped), (3_000, 0));
+    assert_eq!((ingested.accepted, ingested.rejected, ingested.dropped), (2_000, 1_000, 0));
+    let first = ingested.rejections.first().unwrap();
+    assert_eq!(first, "line 3: model `c` is not watched, expected one of: a, b");
     fed.seen = 2_000;
     fed.judged().await;
     let rows: Vec<(String, u64)> = fed.handle.models().into_iter().map(|m| (m.model, m.rows)).collect();

@@ -115,7 +115,7 @@ async fn malformed_neighbours() {
         };
         let (status, said) = answer(request).await;
         assert_eq!(status, StatusCode::ACCEPTED, "{said}");
-        assert_eq!((&said["accepted"], &said["rejected"]), (&json!(3), &json!(6)), "{said}");
+        assert_eq!((&said["accepted"], &said["rejected"]), (&json!(2), &json!(7)), "{said}");
         let named: Vec<&str> =
             said["rejections"].as_array().unwrap().iter().map(|r| r.as_str().unwrap()).collect();
         for (rejection, number) in named.iter().zip(2..) {
@@ -219,6 +219,7 @@ async fn refusals() {
         (at("/v1/records").body("garbage\n"), 400, "malformed_records"),
         (at("/v1/records").body(vec![0xFF, 0xFE, b'\n']), 400, "malformed_records"),
         (at("/v1/oip").body("garbage\n"), 400, "malformed_records"),
+        (at("/v1/records").body(r#"{"ts":1,"model":"of-nobody"}"#), 400, "unknown_model"),
         (packed(b"not gzip at all".to_vec()), 400, "unreadable_body"),
         (packed(cut), 400, "unreadable_body"),
         (packed(gzip(&large)), 413, "body_too_large"),

@@ -29,6 +29,8 @@ impl fmt::Display for Rejection {
 /// One line that held something.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Line {
+    /// Its place in the input, from 1.
+    pub number: u64,
     /// Its length in bytes.
     pub bytes: usize,
     /// The record, or why it is none.
@@ -115,7 +117,7 @@ impl<R: BufRead> Iterator for Lines<R> {
             };
             self.number += 1;
             if !self.content().trim_ascii().is_empty() {
-                return Some(Ok(Line { bytes, outcome: self.outcome(bytes) }));
+                return Some(Ok(Line { number: self.number, bytes, outcome: self.outcome(bytes) }));
             }
         }
     }
