@@ -108,6 +108,9 @@ impl Replay {
                 replayed.note(finding);
             }
         }
+        for finding in monitor.finish() {
+            replayed.note(finding);
+        }
         progress.finish();
         replayed.rows = monitor.rows();
         replayed.rows_lost = source.losses().total();
