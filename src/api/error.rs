@@ -58,7 +58,7 @@ impl From<Error> for Refusal {
             Error::UnknownModel { .. } => (StatusCode::NOT_FOUND, "unknown_model"),
             Error::UnknownRun(_) => (StatusCode::NOT_FOUND, "unknown_run"),
             Error::UnknownFault { .. } => (StatusCode::BAD_REQUEST, "unknown_fault"),
-            Error::Experiment(_) => (StatusCode::BAD_REQUEST, "bad_experiment"),
+            Error::Experiment(_) | Error::SceneOverTheApi => (StatusCode::BAD_REQUEST, "bad_experiment"),
             Error::RunGoesOn(_) => (StatusCode::CONFLICT, "run_goes_on"),
             Error::TooManyEvents { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_events"),
             Error::TooManyRuns(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_runs"),

@@ -71,6 +71,18 @@ impl Experiment {
         }
     }
 
+    /// Checks that every fault's group is one of the model's.
+    ///
+    /// # Errors
+    /// [`Error::Field`] with the groups that exist.
+    pub fn check_groups(&self, known: &BTreeSet<&str>) -> Result<(), Error> {
+        let wrong = |(_, fault): &(usize, &Fault)| !known.contains(fault.group.as_str());
+        let Some((i, fault)) = self.faults.iter().enumerate().find(wrong) else { return Ok(()) };
+        let names = known.iter().copied().collect::<Vec<_>>().join(", ");
+        let expected = format!("a group of the model: {names}");
+        Err(field(&format!("faults[{i}].group"), quoted(&fault.group), &expected))
+    }
+
     fn check_phases(&self, path: &str, phases: &Phases) -> Result<(), Error> {
         let Phases { steady, fault, recovery } = *phases;
         for (name, length) in [("steady", steady), ("fault", fault), ("recovery", recovery)] {

@@ -4,6 +4,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 
 use super::out;
+use super::run::check_known;
 use crate::baseline::Baseline;
 use crate::config;
 
@@ -11,7 +12,7 @@ use crate::config;
 pub(super) enum Config {
     /// Every default with its comment, as a file to start from
     Print,
-    /// Read a file, its baselines and its secrets, and say what is wrong
+    /// Read a file, its baselines and its secrets, the sinks' as well, and say what is wrong
     Check(Check),
 }
 
@@ -29,6 +30,10 @@ impl Config {
             Self::Check(check) => {
                 let config = read(&check.path)?;
                 config.token().with_context(|| check.path.display().to_string())?;
+                for sink in &config.alerts.sinks {
+                    let field = || format!("{}: sink `{}`", check.path.display(), sink.name());
+                    sink.check_secret().with_context(field)?;
+                }
                 for model in &config.models {
                     baseline_of(model)?;
                 }
@@ -46,14 +51,8 @@ pub(super) fn read(path: &Path) -> anyhow::Result<config::Config> {
     let shown = path.display().to_string();
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{shown}`"))?;
     let mut config = config::Config::read(&text).with_context(|| shown.clone())?;
-    let known = crate::detect::names();
     for (i, model) in config.models.iter().enumerate() {
-        if let Some(name) = model.without.iter().find(|n| !known.contains(&n.as_str())) {
-            anyhow::bail!(
-                "{shown}: `models[{i}].without` has `{name}`, expected one of {}",
-                known.join(", ")
-            );
-        }
+        check_known(&model.without).with_context(|| format!("{shown}: `models[{i}].without`"))?;
     }
     config.resolve(path.parent().unwrap_or_else(|| Path::new(".")));
     Ok(config)

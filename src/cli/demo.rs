@@ -1,6 +1,6 @@
 use clap::Args;
 
-use super::run::{Runner, SceneFlags, Suite, tell};
+use super::run::{Papers, Runner, SceneFlags, Suite, tell};
 use super::{out, runtime};
 use crate::chaos::{Experiment, RunStatus};
 use crate::verdict::{Verdict, exit_code, unmet};
@@ -52,21 +52,24 @@ impl Demo {
         if !self.scene.json {
             out::say(&format!("{}: {}\n", experiment.name, experiment.hypothesis));
         }
-        let outcome = Runner::new(&self.scene).run(experiment, self.scene.out.as_deref()).await?;
+        let outcome = Runner::new(&self.scene).run(experiment).await?;
         if self.scene.json {
             out::say_json(&outcome.verdict)?;
         } else {
             tell(&outcome);
         }
+        let mut papers = Papers::default();
+        papers.leave(self.scene.out.as_deref(), &outcome);
+        papers.left()?;
         Ok(exit_code(&outcome.verdict))
     }
 
     async fn run_all(&self, all: &[Experiment]) -> anyhow::Result<u8> {
-        let mut runner = Runner::new(&self.scene);
+        let (mut runner, mut papers) = (Runner::new(&self.scene), Papers::default());
         let (mut verdicts, mut met, mut worst): (Vec<Verdict>, u64, u8) = (Vec::new(), 0, 0);
         for experiment in all {
             let folder = self.scene.out.as_ref().map(|dir| dir.join(&experiment.name));
-            let outcome = runner.run(experiment, folder.as_deref()).await?;
+            let outcome = runner.run(experiment).await?;
             if !self.scene.json {
                 out::say(&format!("== {}", experiment.name));
                 tell(&outcome);
@@ -74,6 +77,7 @@ impl Demo {
             met += u64::from(unmet(&outcome.verdict, &experiment.expect).is_empty());
             worst = worst.max(exit_code(&outcome.verdict));
             let is_aborted = outcome.verdict.status == RunStatus::Aborted;
+            papers.leave(folder.as_deref(), &outcome);
             verdicts.push(outcome.verdict);
             if is_aborted {
                 // Who ended one meant all of them.
@@ -83,6 +87,7 @@ impl Demo {
         if self.scene.json {
             out::say_json(&Suite::of(verdicts, met))?;
         }
+        papers.left()?;
         Ok(worst)
     }
 }

@@ -3,9 +3,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::{Args, Subcommand};
 
-use super::run::{Runner, SceneFlags, Suite, tell};
+use super::run::{Papers, Runner, SceneFlags, Suite, tell};
 use super::{out, runtime};
 use crate::chaos::{self, RunStatus};
+use crate::lab;
 use crate::verdict::{exit_code_expecting, unmet};
 
 /// Files of experiments end in one of these.
@@ -61,11 +62,16 @@ impl Run {
     fn run(self) -> anyhow::Result<u8> {
         self.scene.check()?;
         let all = read_all(&self.path)?;
+        for (path, experiment) in &all {
+            if experiment.target.scene().is_none() {
+                return Err(lab::Error::NotAScene).with_context(|| path.display().to_string());
+            }
+        }
         runtime()?.block_on(self.run_all(&all))
     }
 
     async fn run_all(&self, all: &[(PathBuf, chaos::Experiment)]) -> anyhow::Result<u8> {
-        let mut runner = Runner::new(&self.scene);
+        let (mut runner, mut papers) = (Runner::new(&self.scene), Papers::default());
         let (mut verdicts, mut met, mut worst) = (Vec::new(), 0, 0);
         for (_, experiment) in all {
             let folder = match (&self.scene.out, all.len()) {
@@ -73,9 +79,13 @@ impl Run {
                 (Some(dir), _) => Some(dir.join(&experiment.name)),
                 (None, _) => None,
             };
-            let outcome = runner.run(experiment, folder.as_deref()).await?;
+            let outcome = runner.run(experiment).await?;
             let differences = unmet(&outcome.verdict, &experiment.expect);
-            if !self.scene.json {
+            if self.scene.json {
+                for difference in &differences {
+                    out::hint(&format!("{}: not as expected: {difference}", experiment.name));
+                }
+            } else {
                 out::say(&format!("== {}", experiment.name));
                 tell(&outcome);
                 for difference in &differences {
@@ -88,6 +98,7 @@ impl Run {
             met += u64::from(differences.is_empty());
             worst = u8::max(worst, exit_code_expecting(&outcome.verdict, &experiment.expect));
             let is_aborted = outcome.verdict.status == RunStatus::Aborted;
+            papers.leave(folder.as_deref(), &outcome);
             verdicts.push(outcome.verdict);
             if is_aborted {
                 // Who ended one meant all of them.
@@ -106,6 +117,7 @@ impl Run {
                 }
             }
         }
+        papers.left()?;
         Ok(worst)
     }
 }
@@ -140,5 +152,8 @@ fn read(path: &Path) -> anyhow::Result<chaos::Experiment> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{shown}`"))?;
     let experiment = chaos::Experiment::read(&text).with_context(|| shown.to_string())?;
     experiment.check_detectors(&crate::detect::names()).with_context(|| shown.to_string())?;
+    if experiment.target.scene().is_some() {
+        lab::check_groups(&experiment).with_context(|| shown.to_string())?;
+    }
     Ok(experiment)
 }

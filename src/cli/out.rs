@@ -32,6 +32,11 @@ pub(super) fn check_file(path: &Path) -> anyhow::Result<()> {
     check_folder(folder)
 }
 
+/// Writes one line to standard error that is no error.
+pub(super) fn hint(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "silentry: {}", text.replace('\n', " "));
+}
+
 /// Writes one line to standard error: what, where, what was expected.
 pub(super) fn complain(error: &anyhow::Error) {
     let mut line = String::new();

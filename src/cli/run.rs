@@ -49,15 +49,23 @@ impl SceneFlags {
         }
     }
 
-    /// Refuses detectors that do not exist before anything is started.
+    /// Refuses, before anything is started, detectors that do not exist and a folder that cannot be
+    /// written.
     pub(super) fn check(&self) -> anyhow::Result<()> {
-        let known = crate::detect::names();
-        for name in &self.without {
-            if !known.contains(&name.as_str()) {
-                anyhow::bail!("--without {name}: no such detector, expected one of {}", known.join(", "));
-            }
+        check_known(&self.without).context("--without")?;
+        if let Some(folder) = &self.out {
+            out::check_folder(folder).with_context(|| format!("--out {}", folder.display()))?;
         }
         Ok(())
+    }
+}
+
+/// Refuses a name that no detector has.
+pub(super) fn check_known(names: &[String]) -> Result<(), crate::detect::Error> {
+    let known = crate::detect::names();
+    match names.iter().find(|name| !known.contains(&name.as_str())) {
+        Some(name) => Err(crate::detect::Error::UnknownDetector { name: name.clone() }),
+        None => Ok(()),
     }
 }
 
@@ -73,12 +81,8 @@ impl<'a> Runner<'a> {
         Self { flags, baselines: Vec::new() }
     }
 
-    /// Runs one experiment and leaves its papers in `--out`.
-    pub(super) async fn run(
-        &mut self,
-        experiment: &Experiment,
-        folder: Option<&Path>,
-    ) -> anyhow::Result<Outcome> {
+    /// Runs one experiment.
+    pub(super) async fn run(&mut self, experiment: &Experiment) -> anyhow::Result<Outcome> {
         let progress = Shown::new();
         let known = match (experiment.target.scene(), &self.flags.baseline) {
             (Some(scene), Some(path)) => Some(given(path, scene)?),
@@ -101,10 +105,25 @@ impl<'a> Runner<'a> {
         if let Some(scene) = experiment.target.scene() {
             self.baselines.push((scene.clone(), outcome.baseline.clone()));
         }
-        if let Some(folder) = folder {
-            leave(folder, &outcome).with_context(|| format!("--out {}", folder.display()))?;
-        }
         Ok(outcome)
+    }
+}
+
+/// What is left in `--out`. Papers that cannot be left are an error, told after every verdict.
+#[derive(Debug, Default)]
+pub(super) struct Papers(Option<anyhow::Error>);
+
+impl Papers {
+    /// Leaves those of one run.
+    pub(super) fn leave(&mut self, folder: Option<&Path>, outcome: &Outcome) {
+        let Some(folder) = folder else { return };
+        let left = leave(folder, outcome).with_context(|| format!("--out {}", folder.display()));
+        self.0 = self.0.take().or(left.err());
+    }
+
+    /// The first thing that went wrong.
+    pub(super) fn left(self) -> anyhow::Result<()> {
+        self.0.map_or(Ok(()), Err)
     }
 }
 

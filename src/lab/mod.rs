@@ -10,14 +10,16 @@ mod rehearsal;
 mod stage;
 
 pub use progress::{Progress, Quiet};
-pub use rehearsal::{Outcome, Plan, rehearse};
+pub use rehearsal::{Outcome, Plan, check_groups, rehearse};
 
 /// What keeps an experiment from being run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The experiment is not one that runs here.
-    #[error("experiment `{0}` is about a model of its own, expected `target.scene`: start it over the API")]
-    NotAScene(String),
+    #[error(
+        "`target` is a model of its own, expected `target.scene`: runs on such a model start over the API"
+    )]
+    NotAScene,
     /// Somebody stopped it while it was being prepared: nothing was broken, nothing is judged.
     #[error("stopped before the run began: {0}")]
     Aborted(String),

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,7 +14,10 @@ use crate::api;
 use crate::baseline::Baseline;
 use crate::chaos::{Act, Experiment, Fault, MeterStats, Phases, Proxy, Scene, StoreSample, probe_store};
 use crate::client;
-use crate::scene::{Accuracy, Choice, FallbackLog, Load, LoadConfig, LoadStats, StoreKind, Traffic};
+use crate::record::Schema;
+use crate::scene::{
+    Accuracy, Choice, FallbackLog, Load, LoadConfig, LoadStats, STORE_GROUP, StoreKind, Traffic,
+};
 use crate::service::{Handle, Latencies, ModelSetup, RunRequest, Service, Setup};
 use crate::units::duration_text;
 use crate::verdict::{Limits, Verdict};
@@ -72,6 +76,14 @@ pub struct Outcome {
     pub meter: MeterStats,
 }
 
+/// Checks that the faults of an experiment on the scene are about groups that the scene has.
+///
+/// # Errors
+/// [`Error::Experiment`] with the scene's groups.
+pub fn check_groups(experiment: &Experiment) -> Result<(), Error> {
+    Ok(experiment.check_groups(&BTreeSet::from([STORE_GROUP, Schema::REQUEST_GROUP]))?)
+}
+
 /// Runs one experiment against the embedded scene and judges it. `abort` ends it early: the fault is
 /// taken back, and the verdict says so.
 ///
@@ -81,8 +93,9 @@ pub struct Outcome {
 pub async fn rehearse(plan: Plan, abort: impl Future<Output = String> + Send) -> Result<Outcome, Error> {
     plan.experiment.check_detectors(&crate::detect::names())?;
     let Some(settings) = plan.experiment.target.scene().cloned() else {
-        return Err(Error::NotAScene(plan.experiment.name));
+        return Err(Error::NotAScene);
     };
+    check_groups(&plan.experiment)?;
     let mut abort = std::pin::pin!(abort);
     plan.progress.stage("training the model and filling the feature store");
     let (stage, samples) = {

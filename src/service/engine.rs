@@ -205,6 +205,8 @@ impl Engine {
     ) -> Result<RunView, Error> {
         request.experiment.check()?;
         request.experiment.check_detectors(&crate::detect::names())?;
+        let groups = self.model(model)?.schema().input_groups();
+        request.experiment.check_groups(&groups.iter().map(|(name, _)| *name).collect())?;
         if self.runs.len() >= RUNS_MAX {
             let ended = self.runs.iter().position(|r| r.ended).ok_or(Error::TooManyRuns(RUNS_MAX))?;
             self.runs.remove(ended);

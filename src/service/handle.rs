@@ -291,8 +291,12 @@ impl Handle {
     /// records.
     ///
     /// # Errors
-    /// An experiment that is wrong, or whose model is not watched.
+    /// An experiment that is wrong, or whose model is not watched or is not named.
     pub fn start_run(&self, experiment: Experiment) -> Result<RunView, Error> {
+        if experiment.target.scene().is_some() {
+            // Its faults would be ours to make, and nobody here makes any.
+            return Err(Error::SceneOverTheApi);
+        }
         let request = RunRequest { experiment, latencies: OVER_THE_API, seed: 0, clock_offset_ms: None };
         let run = self.start_run_with(request)?;
         self.note(&run.run, self.now(), Act::RunStarted)

@@ -96,6 +96,11 @@ pub enum Error {
     /// An experiment that cannot be judged here.
     #[error(transparent)]
     Experiment(#[from] crate::chaos::Error),
+    /// Another tool's run is on no model of its own.
+    #[error(
+        "`target` is the scene, expected `target: {{model: NAME}}`: scenes run by `silentry experiment run`"
+    )]
+    SceneOverTheApi,
     /// An event names a fault that the run lacks.
     #[error("run `{run}` has no fault `{fault}`, expected one of: {known}")]
     UnknownFault {

@@ -60,6 +60,11 @@ async fn wrong_configurations() {
         ("listen: 0.0.0.0:0\n".to_owned(), vec!["`listen`", "beyond loopback", "expected `token_env`"]),
         ("tap:\n  queue_records: 0\n".to_owned(), vec!["line 2", "tap.queue_records", "above 0"]),
         ("token_env: SILENTRY_TEST_NO_SUCH_VARIABLE\n".to_owned(), vec!["token_env", "is not set"]),
+        (
+            "alerts: {sinks: [{webhook: {url: 'http://127.0.0.1:1', authorization: {file: none.token}}}]}\n"
+                .to_owned(),
+            vec!["none.token"],
+        ),
         (model("credit", "none.json"), vec!["model `credit`", "cannot read its baseline", "none.json"]),
         (model("fraud", &other), vec!["other.json", "is of model `credit`", "expected model `fraud`"]),
         (
@@ -150,6 +155,7 @@ async fn wrong_experiments() {
         ("silentry/experiment/v1", "silentry/experiment/v7", vec!["v7", "silentry/experiment/v1"]),
         ("hypothesis: ", "hypotesis: ", vec!["hypotesis"]),
         ("max_duration: 60s", "max_duration: 1s", vec!["max_duration"]),
+        ("redis:wine", "redis:beer", vec!["`faults[0].group` is `redis:beer`", "redis:wine, request"]),
     ] {
         let text = good.replacen(from, to, 1);
         assert_ne!(text, good, "{from}");
@@ -160,6 +166,11 @@ async fn wrong_experiments() {
     let other = files
         .write("other.yaml", good.replacen("  scene:\n    on_store_failure: zeros", "  model: credit", 1));
     check(&["experiment", "run", &other], &["expected `target.scene`"]).await;
+    let taken = files.write("taken", "no folder");
+    let beneath = format!("{taken}/alarms.ndjson");
+    check(&["demo", "--short", "--out", &taken], &["--out", &taken]).await;
+    let replay = ["replay", "--baseline", &files.baseline, "--input", &files.healthy, "--alarms-out"];
+    check(&[&replay[..], &[&beneath]].concat(), &["--alarms-out", &taken]).await;
     check(&["experiment", "run", "/nonexistent.yaml"], &["/nonexistent.yaml"]).await;
     check(&["demo", "--scenario", "eclipse"], &["eclipse", "expected", "feature-store-latency"]).await;
     check(&["demo", "--without", "zero_rat"], &["zero_rat", "expected one of", "zero_rate"]).await;

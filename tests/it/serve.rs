@@ -13,7 +13,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
 use crate::serving::{FEATURES, GROUP, MODEL, Serving, answer, baseline, config, ndjson, row, zeroed};
-use crate::support::{folder, has, until, within};
+use crate::support::{experiment, folder, has, until, within};
 
 /// Rows of healthy traffic before a fault.
 const HEALTHY: u64 = 500;
@@ -215,6 +215,10 @@ async fn refusals() {
     let at = |route: &str| serving.http.post(url(route));
     let packed = |bytes: Vec<u8>| at("/v1/records").header("content-encoding", "gzip").body(bytes);
     let cut = gzip(&ndjson(healthy(0, 20)))[..60].to_vec();
+    // On the scene, which no other tool can break; then on a model that lacks the fault's group.
+    let story = std::fs::read_to_string(experiment("feature-store-latency")).expect("it is there");
+    let scene = "  scene:\n    on_store_failure: zeros";
+    let of_model = |model: &str| story.replacen(scene, &format!("  model: {model}"), 1);
     let cases = [
         (at("/v1/records").body("garbage\n"), 400, "malformed_records"),
         (at("/v1/records").body(vec![0xFF, 0xFE, b'\n']), 400, "malformed_records"),
@@ -226,6 +230,9 @@ async fn refusals() {
         (at("/v1/records").body(large), 413, "body_too_large"),
         (at("/v1/records").header("content-encoding", "br").body("x"), 415, "unsupported_encoding"),
         (at("/v1/runs").body("garbage"), 400, "bad_experiment"),
+        (at("/v1/runs").body(story.clone()), 400, "bad_experiment"),
+        (at("/v1/runs").body(of_model(MODEL)), 400, "bad_experiment"),
+        (at("/v1/runs").body(of_model("none")), 404, "unknown_model"),
         (at("/v1/runs").body(vec![0xFF]), 400, "bad_experiment"),
         (at("/v1/runs/none/events").body("{}"), 400, "bad_event"),
         (at("/v1/runs/none/events").body(r#"{"act":"run_ended"}"#), 404, "unknown_run"),

@@ -79,6 +79,14 @@ impl Sink {
         self.receiver().timeout()
     }
 
+    /// Reads the secret, and forgets it.
+    ///
+    /// # Errors
+    /// As [`SecretFrom::read`].
+    pub fn check_secret(&self) -> Result<(), super::Error> {
+        self.receiver().authorization().map_or(Ok(()), |secret| secret.read().map(drop))
+    }
+
     /// Makes relative files relative to `base`.
     pub fn resolve(&mut self, base: &Path) {
         if let Some(secret) = self.receiver_mut().authorization_mut() {
