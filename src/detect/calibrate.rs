@@ -184,7 +184,7 @@ pub(super) fn broken_rule(cell: Cell<'_>, contract: &Contract) -> Option<String>
 
 /// Whether a row is judged: a request that failed left its model nothing to see, and is loud already.
 pub(super) fn is_judged(batch: &Batch, row: usize) -> bool {
-    batch.rows().get(row).is_some_and(|meta| meta.status != Some(RowStatus::Error))
+    row < batch.len() && batch.meta().status(row) != Some(RowStatus::Error)
 }
 
 /// Whether the request with this number, counted from 0, plans bins; else it is counted.
@@ -215,9 +215,9 @@ impl Requests {
     /// The number of the request of a row, and whether the row is its first; nothing for a row that no
     /// model answered.
     fn number(&mut self, batch: &Batch, row: usize) -> Option<(u64, bool)> {
-        let request = batch.rows().get(row).and_then(|meta| meta.request_id.as_ref());
-        if request.is_none() || request != self.last.as_ref() {
-            self.last = request.cloned();
+        let request = batch.meta().request_id(row);
+        if request.is_none() || request != self.last.as_deref() {
+            self.last = request.map(str::to_owned);
             self.counted = false;
         }
         if !is_judged(batch, row) {

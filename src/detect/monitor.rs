@@ -134,9 +134,10 @@ impl Monitor {
 
     fn take(&mut self, batch: &Batch, arrival: Option<Timestamp>) -> Vec<Finding> {
         let mut findings = Vec::new();
-        for (row, meta) in batch.rows().iter().enumerate() {
-            let ts = arrival.map_or(meta.ts, |now| meta.ts.min(now));
-            let starts_request = self.state.starts_request(meta.request_id.as_deref());
+        for (row, ts) in batch.meta().ts().iter().enumerate() {
+            let ts = arrival.map_or(*ts, |now| now.min(*ts));
+            let request_id = batch.meta().request_id(row);
+            let starts_request = self.state.starts_request(request_id);
             if starts_request || self.state.pending.rows() >= Pending::ROWS_MAX {
                 self.judge_pending(&mut findings);
             }
@@ -146,7 +147,7 @@ impl Monitor {
                 self.state.is_silent = false;
                 self.gather(batch, row, ts, &mut findings);
             }
-            if meta.request_id.is_none() {
+            if request_id.is_none() {
                 self.judge_pending(&mut findings);
             }
             let row = self.state.row;

@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::{Calibration, Error, Finding, KINDS, Monitor, Options, Planner, StreamState, Undecided};
 use crate::baseline::Budget;
-use crate::record::{Batch, Cells, Column, Contract, Kind, Role, RowMeta, Schema, Values};
+use crate::record::{Batch, Cells, Column, Contract, Kind, Meta, Role, Schema, Values};
 use crate::units::{PerSecond, Timestamp};
 
 /// Three store features, one of them with natural zeros; a category; an answer.
@@ -52,14 +52,9 @@ fn batch(schema: &Arc<Schema>, rows: &[Row], first: u64) -> Batch {
     let city = Values::Text(rows.iter().map(|r| r.2.clone()).collect::<StringArray>());
     let columns = [number(|r| r.0), number(|r| r.1), city, number(|r| r.3)];
     let cells = columns.into_iter().map(|v| Cells::new("c", v, None).unwrap()).collect();
-    let meta = |i: usize| RowMeta {
-        ts: Timestamp::from_millis((first + i as u64).cast_signed() * 10),
-        request_id: None,
-        status: None,
-        latency_ms: None,
-        feature_status: std::collections::BTreeMap::new(),
-    };
-    Batch::new(schema.clone(), cells, (0..rows.len()).map(meta).collect()).unwrap()
+    let at = |i: u64| Timestamp::from_millis((first + i).cast_signed() * 10);
+    let times = (0..rows.len() as u64).map(at).collect();
+    Batch::new(schema.clone(), cells, Meta::of_times(times)).unwrap()
 }
 
 fn calibrate(rows: &[Row]) -> Result<Calibration, Error> {
@@ -301,11 +296,9 @@ fn contract_alarms_at_once() {
 /// Requests of several rows: what the rows say, `of` rows a request, 100 requests a second.
 fn requests(all: &[Row], of: usize) -> Batch {
     let plain = batch(&schema(), all, 0);
-    let mut meta = plain.rows().to_vec();
-    for (i, row) in meta.iter_mut().enumerate() {
-        row.request_id = Some((i / of).to_string());
-        row.ts = Timestamp::from_millis((i as i64 / of as i64) * 10);
-    }
+    let ids = (0..all.len()).map(|i| Some((i / of).to_string())).collect();
+    let at = |i: usize| Timestamp::from_millis((i / of) as i64 * 10);
+    let meta = Meta::of_times((0..all.len()).map(at).collect()).with_request_ids(ids).unwrap();
     Batch::new(schema(), plain.columns().to_vec(), meta).unwrap()
 }
 
@@ -353,10 +346,8 @@ fn failed_requests_are_no_evidence_and_no_quiet() {
     let healthy = rows(&mut random, 2_000);
     run(&mut monitor, &healthy, 100);
     let failed = batch(&schema(), &vec![(None, None, None, None); 3_000], 2_000);
-    let mut meta = failed.rows().to_vec();
-    for row in &mut meta {
-        row.status = Some(crate::record::RowStatus::Error);
-    }
+    let status = vec![Some(crate::record::RowStatus::Error); failed.len()];
+    let meta = failed.meta().clone().with_statuses(status).unwrap();
     let failed = Batch::new(schema(), failed.columns().to_vec(), meta).unwrap();
     assert_eq!(monitor.observe(&failed), []);
     monitor.advance(Timestamp::from_millis(5_000 * 10));

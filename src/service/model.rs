@@ -128,9 +128,9 @@ impl Watched {
 
     /// Measures service levels by what the rows themselves say.
     pub(super) fn measure(&mut self, batch: &Batch) -> Result<(), Error> {
-        for row in batch.rows() {
+        for row in 0..batch.len() {
             for meter in &mut self.meters {
-                record_row(meter, row)?;
+                record_row(meter, batch.meta(), row)?;
             }
         }
         Ok(())

@@ -5,7 +5,7 @@ use super::Error;
 use super::view::RunView;
 use crate::alert::Timeline;
 use crate::chaos::{Act, Experiment, Fault, Journal, ObjectiveKind};
-use crate::record::{Batch, RowMeta, RowStatus};
+use crate::record::{Batch, Meta, RowStatus};
 use crate::slo::{self, Meter};
 use crate::units::Timestamp;
 use crate::verdict::{
@@ -144,9 +144,9 @@ impl Run {
             witness.see(batch);
         }
         if self.request.latencies == Latencies::Tapped {
-            for row in batch.rows() {
+            for row in 0..batch.len() {
                 for meter in self.meters.iter_mut().filter(|m| !m.of_store) {
-                    record_row(&mut meter.meter, row)?;
+                    record_row(&mut meter.meter, batch.meta(), row)?;
                 }
             }
         }
@@ -240,13 +240,12 @@ impl Run {
 ///
 /// One without a latency still counts by how it ended, where the row says so: a fault that only fails
 /// requests must not vanish from the levels.
-pub(super) fn record_row(meter: &mut Meter, row: &RowMeta) -> Result<(), slo::Error> {
-    let latency = row.latency_ms.and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok());
-    match (latency, row.status) {
-        (Some(latency), status) => {
-            meter.record(row.ts.minus(latency), latency, status != Some(RowStatus::Error))
-        }
-        (None, Some(status)) => meter.record_unmeasured(row.ts, status == RowStatus::Ok),
+pub(super) fn record_row(meter: &mut Meter, meta: &Meta, row: usize) -> Result<(), slo::Error> {
+    let Some(ts) = meta.ts().get(row).copied() else { return Ok(()) };
+    let latency = meta.latency_ms(row).and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok());
+    match (latency, meta.status(row)) {
+        (Some(latency), status) => meter.record(ts.minus(latency), latency, status != Some(RowStatus::Error)),
+        (None, Some(status)) => meter.record_unmeasured(ts, status == RowStatus::Ok),
         (None, None) => Ok(()),
     }
 }

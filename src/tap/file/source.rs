@@ -354,7 +354,7 @@ mod tests {
             let ages: Vec<_> = (0..3).map(|row| age.cell(row)).collect();
             assert_eq!(ages, [Cell::Number(39.0), Cell::Null, Cell::WrongType], "{source:?} pass {pass}");
             assert_eq!((city.cell(1), prob.cell(2)), (Cell::Text("y"), Cell::Number(0.75)), "{source:?}");
-            assert_eq!(batch.rows().last().unwrap().ts, Timestamp::from_millis(4_000));
+            assert_eq!(batch.meta().ts().last(), Some(&Timestamp::from_millis(4_000)));
             let lost = (source.losses().get(Reason::UnknownModel), source.losses().get(Reason::Malformed));
             assert_eq!(lost, (unknown, malformed), "{source:?} pass {pass}");
         }
