@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, BooleanBufferBuilder, Float64Array, Float64Builder, StringArray, StringBuilder};
-use arrow::buffer::BooleanBuffer;
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 
 use super::meta_builder::MetaBuilder;
 use super::names::DIM_PREFIX;
@@ -21,7 +21,7 @@ pub enum Values {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cells {
     values: Values,
-    /// Cells that held something of another type; null in `values`.
+    /// Cells that held something of another type; null in `values`. Absent when there are none.
     wrong: Option<BooleanBuffer>,
 }
 
@@ -44,13 +44,13 @@ impl Cells {
     /// # Errors
     /// When the two differ in length.
     pub fn new(column: &str, values: Values, wrong: Option<BooleanBuffer>) -> Result<Self, Error> {
-        let cells = Self { values, wrong };
-        match &cells.wrong {
-            Some(mask) if mask.len() != cells.len() => {
-                Err(Error::Length { column: column.to_owned(), found: mask.len(), expected: cells.len() })
-            }
-            _ => Ok(cells),
+        let mut cells = Self { values, wrong: None };
+        let (found, expected) = (wrong.as_ref().map_or(cells.len(), BooleanBuffer::len), cells.len());
+        if found != expected {
+            return Err(Error::Length { column: column.to_owned(), found, expected });
         }
+        cells.wrong = wrong.filter(|mask| mask.count_set_bits() > 0);
+        Ok(cells)
     }
 
     /// Rows.
@@ -72,6 +72,33 @@ impl Cells {
     #[must_use]
     pub const fn values(&self) -> &Values {
         &self.values
+    }
+
+    /// Whether some cell held something of another type.
+    #[must_use]
+    pub const fn has_wrong_type(&self) -> bool {
+        self.wrong.is_some()
+    }
+
+    /// The numbers of the whole column, and which of them are null where some are; what stands in a
+    /// null's place means nothing. Nothing for words, or when some cell is of another type.
+    #[must_use]
+    pub fn numbers(&self) -> Option<(&[f64], Option<&NullBuffer>)> {
+        match (&self.values, &self.wrong) {
+            (Values::Number(numbers), None) => {
+                Some((numbers.values(), numbers.nulls().filter(|nulls| nulls.null_count() > 0)))
+            }
+            _ => None,
+        }
+    }
+
+    /// The words of the whole column. Nothing for numbers, or when some cell is of another type.
+    #[must_use]
+    pub const fn texts(&self) -> Option<&StringArray> {
+        match (&self.values, &self.wrong) {
+            (Values::Text(words), None) => Some(words),
+            _ => None,
+        }
     }
 
     /// The cell of one row; [`Cell::Null`] past the end.
@@ -328,6 +355,26 @@ mod tests {
         );
         assert_eq!([score.cell(0), score.cell(1)], [Cell::Number(0.5), Cell::Null]);
         assert_eq!(unexpected.get("extra"), Some(&1));
+    }
+
+    /// A whole column is handed out only when every cell is of its type, and nulls only when there are any.
+    #[test]
+    fn whole_columns() {
+        let cells = |values, wrong: Option<Vec<bool>>| {
+            Cells::new("x", values, wrong.map(BooleanBuffer::from)).unwrap()
+        };
+        let numbers = |cells: &[Option<f64>]| Values::Number(cells.iter().copied().collect());
+        let words = || Values::Text(StringArray::from(vec![Some("a"), None]));
+        let plain = cells(numbers(&[Some(1.0), Some(2.0)]), Some(vec![false, false]));
+        assert_eq!((plain.numbers(), plain.has_wrong_type()), (Some((&[1.0, 2.0][..], None)), false));
+        let gaps = cells(numbers(&[Some(1.0), None]), None);
+        assert_eq!(gaps.numbers().unwrap().1.map(NullBuffer::null_count), Some(1));
+        let wrong = cells(numbers(&[Some(1.0), None]), Some(vec![false, true]));
+        assert_eq!((wrong.numbers(), wrong.has_wrong_type()), (None, true));
+        assert_eq!((cells(words(), None).numbers(), gaps.texts()), (None, None));
+        assert_eq!(cells(words(), None).texts().unwrap().value(0), "a");
+        assert_eq!(cells(words(), Some(vec![false, true])).texts(), None);
+        assert!(Cells::new("x", words(), Some(BooleanBuffer::from(vec![true]))).is_err());
     }
 
     /// Columns that files call otherwise are found under that name, and only the unknown is unexpected.

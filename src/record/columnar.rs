@@ -5,7 +5,9 @@ use arrow::array::{
     StringArray, StringBuilder, new_null_array,
 };
 use arrow::compute::cast;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{
+    DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt32Type, UInt64Type,
+};
 
 use super::columnar_meta::Table;
 use super::{Batch, Cells, Column, Error, Kind, Scalar, Schema, Values};
@@ -27,13 +29,32 @@ pub(super) fn plain(array: &dyn Array) -> Result<Plain, ()> {
         DataType::Boolean => Ok(Plain::Booleans(array.as_boolean().clone())),
         DataType::Utf8 => Ok(Plain::Words(array.as_string::<i32>().clone())),
         DataType::Dictionary(_, values) => plain(&to(values)?),
-        number if number.is_numeric() => Ok(Plain::Numbers(to(&DataType::Float64)?.as_primitive().clone())),
+        number if number.is_numeric() => Ok(Plain::Numbers(
+            numbers(array)
+                .map_or_else(|| to(&DataType::Float64).map(|numbers| numbers.as_primitive().clone()), Ok)?,
+        )),
         DataType::LargeUtf8 | DataType::Utf8View => {
             Ok(Plain::Words(to(&DataType::Utf8)?.as_string().clone()))
         }
         time if time.is_temporal() => Ok(Plain::Words(to(&DataType::Utf8)?.as_string().clone())),
         _ => Err(()),
     }
+}
+
+/// Numbers of the common widths, converted without a branch for each; nothing for the others.
+#[expect(clippy::cast_precision_loss, reason = "features are f64 to the models that read them")]
+fn numbers(array: &dyn Array) -> Option<Float64Array> {
+    Some(match array.data_type() {
+        DataType::Float64 => array.as_primitive::<Float64Type>().clone(),
+        DataType::Float32 => array.as_primitive::<Float32Type>().unary(f64::from),
+        DataType::Int64 => array.as_primitive::<Int64Type>().unary(|n| n as f64),
+        DataType::UInt64 => array.as_primitive::<UInt64Type>().unary(|n| n as f64),
+        DataType::Int32 => array.as_primitive::<Int32Type>().unary(f64::from),
+        DataType::UInt32 => array.as_primitive::<UInt32Type>().unary(f64::from),
+        DataType::Int16 => array.as_primitive::<Int16Type>().unary(f64::from),
+        DataType::Int8 => array.as_primitive::<Int8Type>().unary(f64::from),
+        _ => return None,
+    })
 }
 
 /// A text cell as the JSON scalar that it spells; the bare non-numbers of Python and JavaScript count as numbers.
@@ -138,11 +159,9 @@ fn booleans_of_json(words: &StringArray) -> (Values, Option<BooleanBufferBuilder
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{ArrayRef, DictionaryArray, Int32Array, Int64Array, LargeStringArray};
-    use arrow::datatypes::Int8Type;
-
     use super::*;
     use crate::record::{Cell, Contract, Role};
+    use arrow::array::{ArrayRef, DictionaryArray, Int32Array, Int64Array, LargeStringArray};
 
     fn schema(columns: &[(&str, Kind)]) -> Schema {
         let column = |(name, kind): &(&str, Kind)| Column {
@@ -182,6 +201,21 @@ mod tests {
         let numbers = [Cell::Number(1.0), Cell::Null];
         check(Kind::Numeric, Arc::new(Int32Array::from(vec![Some(1), None])), &numbers);
         check(Kind::Numeric, Arc::new(Float64Array::from(vec![Some(1.0), None])), &numbers);
+        check(Kind::Numeric, Arc::new(Int64Array::from(vec![Some(1), None])), &numbers);
+        for width in [
+            DataType::Int8,
+            DataType::Int16,
+            DataType::UInt8,
+            DataType::UInt16,
+            DataType::UInt32,
+            DataType::UInt64,
+            DataType::Float16,
+            DataType::Float32,
+            DataType::Decimal128(5, 2),
+        ] {
+            let one = cast(&Int64Array::from(vec![Some(1), None]), &width).unwrap();
+            check(Kind::Numeric, one, &numbers);
+        }
         let words = [Cell::Text("a"), Cell::Null];
         check(Kind::Categorical, Arc::new(LargeStringArray::from(vec![Some("a"), None])), &words);
         check(Kind::Text, Arc::new(StringArray::from(vec![Some("a"), None])), &words);
