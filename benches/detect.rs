@@ -39,7 +39,7 @@ fn monitor(schema: &Arc<Schema>, random: &mut StdRng) -> Monitor {
     let baseline = batch(schema, 20_000, random);
     let mut planner = Planner::new(schema.clone());
     planner.observe(&baseline);
-    let mut counter = planner.finish();
+    let mut counter = planner.finish().unwrap();
     counter.observe(&baseline);
     let options =
         Options { budget: Budget::Rows(1_000_000_000), rate: PerSecond::of(100), without: BTreeSet::new() };

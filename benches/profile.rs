@@ -54,7 +54,7 @@ fn profile(schema: &Arc<Schema>, batch: &Batch) -> Profile {
 fn calibration(schema: &Arc<Schema>, batch: &Batch) -> Calibration {
     let mut planner = Planner::new(Arc::clone(schema));
     planner.observe(batch);
-    let mut counter = planner.finish();
+    let mut counter = planner.finish().unwrap();
     counter.observe(batch);
     counter.finish().unwrap()
 }

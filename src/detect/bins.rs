@@ -62,6 +62,24 @@ pub enum Bin {
     Broken,
     /// Every declared rule was kept.
     Kept,
+    /// So many members of the group (or the one column) have the value of the row before.
+    Repeats(u8),
+    /// The number lies on a grid of so many decimals; from 7 on, on the grid of a narrower float.
+    Grid(u8),
+    /// The row, or the request, is new.
+    First,
+    /// The row was seen already: 3 just before, 2 within 512 rows, 1 within 2,048.
+    SeenAgo(u8),
+    /// The request was delivered already.
+    Again,
+    /// So many columns of the group have what planning rows never had.
+    Unusual(u8),
+    /// A bin of one answer together with a bin of another.
+    Pair(u8, u8),
+    /// The entity's values of the group are what they were.
+    Unchanged,
+    /// The entity's values of the group have changed.
+    Changed,
 }
 
 impl Bin {
@@ -78,6 +96,37 @@ impl Bin {
                 | Self::Number(_)
                 | Self::Category(_)
                 | Self::OtherCategory
+                | Self::Unusual(_)
+                | Self::Pair(..)
+        )
+    }
+
+    /// Where the bin's values lie on the number line; nothing for what is no number.
+    pub(super) const fn place(&self) -> Option<f64> {
+        match self {
+            Self::BelowRange => Some(f64::NEG_INFINITY),
+            Self::AboveRange => Some(f64::INFINITY),
+            Self::Zero => Some(0.0),
+            Self::Number(v) => Some(*v),
+            Self::Between(low, high) => Some(f64::midpoint(*low, *high)),
+            _ => None,
+        }
+    }
+
+    /// Whether the bin is special, so that planning rows without it make it news.
+    pub(super) const fn is_special(&self) -> bool {
+        matches!(
+            self,
+            Self::Null
+                | Self::WrongType
+                | Self::NotANumber
+                | Self::Infinite
+                | Self::Zero
+                | Self::Default
+                | Self::BelowRange
+                | Self::AboveRange
+                | Self::Unseen
+                | Self::Grid(_)
         )
     }
 }
@@ -159,7 +208,7 @@ fn never(bins: &mut [Bin], bin: &Bin, cannot: bool) {
     }
 }
 
-fn numeric_bin(v: f64, default: Option<f64>, atoms: &[f64], edges: &[f64]) -> usize {
+pub(super) fn numeric_bin(v: f64, default: Option<f64>, atoms: &[f64], edges: &[f64]) -> usize {
     if v.is_nan() {
         return 2;
     }
@@ -189,7 +238,7 @@ fn numeric_bin(v: f64, default: Option<f64>, atoms: &[f64], edges: &[f64]) -> us
     }
 }
 
-fn words_bin(word: &str, default: Option<&str>, own: &BTreeMap<String, usize>, known: &[String]) -> usize {
+pub(super) fn words_bin(word: &str, default: Option<&str>, own: &BTreeMap<String, usize>, known: &[String]) -> usize {
     if default == Some(word) {
         return 2;
     }

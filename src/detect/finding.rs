@@ -92,6 +92,10 @@ pub enum Undecided {
     NotANumber,
     /// Evidence is on its way to the threshold.
     Gathering,
+    /// The baseline never saw this hour.
+    UnseenHour,
+    /// What it remembers of the rows before is not full yet.
+    Filling,
 }
 
 impl Undecided {
@@ -106,6 +110,8 @@ impl Undecided {
             Self::Explained => "explained",
             Self::NotANumber => "not_a_number",
             Self::Gathering => "gathering",
+            Self::UnseenHour => "unseen_hour",
+            Self::Filling => "filling",
         }
     }
 }

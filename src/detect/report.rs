@@ -3,11 +3,13 @@
 use serde::Serialize;
 
 use super::attribution::of_threshold;
+use super::bet::Subject;
 use super::bins::Bin;
-use super::ledger::EPSILONS;
 use super::monitor::Monitor;
 use super::setup::ROW_RATE;
-use super::state::{Group, Role};
+use super::state::Group;
+use super::stream::{Role, Topic};
+use super::table::{Bet, Family};
 use super::{KINDS, StreamState, Undecided, power};
 use crate::baseline::Budget;
 use crate::units::count;
@@ -120,10 +122,17 @@ impl Monitor {
         if self.state.is_silent || self.state.last_seen.is_none() {
             return StreamState::Undecided(Undecided::NoRows);
         }
+        if self.state.loses_rows {
+            return StreamState::Undecided(Undecided::RowsLost);
+        }
+        if self.state.in_unseen_hour {
+            return StreamState::Undecided(Undecided::UnseenHour);
+        }
         if !self.evidence_of(group).is_finite() {
             return StreamState::Undecided(Undecided::NotANumber);
         }
-        if !group.is_free() || (group.role == Role::Output && self.outputs_are_explained()) {
+        let follows = matches!(group.role, Role::Output | Role::Rows);
+        if !group.is_free() || (follows && self.outputs_are_explained()) {
             return StreamState::Undecided(Undecided::Explained);
         }
         let seen = count(self.state.judged.saturating_sub(self.state.began));
@@ -142,12 +151,11 @@ impl Monitor {
     fn rows_needed(&self, group: &Group, kind: usize, q: f64) -> Needed {
         let mut most = Needed::Nothing;
         for &stream in &group.streams {
-            let Some(calibrated) = self.calibration.streams.get(stream) else { continue };
-            for bin in 0..calibrated.bins.len() {
-                if self.wiring.owner_index(stream, bin) != Some(kind) {
+            for bet in self.wiring.bets(stream).filter(|b| b.family == Family::More) {
+                if self.wiring.owner_index(stream, bet) != Some(kind) {
                     continue;
                 }
-                match (self.rows_needed_by(stream, bin, q), most) {
+                match (self.rows_needed_by(stream, bet, q), most) {
                     (Some(Needed::Never), _) => return Needed::Never,
                     (Some(Needed::Rows(rows)), Needed::Rows(others)) if rows <= others => {}
                     (Some(needed), _) => most = needed,
@@ -159,24 +167,22 @@ impl Monitor {
     }
 
     /// Nothing where no bet is possible.
-    fn rows_needed_by(&self, stream: usize, bin: usize, q: f64) -> Option<Needed> {
+    fn rows_needed_by(&self, stream: usize, bet: Bet, q: f64) -> Option<Needed> {
         let calibrated = self.calibration.streams.get(stream)?;
-        if calibrated.bins.get(bin) == Some(&Bin::Broken) {
-            return Some(Needed::Rows(1.0));
-        }
-        let weight = self.wiring.weights.get(stream)?.get(bin)? / count(EPSILONS.len() as u64);
-        if weight <= 0.0 {
-            return None;
-        }
-        let (hits, trials) = (calibrated.hits.get(bin)?, calibrated.trials.get(bin)?);
+        let table = self.wiring.table(stream)?;
+        let place = table.place(bet)?;
+        let weight = *table.weights.get(place)?;
+        let upper = table.strata.iter().filter_map(|s| s.upper.get(place).copied());
+        let (hits, trials) = calibrated.pooled(bet.index);
         let length = match self.options.budget {
             Budget::Time(_) if self.options.rate.get() > 0.0 => 1.0 / self.options.rate.get(),
             Budget::Time(_) | Budget::Rows(_) => 1.0,
         };
         let bet = power::Bet {
             nats: (self.threshold / (weight * length)).ln(),
-            limit: *self.wiring.limits.get(stream)?.get(bin)?,
-            healthy: (count(*hits) + 0.5) / (count(*trials) + 1.0),
+            limit: upper.reduce(|a, b| if b > a { b } else { a })?,
+            healthy: (hits + 0.5) / (trials + 1.0),
+            clumping: calibrated.clumping,
         };
         Some(bet.rows_to_alarm(q).map_or(Needed::Never, Needed::Rows))
     }
@@ -188,7 +194,8 @@ impl Monitor {
         let mut powers = Vec::new();
         for group in &self.state.groups {
             for (index, kind) in KINDS.iter().enumerate() {
-                if !kind.claims(&Bin::GroupZero) || !self.watches(group, index) {
+                let zero = Subject { topic: Topic::Group, family: Family::More, bin: &Bin::GroupZero };
+                if !kind.claims(&zero) || !self.watches(group, index) {
                     continue;
                 }
                 powers.extend(shares.iter().map(|&share| Power {

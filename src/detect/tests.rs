@@ -7,7 +7,7 @@ use arrow::array::{Float64Array, StringArray};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::{Calibration, Error, Finding, KINDS, Monitor, Options, Planner, StreamState, Undecided};
+use super::{Calibration, Family, Subject, Error, Finding, KINDS, Monitor, Options, Planner, StreamState, Undecided};
 use crate::baseline::Budget;
 use crate::record::{Batch, Cells, Column, Contract, Kind, Meta, Role, Schema, Values};
 use crate::units::{PerSecond, Timestamp};
@@ -62,7 +62,7 @@ fn calibrate(rows: &[Row]) -> Result<Calibration, Error> {
     let batch = batch(&schema, rows, 0);
     let mut planner = Planner::new(schema);
     planner.observe(&batch);
-    let mut counter = planner.finish();
+    let mut counter = planner.finish().unwrap();
     counter.observe(&batch);
     counter.finish()
 }
@@ -163,7 +163,7 @@ fn each_fault_has_its_detector() {
         ("nan_rate", |r| r.3 = Some(f64::NAN)),
         ("out_of_range", |r| r.0 = Some(-5.0)),
         ("unseen", |r| r.2 = Some("nowhere".into())),
-        ("value_share", |r| r.3 = Some(0.5)),
+        ("value_share", |r| r.3 = r.0.map(|v| 0.5 + v * 1.234_567e-7)),
     ];
     for (expected, fault) in faults {
         let (mut monitor, mut random) = monitor(20_000, options(month()));
@@ -279,7 +279,7 @@ fn contract_alarms_at_once() {
         let batch = batch(&declared, rows, 0);
         let mut planner = Planner::new(declared.clone());
         planner.observe(&batch);
-        let mut counter = planner.finish();
+        let mut counter = planner.finish().unwrap();
         counter.observe(&batch);
         counter.finish()
     };
@@ -323,7 +323,7 @@ fn later_rows_of_a_request_are_judged() {
     let healthy = rows(&mut random, 20_000);
     let mut planner = Planner::new(schema());
     planner.observe(&requests(&healthy, 4));
-    let mut counter = planner.finish();
+    let mut counter = planner.finish().unwrap();
     counter.observe(&requests(&healthy, 4));
     let calibration = counter.finish().unwrap();
     assert_eq!(calibration.rows(), 5_000);
@@ -370,17 +370,23 @@ fn detectors_without_bins_are_absent() {
 fn kinds_conform() {
     let names: BTreeSet<&str> = KINDS.iter().map(|k| k.name()).collect();
     assert_eq!(names.len(), KINDS.len());
-    let budget: f64 = KINDS.iter().map(|k| k.weight()).sum();
-    assert!(budget <= 1.0 + 1e-12 && budget > 0.99, "{budget}");
     let (monitor, _) = monitor(2_000, options(month()));
     for stream in &monitor.calibration.streams {
+        let topic = stream.source.topic();
         for bin in &stream.bins {
-            assert!(KINDS.iter().filter(|k| k.claims(bin)).count() <= 1, "{bin:?}");
+            for family in [Family::More, Family::Less, Family::Tilt] {
+                let bet = Subject { topic, family, bin };
+                assert!(KINDS.iter().filter(|k| k.claims(&bet)).count() <= 1, "{bet:?}");
+            }
         }
     }
-    let all: f64 = monitor.wiring.weights.iter().flatten().sum();
-    let row_rate = KINDS.iter().find(|k| k.name() == "row_rate").unwrap().weight();
-    assert!(all + row_rate <= 1.0 + 1e-12, "{all}");
+    let of = |table: &super::table::Table| {
+        let more: f64 = table.weights.iter().sum();
+        let less: f64 = table.less_weights.iter().sum();
+        4.0 * more + 2.0 * less + 6.0 * table.tilt_weight
+    };
+    let all: f64 = monitor.wiring.tables.iter().map(of).sum();
+    assert!(all <= 1.0 + 1e-12 && all > 0.9, "the row rate has the rest: {all}");
 }
 
 /// Unusable baselines and options are refused by name.

@@ -12,6 +12,14 @@ pub struct Tag {
     pub values: StringArray,
 }
 
+impl Tag {
+    /// The word of one row.
+    #[must_use]
+    pub fn value(&self, row: usize) -> Option<&str> {
+        (row < self.values.len() && self.values.is_valid(row)).then(|| self.values.value(row))
+    }
+}
+
 /// What is known about each row beside its columns, held column by column.
 ///
 /// Only times are always there. What a sender did not say is absent: null in its row, and no column at

@@ -35,7 +35,7 @@ pub struct LearnOptions {
 /// neither given nor readable, lines that are no records.
 pub fn learn(source: &Source, options: &LearnOptions) -> Result<Baseline, Error> {
     let schema = source.infer_schema(&options.model, &options.schema)?;
-    let wrong = |source| Error::Detect { model: options.model.clone(), source };
+    let wrong = |source: crate::detect::Error| Error::Detect { model: options.model.clone(), source };
     let mut profile = Profile::new(Arc::clone(&schema));
     let mut planner = Planner::new(Arc::clone(&schema));
     for batch in source.batches(&schema)? {
@@ -43,7 +43,7 @@ pub fn learn(source: &Source, options: &LearnOptions) -> Result<Baseline, Error>
         profile.observe(&batch)?;
         planner.observe(&batch);
     }
-    let mut counter = planner.finish();
+    let mut counter = planner.finish().map_err(wrong)?;
     for batch in source.batches(&schema)? {
         counter.observe(&batch?);
     }

@@ -1,4 +1,4 @@
-use super::{Bin, Kind};
+use super::{Bin, Kind, Subject, Topic};
 
 /// A whole upstream at zero or at its defaults in one row.
 pub(super) struct ZeroGroup;
@@ -13,15 +13,15 @@ impl Kind for ZeroGroup {
     }
 
     fn weight(&self) -> f64 {
-        0.12
+        0.10
     }
 
-    fn claims(&self, bin: &Bin) -> bool {
-        matches!(bin, Bin::GroupZero | Bin::GroupDefault)
+    fn claims(&self, bet: &Subject<'_>) -> bool {
+        bet.is_more_of(Topic::Group) && matches!(bet.bin, Bin::GroupZero | Bin::GroupDefault)
     }
 
-    fn became(&self, bin: &Bin) -> String {
-        match bin {
+    fn became(&self, bet: &Subject<'_>) -> String {
+        match bet.bin {
             Bin::GroupDefault => "became 0 or their default".to_owned(),
             _ => "became 0".to_owned(),
         }
