@@ -65,6 +65,7 @@ fn learned(model: &str, rows: i64) -> Baseline {
         budget: Budget::DEFAULT,
         rate: Some(PerSecond::of(u32::try_from(RATE).unwrap())),
         seasonality: Seasonality::None,
+        time_zone: "UTC".to_owned(),
         now: Timestamp::from_millis(0),
     };
     learn(&Source::open(&path).unwrap(), &options).unwrap()
