@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -9,7 +10,8 @@ use arrow::datatypes::{
     DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt32Type, UInt64Type,
 };
 
-use super::columnar_meta::Table;
+use super::columnar_meta::{self, Names};
+use super::file_names::FileNames;
 use super::{Batch, Cells, Column, Error, Kind, Scalar, Schema, Values};
 
 /// An Arrow column by what its cells are, whatever their width or encoding.
@@ -83,17 +85,25 @@ impl Batch {
     /// cannot be read, [`Error::Unsupported`] for a column of lists and the like,
     /// [`Error::TooManyDims`] beyond [`super::Meta::DIMS_MAX`].
     pub fn from_arrow(schema: &Arc<Schema>, table: &RecordBatch) -> Result<Self, Error> {
-        let table = Table::new(schema, table);
+        let (fields, rows) = (table.schema_ref().fields(), table.num_rows());
+        let names = fields.iter().map(|field| field.name().as_str());
+        let names = FileNames::new(schema, names.zip(table.columns()));
         let columns: Vec<Cells> =
-            schema.columns.iter().map(|column| cells(column, &table)).collect::<Result<_, _>>()?;
-        Self::new(Arc::clone(schema), columns, table.meta()?)
+            schema.columns.iter().map(|column| cells(column, &names, rows)).collect::<Result<_, _>>()?;
+        Self::new(Arc::clone(schema), columns, columnar_meta::meta(&names)?)
+    }
+
+    /// Of the columns of a file, by name, the positions of those that [`Batch::from_arrow`] looks at.
+    pub fn columns_read<'a>(schema: &'a Schema, names: impl IntoIterator<Item = &'a str>) -> BTreeSet<usize> {
+        let positions = names.into_iter().enumerate().map(|(position, name)| (name, position));
+        FileNames::new(schema, positions).all().into_iter().collect()
     }
 }
 
-fn cells<'a>(column: &'a Column, table: &Table<'a>) -> Result<Cells, Error> {
+fn cells<'a>(column: &'a Column, names: &Names<'a>, rows: usize) -> Result<Cells, Error> {
     let name = &column.name;
-    let found = match table.column(name) {
-        None => Plain::Empty(table.rows()),
+    let found = match names.column(name) {
+        None => Plain::Empty(rows),
         Some(array) => plain(array).map_err(|()| Error::Unsupported {
             column: name.clone(),
             found: format!("values of type {}", array.data_type()),
@@ -160,31 +170,12 @@ fn booleans_of_json(words: &StringArray) -> (Values, Option<BooleanBufferBuilder
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Cell, Contract, Role};
+    use crate::record::Cell;
+    use crate::record::fixture::{batch, schema};
     use arrow::array::{ArrayRef, DictionaryArray, Int32Array, Int64Array, LargeStringArray};
-
-    fn schema(columns: &[(&str, Kind)]) -> Schema {
-        let column = |(name, kind): &(&str, Kind)| Column {
-            name: (*name).into(),
-            role: Role::Input,
-            kind: *kind,
-            group: Schema::REQUEST_GROUP.into(),
-            default: None,
-            contract: Contract::default(),
-        };
-        Schema::new("m".into(), None, columns.iter().map(column).collect()).unwrap()
-    }
 
     fn ts(rows: usize) -> (&'static str, ArrayRef) {
         ("ts", Arc::new(Int64Array::from_iter_values(0..i64::try_from(rows).unwrap())))
-    }
-
-    fn batch(schema: Schema, columns: Vec<(&str, ArrayRef)>) -> Result<Batch, Error> {
-        Batch::from_arrow(
-            &Arc::new(schema),
-            &RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, a)| (n, a, true)))
-                .unwrap(),
-        )
     }
 
     fn check(kind: Kind, array: ArrayRef, expected: &[Cell<'_>]) {
