@@ -4,6 +4,7 @@ use std::sync::Arc;
 use arrow::array::{Array, BooleanBufferBuilder, Float64Array, Float64Builder, StringArray, StringBuilder};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 
+use super::columnar::spell;
 use super::meta_builder::MetaBuilder;
 use super::names::DIM_PREFIX;
 use super::{Error, Kind, Meta, Prediction, Record, Scalar, Schema};
@@ -284,7 +285,7 @@ impl ColumnBuilder {
             }
             Self::Text(kind, values, wrong) => {
                 let text = text_of(*kind, cell);
-                values.append_option(text.as_deref());
+                values.append_option(text);
                 wrong.append(text.is_none() && !matches!(cell, None | Some(Scalar::Null)));
             }
         }
@@ -302,10 +303,10 @@ impl ColumnBuilder {
 }
 
 /// A cell as a word of a column of this kind; nothing when it is of another type.
-fn text_of(kind: Kind, cell: Option<&Scalar>) -> Option<String> {
+fn text_of(kind: Kind, cell: Option<&Scalar>) -> Option<&str> {
     match (kind, cell?) {
-        (Kind::Boolean, Scalar::Bool(b)) => Some(b.to_string()),
-        (Kind::Categorical | Kind::Text, Scalar::Text(t)) => Some(t.clone()),
+        (Kind::Boolean, Scalar::Bool(b)) => Some(spell(*b)),
+        (Kind::Categorical | Kind::Text, Scalar::Text(t)) => Some(t),
         _ => None,
     }
 }

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -9,7 +10,8 @@ use arrow::datatypes::{
     DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt32Type, UInt64Type,
 };
 
-use super::columnar_meta::Table;
+use super::columnar_meta::{self, Names};
+use super::file_names::FileNames;
 use super::{Batch, Cells, Column, Error, Kind, Scalar, Schema, Values};
 
 /// An Arrow column by what its cells are, whatever their width or encoding.
@@ -59,12 +61,29 @@ fn numbers(array: &dyn Array) -> Option<Float64Array> {
 
 /// A text cell as the JSON scalar that it spells; the bare non-numbers of Python and JavaScript count as numbers.
 pub(super) fn json_cell(word: &str) -> Option<Scalar> {
+    if let Some(number) = plain_number(word) {
+        return Some(Scalar::Number(number));
+    }
     match word {
         "NaN" => Some(Scalar::Number(f64::NAN)),
         "Infinity" => Some(Scalar::Number(f64::INFINITY)),
         "-Infinity" => Some(Scalar::Number(f64::NEG_INFINITY)),
         _ => serde_json::from_str(word).ok(),
     }
+}
+
+/// A JSON number without an exponent, as almost every cell of a CSV file is: read without the cost of a
+/// parser that expects anything.
+fn plain_number(word: &str) -> Option<f64> {
+    let unsigned = word.strip_prefix('-').unwrap_or(word);
+    let (whole, fraction) = unsigned.split_once('.').map_or((unsigned, None), |(w, f)| (w, Some(f)));
+    let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let has_no_padding = whole.len() == 1 || !whole.starts_with('0');
+    if !is_digits(whole) || !has_no_padding || !fraction.is_none_or(is_digits) {
+        return None;
+    }
+    // What is beyond f64 is left to the parser, which refuses it.
+    word.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
 impl Batch {
@@ -83,17 +102,25 @@ impl Batch {
     /// cannot be read, [`Error::Unsupported`] for a column of lists and the like,
     /// [`Error::TooManyDims`] beyond [`super::Meta::DIMS_MAX`].
     pub fn from_arrow(schema: &Arc<Schema>, table: &RecordBatch) -> Result<Self, Error> {
-        let table = Table::new(schema, table);
+        let (fields, rows) = (table.schema_ref().fields(), table.num_rows());
+        let names = fields.iter().map(|field| field.name().as_str());
+        let names = FileNames::new(schema, names.zip(table.columns()));
         let columns: Vec<Cells> =
-            schema.columns.iter().map(|column| cells(column, &table)).collect::<Result<_, _>>()?;
-        Self::new(Arc::clone(schema), columns, table.meta()?)
+            schema.columns.iter().map(|column| cells(column, &names, rows)).collect::<Result<_, _>>()?;
+        Self::new(Arc::clone(schema), columns, columnar_meta::meta(&names)?)
+    }
+
+    /// Of the columns of a file, by name, the positions of those that [`Batch::from_arrow`] looks at.
+    pub fn columns_read<'a>(schema: &'a Schema, names: impl IntoIterator<Item = &'a str>) -> BTreeSet<usize> {
+        let positions = names.into_iter().enumerate().map(|(position, name)| (name, position));
+        FileNames::new(schema, positions).all().into_iter().collect()
     }
 }
 
-fn cells<'a>(column: &'a Column, table: &Table<'a>) -> Result<Cells, Error> {
+fn cells<'a>(column: &'a Column, names: &Names<'a>, rows: usize) -> Result<Cells, Error> {
     let name = &column.name;
-    let found = match table.column(name) {
-        None => Plain::Empty(table.rows()),
+    let found = match names.column(name) {
+        None => Plain::Empty(rows),
         Some(array) => plain(array).map_err(|()| Error::Unsupported {
             column: name.clone(),
             found: format!("values of type {}", array.data_type()),
@@ -114,7 +141,8 @@ fn cells<'a>(column: &'a Column, table: &Table<'a>) -> Result<Cells, Error> {
     Cells::new(name, values, wrong.map(|mut mask: BooleanBufferBuilder| mask.finish()))
 }
 
-const fn spell(boolean: bool) -> &'static str {
+/// A boolean as the word that cells hold.
+pub(super) const fn spell(boolean: bool) -> &'static str {
     if boolean { "true" } else { "false" }
 }
 
@@ -159,32 +187,15 @@ fn booleans_of_json(words: &StringArray) -> (Values, Option<BooleanBufferBuilder
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::record::{Cell, Contract, Role};
-    use arrow::array::{ArrayRef, DictionaryArray, Int32Array, Int64Array, LargeStringArray};
+    use proptest::prelude::*;
 
-    fn schema(columns: &[(&str, Kind)]) -> Schema {
-        let column = |(name, kind): &(&str, Kind)| Column {
-            name: (*name).into(),
-            role: Role::Input,
-            kind: *kind,
-            group: Schema::REQUEST_GROUP.into(),
-            default: None,
-            contract: Contract::default(),
-        };
-        Schema::new("m".into(), None, columns.iter().map(column).collect()).unwrap()
-    }
+    use super::*;
+    use crate::record::Cell;
+    use crate::record::fixture::{batch, schema};
+    use arrow::array::{ArrayRef, DictionaryArray, Int32Array, Int64Array, LargeStringArray};
 
     fn ts(rows: usize) -> (&'static str, ArrayRef) {
         ("ts", Arc::new(Int64Array::from_iter_values(0..i64::try_from(rows).unwrap())))
-    }
-
-    fn batch(schema: Schema, columns: Vec<(&str, ArrayRef)>) -> Result<Batch, Error> {
-        Batch::from_arrow(
-            &Arc::new(schema),
-            &RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, a)| (n, a, true)))
-                .unwrap(),
-        )
     }
 
     fn check(kind: Kind, array: ArrayRef, expected: &[Cell<'_>]) {
@@ -244,6 +255,20 @@ mod tests {
             &[Cell::Text("true"), wrong, wrong],
         );
         check(Kind::Categorical, text(vec![Some("39")]), &[Cell::Text("39")]);
+    }
+
+    proptest! {
+        /// The short way reads the same numbers as the JSON parser, to the last bit, and nothing else.
+        #[test]
+        fn plain_numbers_are_json(word in prop_oneof!["-?[0-9]{1,25}(\\.[0-9]{0,25})?", "[-+0-9.eE ]{0,12}", "-?[1-9][0-9]{300,320}"]) {
+            if let Some(number) = plain_number(&word) {
+                let parsed: f64 = serde_json::from_str(&word).unwrap();
+                prop_assert_eq!(number.to_bits(), parsed.to_bits());
+            } else {
+                let is_plain = !word.contains(['e', 'E', ' ']);
+                prop_assert!(!is_plain || serde_json::from_str::<f64>(&word).is_err());
+            }
+        }
     }
 
     /// A column that changed its type is all wrong, one that is gone is all null: never the same.

@@ -1,7 +1,5 @@
-use std::collections::{BTreeMap, BTreeSet};
-
 use arrow::array::{
-    Array, ArrayRef, AsArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array,
+    Array, ArrayRef, AsArray, Float64Array, StringArray, TimestampMicrosecondArray, UInt64Array,
 };
 use arrow::compute::cast;
 use arrow::datatypes::{
@@ -10,142 +8,72 @@ use arrow::datatypes::{
 };
 
 use super::columnar::{Plain, json_cell, plain};
+use super::file_names::{self, FileNames};
 use super::meta_builder::FIXED_TAGS;
-use super::names::{DIM_PREFIX, STATUS_SUFFIX, TIME_SUFFIX, dim_of};
-use super::{Error, Meta, RowStatus, Scalar, Schema, Status, Tag};
+use super::names::DIM_PREFIX;
+use super::{Error, Meta, RowStatus, Scalar, Status, Tag};
 use crate::units::{Ratio, Timestamp};
 
 /// A column with its name in the file.
-type Named<'a> = (&'a str, &'a ArrayRef);
+type Named<'a> = file_names::Named<'a, &'a ArrayRef>;
 
-/// The columns of a file, by what the schema says they are.
-pub(super) struct Table<'a> {
-    schema: &'a Schema,
-    rows: usize,
-    by_name: BTreeMap<&'a str, &'a ArrayRef>,
-    /// Names in the file that features and answers have.
-    features: BTreeSet<&'a str>,
-    /// Names in the file that the schema file gave to something, with what that is.
-    renamed: BTreeMap<&'a str, &'a str>,
+/// The columns of a table.
+pub(super) type Names<'a> = FileNames<'a, &'a ArrayRef>;
+
+/// What a table says of each row beside its features and answers.
+pub(super) fn meta(names: &Names<'_>) -> Result<Meta, Error> {
+    let mut meta = Meta::of_times(row_times(names)?);
+    if let Some(ids) = names.fixed("request_id") {
+        meta = meta.with_request_ids(words(ids)?)?;
+    }
+    if let Some(rows) = names.fixed("row") {
+        meta = meta.with_sub_rows(sub_rows(rows)?)?;
+    }
+    if let Some(statuses) = names.fixed("status") {
+        meta = meta.with_statuses(spelled::<RowStatus>(statuses, "`ok` or `error`")?)?;
+    }
+    if let Some(latencies) = names.fixed("latency_ms") {
+        meta = meta.with_latencies_ms(numbers(latencies, "a number of milliseconds")?)?;
+    }
+    if let Some(entities) = names.fixed("entity") {
+        meta = meta.with_entities(words(entities)?)?;
+    }
+    if let Some(rates) = names.fixed("sampling") {
+        meta = meta.with_sampling(sampling(rates)?)?;
+    }
+    with_tags(with_features(meta, names)?, names)
 }
 
-impl<'a> Table<'a> {
-    pub(super) fn new(schema: &'a Schema, table: &'a RecordBatch) -> Self {
-        let fields = table.schema_ref().fields().iter().map(|field| field.name().as_str());
-        let mut by_name = BTreeMap::new();
-        for (name, array) in fields.zip(table.columns()) {
-            by_name.entry(name).or_insert(array);
-        }
-        let features = schema.columns.iter().map(|column| schema.file_name(&column.name)).collect();
-        let renamed = schema.file_names.iter().map(|(name, from)| (from.as_str(), name.as_str())).collect();
-        Self { schema, rows: table.num_rows(), by_name, features, renamed }
-    }
+fn with_features(meta: Meta, names: &Names<'_>) -> Result<Meta, Error> {
+    let expected = "present, null, not_found, stale, default or error";
+    let status = |found: Option<Named<'_>>| found.map(|f| spelled::<Status>(f, expected)).transpose();
+    let meta = meta.with_feature_status(names.statuses().map(status).collect::<Result<_, _>>()?)?;
+    let ts = |found: Option<Named<'_>>| found.map(times).transpose();
+    meta.with_feature_ts(names.times().map(ts).collect::<Result<_, _>>()?)
+}
 
-    pub(super) const fn rows(&self) -> usize {
-        self.rows
+fn with_tags(mut meta: Meta, names: &Names<'_>) -> Result<Meta, Error> {
+    for name in FIXED_TAGS {
+        if let Some(found) = names.fixed(name) {
+            meta = meta.with_tag(Tag { name: name.to_owned(), values: words(found)? })?;
+        }
     }
+    for (dim, found) in names.dims()? {
+        meta = meta.with_tag(Tag { name: format!("{DIM_PREFIX}{dim}"), values: words(found)? })?;
+    }
+    Ok(meta)
+}
 
-    /// The column of a feature or an answer.
-    pub(super) fn column(&self, name: &'a str) -> Option<&'a ArrayRef> {
-        self.by_name.get(self.schema.file_name(name)).copied()
+/// When each row happened: no row is without.
+fn row_times(names: &Names<'_>) -> Result<Vec<Timestamp>, Error> {
+    let named = names.fixed("ts").ok_or_else(|| Error::NoTime(names.spelling("ts").to_owned()))?;
+    let times = times(named)?;
+    if times.null_count() > 0
+        && let Some(row) = (0..times.len()).find(|row| times.is_null(*row))
+    {
+        return Err(wrong_cell(named.0, row, "null", A_TIME));
     }
-
-    /// The column of a fixed name, unless the schema has another use for a column of that name.
-    fn fixed(&self, name: &'a str) -> Option<Named<'a>> {
-        let from = self.schema.file_name(name);
-        let is_free = !self.features.contains(from) && self.renamed.get(from).is_none_or(|to| *to == name);
-        if is_free { self.by_name.get(from).map(|array| (from, *array)) } else { None }
-    }
-
-    /// The columns with that suffix, by the position of the feature whose name stands before it.
-    fn of_features(&self, suffix: &str) -> impl Iterator<Item = Option<Named<'a>>> {
-        self.schema.columns.iter().map(move |column| {
-            let own = self.schema.file_names.get(&format!("{}{suffix}", column.name)).cloned();
-            let name = own.unwrap_or_else(|| format!("{}{suffix}", self.schema.file_name(&column.name)));
-            let (name, array) = self.by_name.get_key_value(name.as_str())?;
-            (!self.features.contains(name)).then_some((*name, *array))
-        })
-    }
-
-    /// The columns of dimensions, by the dimension's name.
-    fn dims(&self) -> Result<BTreeMap<&'a str, Named<'a>>, Error> {
-        let mut dims = BTreeMap::new();
-        for (name, array) in &self.by_name {
-            let Some(dim) = dim_of(self.renamed.get(name).unwrap_or(name)) else { continue };
-            if self.features.contains(name) || self.is_of_feature(name) {
-                continue;
-            }
-            if dims.insert(dim, (*name, *array)).is_some() {
-                return Err(Error::DuplicateColumn(format!("{DIM_PREFIX}{dim}")));
-            }
-        }
-        if dims.len() > Meta::DIMS_MAX {
-            let names = dims.values().map(|(name, _)| (*name).to_owned()).collect();
-            return Err(Error::TooManyDims { names, limit: Meta::DIMS_MAX });
-        }
-        Ok(dims)
-    }
-
-    fn is_of_feature(&self, name: &str) -> bool {
-        let feature = name.strip_suffix(STATUS_SUFFIX).or_else(|| name.strip_suffix(TIME_SUFFIX));
-        feature.is_some_and(|feature| self.features.contains(feature))
-    }
-
-    /// What the file says of each row beside its features and answers.
-    pub(super) fn meta(&self) -> Result<Meta, Error> {
-        let mut meta = Meta::of_times(self.times()?);
-        if let Some(ids) = self.fixed("request_id") {
-            meta = meta.with_request_ids(words(ids)?)?;
-        }
-        if let Some(rows) = self.fixed("row") {
-            meta = meta.with_sub_rows(sub_rows(rows)?)?;
-        }
-        if let Some(statuses) = self.fixed("status") {
-            meta = meta.with_statuses(spelled::<RowStatus>(statuses, "`ok` or `error`")?)?;
-        }
-        if let Some(latencies) = self.fixed("latency_ms") {
-            meta = meta.with_latencies_ms(numbers(latencies, "a number of milliseconds")?)?;
-        }
-        if let Some(entities) = self.fixed("entity") {
-            meta = meta.with_entities(words(entities)?)?;
-        }
-        if let Some(rates) = self.fixed("sampling") {
-            meta = meta.with_sampling(sampling(rates)?)?;
-        }
-        self.with_tags(self.with_features(meta)?)
-    }
-
-    fn with_features(&self, meta: Meta) -> Result<Meta, Error> {
-        let expected = "present, null, not_found, stale, default or error";
-        let status = |found: Option<Named<'a>>| found.map(|f| spelled::<Status>(f, expected)).transpose();
-        let meta =
-            meta.with_feature_status(self.of_features(STATUS_SUFFIX).map(status).collect::<Result<_, _>>()?)?;
-        let ts = |found: Option<Named<'a>>| found.map(times).transpose();
-        meta.with_feature_ts(self.of_features(TIME_SUFFIX).map(ts).collect::<Result<_, _>>()?)
-    }
-
-    fn with_tags(&self, mut meta: Meta) -> Result<Meta, Error> {
-        for name in FIXED_TAGS {
-            if let Some(found) = self.fixed(name) {
-                meta = meta.with_tag(Tag { name: name.to_owned(), values: words(found)? })?;
-            }
-        }
-        for (dim, found) in self.dims()? {
-            meta = meta.with_tag(Tag { name: format!("{DIM_PREFIX}{dim}"), values: words(found)? })?;
-        }
-        Ok(meta)
-    }
-
-    /// When each row happened: no row is without.
-    fn times(&self) -> Result<Vec<Timestamp>, Error> {
-        let name = self.schema.file_name("ts");
-        let found = self.fixed("ts").ok_or_else(|| Error::NoTime(name.to_owned()))?;
-        let times = times(found)?;
-        if let Some(row) = (0..times.len()).find(|row| times.is_null(*row)) {
-            return Err(wrong_cell(name, row, "null", A_TIME));
-        }
-        Ok(times.values().iter().map(|micros| Timestamp::from_micros(*micros)).collect())
-    }
+    Ok(times.values().iter().map(|micros| Timestamp::from_micros(*micros)).collect())
 }
 
 fn unsupported((column, array): Named<'_>) -> Error {
@@ -316,36 +244,8 @@ mod tests {
     };
 
     use super::*;
-    use crate::record::{Batch, Cell, Column, Contract, Kind, Role};
-
-    fn schema(columns: &[(&str, Kind)]) -> Schema {
-        let column = |(name, kind): &(&str, Kind)| Column {
-            name: (*name).into(),
-            role: Role::Input,
-            kind: *kind,
-            group: Schema::REQUEST_GROUP.into(),
-            default: None,
-            contract: Contract::default(),
-        };
-        Schema::new("m".into(), None, columns.iter().map(column).collect()).unwrap()
-    }
-
-    fn numbers_named(names: &[&str]) -> Schema {
-        schema(&names.iter().map(|name| (*name, Kind::Numeric)).collect::<Vec<_>>())
-    }
-
-    fn millis(times: &[i64]) -> ArrayRef {
-        Arc::new(Int64Array::from(times.to_vec()))
-    }
-
-    fn text(cells: &[Option<&str>]) -> ArrayRef {
-        Arc::new(StringArray::from(cells.to_vec()))
-    }
-
-    fn batch(schema: Schema, columns: Vec<(&str, ArrayRef)>) -> Result<Batch, Error> {
-        let columns = columns.into_iter().map(|(name, array)| (name, array, true));
-        Batch::from_arrow(&Arc::new(schema), &RecordBatch::try_from_iter_with_nullable(columns).unwrap())
-    }
+    use crate::record::Batch;
+    use crate::record::fixture::{batch, numbers_named, text, whole};
 
     fn tags(batch: &Batch) -> Vec<(&str, &str)> {
         batch.meta().tags().iter().map(|t| (t.name.as_str(), t.values.value(0))).collect()
@@ -355,12 +255,12 @@ mod tests {
     #[test]
     fn every_name_arrives() {
         let columns = vec![
-            ("ts", millis(&[7, 8])),
-            ("x", millis(&[1, 2])),
+            ("ts", whole(&[7, 8])),
+            ("x", whole(&[1, 2])),
             ("x__ts", text(&[Some("5"), None])),
             ("x__status", text(&[None, Some("default")])),
             ("request_id", text(&[Some("r"), None])),
-            ("row", millis(&[0, 1])),
+            ("row", whole(&[0, 1])),
             ("entity", text(&[Some("e"), None])),
             ("version", text(&[Some("3"), None])),
             ("model_hash", text(&[Some("abc"), None])),
@@ -393,7 +293,7 @@ mod tests {
     }
 
     fn refused(name: &str, cells: ArrayRef, expected: &[&str]) {
-        let x = millis(&vec![1; cells.len()]);
+        let x = whole(&vec![1; cells.len()]);
         let columns = vec![("ts", x.clone()), ("x", x), (name, cells)];
         let error = batch(numbers_named(&["x"]), columns).unwrap_err().to_string();
         for part in expected.iter().chain([&format!("`{name}`").as_str()]) {
@@ -408,7 +308,7 @@ mod tests {
         refused("x__status", text(&[None, Some("lost")]), &["row 1", "`lost`", "not_found"]);
         refused("x__ts", text(&[None, Some("soon")]), &["row 1", "`soon`", "RFC 3339"]);
         refused("x__ts", Arc::new(arrow::array::UInt64Array::from(vec![u64::MAX])), &["row 0"]);
-        refused("row", millis(&[0, -1]), &["row 1", "`-1`", "from 0"]);
+        refused("row", whole(&[0, -1]), &["row 1", "`-1`", "from 0"]);
         refused("row", text(&[Some("1.5")]), &["row 0", "`1.5`"]);
         refused("row", text(&[Some("1e300")]), &["row 0", "from 0"]);
         refused("sampling", text(&[None, Some("2")]), &["row 1", "`2`", "from 0 to 1"]);
@@ -422,42 +322,16 @@ mod tests {
     #[test]
     fn row_numbers_in_every_spelling() {
         let arrays: [ArrayRef; 4] = [
-            millis(&[3]),
+            whole(&[3]),
             Arc::new(Float64Array::from(vec![3.0])),
             text(&[Some("3"), Some("null")]),
             Arc::new(arrow::array::UInt8Array::from(vec![3])),
         ];
         for array in arrays {
-            let ts = millis(&vec![1; array.len()]);
+            let ts = whole(&vec![1; array.len()]);
             let batch = batch(numbers_named(&["x"]), vec![("ts", ts), ("row", array)]).unwrap();
             assert_eq!((batch.meta().sub_row(0), batch.meta().sub_row(1)), (Some(3), None));
         }
-    }
-
-    /// Dimensions are bounded and unique; one that the schema file calls otherwise leaves them.
-    #[test]
-    fn dimensions() {
-        let names: Vec<String> = (0..=Meta::DIMS_MAX).map(|i| format!("dims.d{i}")).collect();
-        let all = || {
-            let dims = names.iter().map(|name| (name.as_str(), text(&[Some("v")])));
-            [("ts", millis(&[1])), ("x", millis(&[1]))].into_iter().chain(dims).collect::<Vec<_>>()
-        };
-        let error = batch(numbers_named(&["x"]), all()).unwrap_err().to_string();
-        assert!(error.contains("9 columns") && error.contains("`dims.d8`") && error.contains("8"), "{error}");
-        let mut with_fewer = numbers_named(&["x"]);
-        with_fewer.file_names = [("unused", "dims.d0"), ("dims.d2", "dims.d1"), ("no", "dims.d2")]
-            .map(|(a, b)| (a.into(), b.into()))
-            .into();
-        let found = batch(with_fewer, all()).unwrap();
-        assert_eq!(found.meta().tags().len(), Meta::DIMS_MAX - 1);
-        assert_eq!(tags(&found)[0], ("dims.d2", "v"));
-        let twice = vec![
-            ("ts", millis(&[1])),
-            ("x", millis(&[1])),
-            ("dims.a", text(&[Some("1")])),
-            ("dims__a", text(&[Some("1")])),
-        ];
-        assert_eq!(batch(numbers_named(&["x"]), twice), Err(Error::DuplicateColumn("dims.a".into())));
     }
 
     /// All spellings of a time are the same instant; what is no time is told with its row.
@@ -474,59 +348,16 @@ mod tests {
         ];
         for array in arrays {
             let x = Arc::new(Int64Array::from(vec![1]));
-            let batch =
-                batch(schema(&[("x", Kind::Numeric)]), vec![("ts", array.clone()), ("x", x)]).unwrap();
+            let batch = batch(numbers_named(&["x"]), vec![("ts", array.clone()), ("x", x)]).unwrap();
             assert_eq!(batch.meta().ts(), [Timestamp::from_millis(ms)], "{array:?}");
         }
         let x = || ("x", Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef);
-        let numeric = || schema(&[("x", Kind::Numeric)]);
+        let numeric = || numbers_named(&["x"]);
         assert_eq!(batch(numeric(), vec![x()]).unwrap_err(), Error::NoTime("ts".into()));
         let soon = Arc::new(StringArray::from(vec!["1", "soon"]));
         let error = batch(numeric(), vec![("ts", soon), x()]).unwrap_err().to_string();
         assert!(error.contains("row 1") && error.contains("`soon`"), "{error}");
         let half = Arc::new(Float64Array::from(vec![Some(1.5), None]));
         assert!(batch(numeric(), vec![("ts", half), x()]).is_err());
-    }
-
-    /// Renamed columns are found; a name that a column took is no longer the fixed one.
-    #[test]
-    fn names_of_files() {
-        let mut schema = schema(&[("x", Kind::Numeric), ("order_status", Kind::Categorical)]);
-        let names = [("x", "X"), ("ts", "when"), ("order_status", "status")];
-        schema.file_names = names.into_iter().map(|(a, b)| (a.into(), b.into())).collect();
-        let columns = vec![
-            ("when", millis(&[1])),
-            ("X", Arc::new(Int64Array::from(vec![5])) as ArrayRef),
-            ("status", Arc::new(StringArray::from(vec!["shipped"]))),
-            ("X__status", Arc::new(StringArray::from(vec!["stale"]))),
-            ("latency_ms", Arc::new(StringArray::from(vec!["2.5"]))),
-            ("request_id", Arc::new(Int64Array::from(vec![77]))),
-        ];
-        let batch = batch(schema, columns).unwrap();
-        let [x, order] = batch.columns() else { panic!("two columns") };
-        assert_eq!((x.cell(0), order.cell(0)), (Cell::Number(5.0), Cell::Text("shipped")));
-        let meta = batch.meta();
-        assert_eq!((meta.feature_status(0, 0), meta.feature_status(1, 0)), (Some(Status::Stale), None));
-        assert_eq!((meta.status(0), meta.latency_ms(0), meta.request_id(0)), (None, Some(2.5), Some("77")));
-    }
-
-    /// A feature may have a name of this kind when the schema says so, and then it is only a feature.
-    #[test]
-    fn features_with_such_names() {
-        let columns = vec![
-            ("ts", millis(&[1])),
-            ("x", millis(&[1])),
-            ("x__ts", millis(&[4])),
-            ("dims.a", millis(&[5])),
-            ("source", millis(&[6])),
-            ("dims", millis(&[7])),
-            ("dims__ts", millis(&[8])),
-        ];
-        let schema = numbers_named(&["x", "x__ts", "dims.a", "source", "dims"]);
-        let batch = batch(schema, columns).unwrap();
-        let cells: Vec<_> = batch.columns().iter().map(|cells| cells.cell(0)).collect();
-        assert_eq!(cells, [1.0, 4.0, 5.0, 6.0, 7.0].map(Cell::Number));
-        assert!(!batch.meta().has_feature_ts(0) && batch.meta().tags().is_empty());
-        assert_eq!(batch.meta().feature_ts(4, 0), Some(Timestamp::from_millis(8)));
     }
 }

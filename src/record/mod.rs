@@ -6,6 +6,9 @@
 mod batch;
 mod columnar;
 mod columnar_meta;
+mod file_names;
+#[cfg(test)]
+mod fixture;
 mod infer;
 mod json;
 mod meta;
