@@ -93,8 +93,10 @@ impl Calibration {
     pub(super) fn upper_limits(&self) -> Vec<Vec<f64>> {
         let delta = self.delta();
         let mut known: BTreeMap<(u64, u64), f64> = BTreeMap::new();
-        let mut limit =
-            |hits, trials| *known.entry((hits, trials)).or_insert_with(|| limits::upper(hits, trials, delta));
+        let mut limit = |hits, trials| {
+            let (k, n) = (crate::units::count(hits), crate::units::count(trials));
+            *known.entry((hits, trials)).or_insert_with(|| limits::upper(k, n, delta))
+        };
         self.streams
             .iter()
             .map(|s| s.hits.iter().zip(&s.trials).map(|(h, t)| limit(*h, *t)).collect())
