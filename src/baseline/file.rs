@@ -261,7 +261,11 @@ fn check(draft: &Draft) -> Result<(), Error> {
     let span = draft.provenance.to.seconds_since(draft.provenance.from);
     let wanted = 2.0 * cycle.as_secs_f64();
     if span < SPAN_NEARLY * wanted {
-        return Err(Error::Cycles { seasonality: draft.seasonality, days: span / 86_400.0, wanted: wanted / 86_400.0 });
+        return Err(Error::Cycles {
+            seasonality: draft.seasonality,
+            days: span / 86_400.0,
+            wanted: wanted / 86_400.0,
+        });
     }
     Ok(())
 }

@@ -53,7 +53,9 @@ pub enum Error {
         expected: &'static str,
     },
     /// Too short a recording to know what each hour is like.
-    #[error("seasonality `{seasonality}` needs a recording of at least {wanted} days (two cycles), found {days:.2}")]
+    #[error(
+        "seasonality `{seasonality}` needs a recording of at least {wanted} days (two cycles), found {days:.2}"
+    )]
     Cycles {
         /// What was declared.
         seasonality: Seasonality,

@@ -72,8 +72,7 @@ impl Monitor {
         for &stream in streams {
             for bet in self.wiring.bets(stream) {
                 let Some(suspicion) = self.suspicion(stream, bet) else { continue };
-                if suspicion.nats >= SUSPECT_NATS
-                    && self.share(stream, bet) >= SUSPECT_SHARE * self.threshold
+                if suspicion.nats >= SUSPECT_NATS && self.share(stream, bet) >= SUSPECT_SHARE * self.threshold
                 {
                     suspects.push((stream, bet, suspicion));
                 }

@@ -238,7 +238,12 @@ pub(super) fn numeric_bin(v: f64, default: Option<f64>, atoms: &[f64], edges: &[
     }
 }
 
-pub(super) fn words_bin(word: &str, default: Option<&str>, own: &BTreeMap<String, usize>, known: &[String]) -> usize {
+pub(super) fn words_bin(
+    word: &str,
+    default: Option<&str>,
+    own: &BTreeMap<String, usize>,
+    known: &[String],
+) -> usize {
     if default == Some(word) {
         return 2;
     }

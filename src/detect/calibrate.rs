@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::Error;
 use super::bins::{Bin, Planning};
 use super::contract::is_judged;
 use super::cut::{Code, SKIP};
@@ -9,7 +10,6 @@ use super::encode::Encoder;
 use super::hours::{Hours, Season};
 use super::plan::{self, Seen};
 use super::stream::{Counts, Stream};
-use super::Error;
 use crate::record::{Batch, Schema};
 use crate::units::{count, whole};
 
@@ -104,12 +104,8 @@ impl Calibration {
     /// most first.
     #[must_use]
     pub fn clumped(&self) -> Vec<(String, f64)> {
-        let mut clumped: Vec<(String, f64)> = self
-            .streams
-            .iter()
-            .filter(|s| s.clumping > 1.0)
-            .map(|s| (s.name.clone(), s.clumping))
-            .collect();
+        let mut clumped: Vec<(String, f64)> =
+            self.streams.iter().filter(|s| s.clumping > 1.0).map(|s| (s.name.clone(), s.clumping)).collect();
         clumped.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         clumped
     }
@@ -141,8 +137,8 @@ impl Steps {
     pub(super) fn begins(&mut self, batch: &Batch, row: usize) -> bool {
         let request = batch.meta().request_id(row).map(super::encode::hash_of);
         let entity = batch.meta().entity(row).map(super::encode::hash_of);
-        let goes_on = (request.is_some() && request == self.request)
-            || (entity.is_some() && entity == self.entity);
+        let goes_on =
+            (request.is_some() && request == self.request) || (entity.is_some() && entity == self.entity);
         (self.request, self.entity) = (request, entity);
         !goes_on
     }
@@ -315,7 +311,9 @@ impl Counter {
                 kept.push(codes().next().unwrap_or(SKIP));
             }
             let rows = codes().count();
-            let Some(counts) = stream.counts.get_mut(self.current_stratum).filter(|_| rows > 0) else { continue };
+            let Some(counts) = stream.counts.get_mut(self.current_stratum).filter(|_| rows > 0) else {
+                continue;
+            };
             let share = 1.0 / count(whole(rows));
             counts.trials_all += 1.0;
             counts.trials += if self.current_plans { 0.0 } else { 1.0 };
@@ -372,7 +370,6 @@ impl Counter {
         }
         Ok(())
     }
-
 }
 
 /// One table for all hours where they are alike.
@@ -405,4 +402,3 @@ mod tests {
         }
     }
 }
-

@@ -39,9 +39,8 @@ impl Cutter {
             Plan::Numeric { .. } => cuts = Some(Cuts::new(plan)),
             Plan::Words { default, own, known } => {
                 let all = own.keys().chain(known).map(String::as_str);
-                words = all
-                    .map(|w| (w.to_owned(), code(words_bin(w, default.as_deref(), own, known))))
-                    .collect();
+                words =
+                    all.map(|w| (w.to_owned(), code(words_bin(w, default.as_deref(), own, known)))).collect();
                 words.sort();
             }
             Plan::Presence => {}
@@ -173,7 +172,11 @@ mod tests {
     fn nulls_and_words() {
         let numbers = Values::Number(Float64Array::from(vec![None, Some(1.0)]));
         let mut codes = Vec::new();
-        Cutter::new(&plan(&[1.0, 2.0], None)).codes(&Cells::new("x", numbers, None).unwrap(), 0..2, &mut codes);
+        Cutter::new(&plan(&[1.0, 2.0], None)).codes(
+            &Cells::new("x", numbers, None).unwrap(),
+            0..2,
+            &mut codes,
+        );
         assert_eq!(codes[0], 0);
         assert_ne!(codes[1], 0);
         let mut planning = Planning::new(&column(Kind::Categorical, Some(Scalar::Text("none".into()))));

@@ -265,9 +265,11 @@ impl Work {
                     cutter.codes(cells, rows, codes);
                 }
             }
-            Source::Contract { position, contract } => codes.extend(
-                rows.map(|row| Code::from(contract::broken_rule(view.cell(*position, row), contract).is_none())),
-            ),
+            Source::Contract { position, contract } => {
+                codes.extend(rows.map(|row| {
+                    Code::from(contract::broken_rule(view.cell(*position, row), contract).is_none())
+                }))
+            }
             Source::Group { .. } => self.dead(view, codes),
             Source::Slice { tag, value, .. } => {
                 self.dead(view, codes);
@@ -318,9 +320,13 @@ impl Work {
             let values = numbers.values().get(view.rows.clone()).unwrap_or(&[]);
             // The rows of the other half bet on repeats.
             let parity = view.first % 2;
-            codes.extend(values.iter().zip(0_u64..).map(|(v, i)| {
-                if (i + parity) % 2 == 0 { grid::of(*v) } else { SKIP }
-            }));
+            codes.extend(
+                values.iter().zip(0_u64..).map(
+                    |(v, i)| {
+                        if (i + parity) % 2 == 0 { grid::of(*v) } else { SKIP }
+                    },
+                ),
+            );
             if numbers.null_count() > 0 {
                 for (code, row) in codes.iter_mut().zip(view.rows.clone()) {
                     if numbers.is_null(row) {
@@ -485,7 +491,9 @@ fn fill_bits(cells: &Cells, rows: Range<usize>, bits: &mut Vec<u64>) {
         Values::Number(numbers) if !cells.has_wrong_type() => {
             let values = numbers.values().get(rows.clone()).unwrap_or(&[]);
             // Adding zero makes both zeros one.
-            bits.extend(values.iter().map(|v| if v.is_nan() { f64::NAN.to_bits() } else { (v + 0.0).to_bits() }));
+            bits.extend(
+                values.iter().map(|v| if v.is_nan() { f64::NAN.to_bits() } else { (v + 0.0).to_bits() }),
+            );
             if numbers.null_count() > 0 {
                 for (bits, row) in bits.iter_mut().zip(rows) {
                     if numbers.is_null(row) {

@@ -268,9 +268,19 @@ impl Evidence {
         let decay = table.decay.after(self.clock.wrapping_sub(1).wrapping_sub(bin.at));
         let mut carried = [0.0; EPSILONS.len()];
         for lane in 0..EPSILONS.len() {
-            let (Some(excess), Some(carried)) = (bin.excess.get_mut(lane), carried.get_mut(lane)) else { continue };
-            let (Some(decay), Some(never), Some(now)) = (decay.get(lane), never.get(lane), self.never.get(lane)) else { continue };
-            let (Some(keep), Some(gain), Some(sum)) = (table.keep.get(lane), gains.get(lane), self.sum.get_mut(lane)) else { continue };
+            let (Some(excess), Some(carried)) = (bin.excess.get_mut(lane), carried.get_mut(lane)) else {
+                continue;
+            };
+            let (Some(decay), Some(never), Some(now)) =
+                (decay.get(lane), never.get(lane), self.never.get(lane))
+            else {
+                continue;
+            };
+            let (Some(keep), Some(gain), Some(sum)) =
+                (table.keep.get(lane), gains.get(lane), self.sum.get_mut(lane))
+            else {
+                continue;
+            };
             *carried = decay * *excess;
             let before = never + *carried + length;
             let missed = keep * before;
@@ -282,7 +292,9 @@ impl Evidence {
         bin.at = self.clock;
         for (followed, lane) in FOLLOWED.into_iter().enumerate() {
             let (Some(carried), Some(never)) = (carried.get(lane), never.get(lane)) else { continue };
-            let (Some(since), Some(hits)) = (bin.since.get_mut(followed), bin.hits.get_mut(followed)) else { continue };
+            let (Some(since), Some(hits)) = (bin.since.get_mut(followed), bin.hits.get_mut(followed)) else {
+                continue;
+            };
             // What was won before is lost again: here it begins anew.
             if carried <= never {
                 (*since, *hits) = (tick, 1);
@@ -336,7 +348,9 @@ impl Evidence {
     /// The bets of one bin on less, as of this step.
     fn less_values(&self, table: &Table, place: usize) -> [f32; LOSSES.len()] {
         let nothing = [0.0; LOSSES.len()];
-        let (Some(bet), Some(hits)) = (self.less.get(place), self.block.hits.get(place)) else { return nothing };
+        let (Some(bet), Some(hits)) = (self.less.get(place), self.block.hits.get(place)) else {
+            return nothing;
+        };
         let Some(es) = table.strata.get(self.block.stratum).and_then(|s| s.less.get(place)) else {
             return bet.value;
         };
@@ -420,8 +434,11 @@ impl Evidence {
                 let since = *self.tilts_since.get(place)?;
                 // A tilt without news is worth about the mean step.
                 let floor = self.never.first().map(|n| n * EPSILONS.first().copied().unwrap_or(1.0))?;
-                (value > 0.0 && floor > 0.0)
-                    .then(|| Suspicion { nats: (value / floor).ln(), since, hits: None })
+                (value > 0.0 && floor > 0.0).then(|| Suspicion {
+                    nats: (value / floor).ln(),
+                    since,
+                    hits: None,
+                })
             }
         }
     }

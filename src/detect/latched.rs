@@ -48,7 +48,9 @@ impl Monitor {
         }
         let Some(group) = self.state.groups.get(index) else { return };
         let own = Share { detector: name_of(kind), of_threshold: 1.0, fired: true };
-        let Some(alarm) = self.alarm(group, (stream, BROKEN), step, self.threshold, vec![own]) else { return };
+        let Some(alarm) = self.alarm(group, (stream, BROKEN), step, self.threshold, vec![own]) else {
+            return;
+        };
         let mut latch = Latch::new(step);
         latch.by_contract_only = true;
         latch.fired.insert(kind);

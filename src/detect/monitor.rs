@@ -234,7 +234,8 @@ impl Monitor {
             Budget::Rows(_) => None,
             Budget::Time(_) => Some(passed),
         };
-        self.queue.push(place, Span { row: self.state.row, ts, length, stratum, is_known, ..Span::new(place) });
+        self.queue
+            .push(place, Span { row: self.state.row, ts, length, stratum, is_known, ..Span::new(place) });
         if !self.state.clustered {
             self.queue.close();
         }

@@ -237,7 +237,8 @@ impl Made<'_> {
             .collect();
         let mut pairs = Vec::new();
         for (first, classes) in answers.iter().filter_map(|(p, s)| Some((*p, classes_of(&s.bins)?))) {
-            for (second, intervals) in answers.iter().filter_map(|(p, s)| Some((*p, intervals_of(&s.bins)?))) {
+            for (second, intervals) in answers.iter().filter_map(|(p, s)| Some((*p, intervals_of(&s.bins)?)))
+            {
                 if first != second && pairs.len() < SLICES_MAX {
                     pairs.push(Source::Pair { first, classes: classes.clone(), second, intervals });
                 }
@@ -286,7 +287,7 @@ impl Made<'_> {
                     let (members, has_defaults) = (members.clone(), *has_defaults);
                     let (tag, value) = (name.clone(), value.clone());
                     let source = Source::Slice { tag, value, members, has_defaults };
-                    
+
                     self.streams.push(Stream::new(source, &told, group, Role::Input, self.strata));
                 }
             }

@@ -3,7 +3,7 @@
 use statrs::distribution::{ContinuousCDF, Normal};
 
 use super::bins::Bin;
-use super::limits;
+use super::mean;
 use super::stream::{Stream, Topic};
 use super::table::TILTS;
 
@@ -69,7 +69,7 @@ pub(super) fn tilts(scores: &[Option<f64>], counts: &[f64], delta: f64) -> Vec<V
     let of = |tilt: f64| {
         let weight = |z: &Option<f64>| z.map_or(1.0, |z| (tilt * z).clamp(-EXPONENT_MAX, EXPONENT_MAX).exp());
         let weights: Vec<f64> = scores.iter().map(weight).collect();
-        let mean = limits::upper_mean(&weights, counts, delta);
+        let mean = mean::upper_mean(&weights, counts, delta);
         weights.iter().map(|w| w / mean).collect()
     };
     TILTS.iter().map(|tilt| of(*tilt)).collect()

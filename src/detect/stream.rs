@@ -123,7 +123,11 @@ impl Source {
     pub(super) const fn is_of_all_members(&self) -> bool {
         matches!(
             self,
-            Self::Group { .. } | Self::SameCount { .. } | Self::Entity { .. } | Self::Slice { .. } | Self::Pair { .. }
+            Self::Group { .. }
+                | Self::SameCount { .. }
+                | Self::Entity { .. }
+                | Self::Slice { .. }
+                | Self::Pair { .. }
         )
     }
 
@@ -136,9 +140,10 @@ impl Source {
             }
             Self::Contract { .. } => vec![Bin::Broken, Bin::Kept],
             Self::Repeat { .. } => vec![Bin::Repeats(0), Bin::Repeats(1)],
-            Self::SameCount { members } => {
-                (0..=SAME_MAX.min(u8::try_from(members.len()).unwrap_or(SAME_MAX))).map(Bin::Repeats).collect()
-            }
+            Self::SameCount { members } => (0..=SAME_MAX
+                .min(u8::try_from(members.len()).unwrap_or(SAME_MAX)))
+                .map(Bin::Repeats)
+                .collect(),
             Self::Grid { .. } => (0..GRIDS).map(Bin::Grid).collect(),
             Self::Replay => {
                 let mut bins = vec![Bin::First];

@@ -7,7 +7,9 @@ use arrow::array::{Float64Array, StringArray};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::{Calibration, Family, Subject, Error, Finding, KINDS, Monitor, Options, Planner, StreamState, Undecided};
+use super::{
+    Calibration, Error, Family, Finding, KINDS, Monitor, Options, Planner, StreamState, Subject, Undecided,
+};
 use crate::baseline::Budget;
 use crate::record::{Batch, Cells, Column, Contract, Kind, Meta, Role, Schema, Values};
 use crate::units::{PerSecond, Timestamp};

@@ -17,7 +17,11 @@ impl Kind for ValueShare {
     }
 
     fn claims(&self, bet: &Subject<'_>) -> bool {
-        bet.is_more_of(Topic::Value) && matches!(bet.bin, Bin::Between(..) | Bin::Number(_) | Bin::Category(_) | Bin::OtherCategory | Bin::Text)
+        bet.is_more_of(Topic::Value)
+            && matches!(
+                bet.bin,
+                Bin::Between(..) | Bin::Number(_) | Bin::Category(_) | Bin::OtherCategory | Bin::Text
+            )
     }
 
     fn became(&self, bet: &Subject<'_>) -> String {
