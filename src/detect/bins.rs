@@ -7,6 +7,8 @@ use crate::units::count;
 
 /// Quantile bins of a numeric column, at the most.
 const QUANTILE_BINS: usize = 16;
+/// The outermost quantile bins are cut again so far from the ends: one row in so many, rarest first.
+const TAILS: [usize; 2] = [200, 64];
 /// Values frequent enough for a bin of their own, at the most.
 const ATOMS_MAX: usize = 12;
 /// The share of planning rows that makes a value an atom.
@@ -56,6 +58,8 @@ pub enum Bin {
     GroupZero,
     /// The same, where some have a declared default that counts as well.
     GroupDefault,
+    /// So many more features of the group are zero or at their default than planning rows ever had.
+    ManyZeros(u8),
     /// Some feature of the group is something else.
     GroupAlive,
     /// A declared rule was broken.
@@ -74,8 +78,10 @@ pub enum Bin {
     Again,
     /// So many columns of the group have what planning rows never had.
     Unusual(u8),
-    /// A bin of one answer together with a bin of another.
-    Pair(u8, u8),
+    /// The second answer is where planning rows had it with the first.
+    Agrees,
+    /// It is elsewhere.
+    Contradicts,
     /// The entity's values of the group are what they were.
     Unchanged,
     /// The entity's values of the group have changed.
@@ -97,7 +103,9 @@ impl Bin {
                 | Self::Category(_)
                 | Self::OtherCategory
                 | Self::Unusual(_)
-                | Self::Pair(..)
+                | Self::ManyZeros(_)
+                | Self::Agrees
+                | Self::Contradicts
         )
     }
 
@@ -327,7 +335,12 @@ fn plan_numeric(default: Option<f64>, mut values: Vec<f64>) -> Plan {
         values.iter().copied().filter(|v| atoms.binary_search_by(|a| a.total_cmp(v)).is_err()).collect();
     let margin = (high - low) * RANGE_MARGIN;
     let mut edges = vec![low - margin];
+    let tail = |share: usize| rest.len() / share;
+    edges.extend(TAILS.iter().filter_map(|share| rest.get(tail(*share)).filter(|_| tail(*share) > 0)));
     edges.extend((1..QUANTILE_BINS).filter_map(|i| rest.get(rest.len() * i / QUANTILE_BINS).copied()));
+    let upper =
+        |share: &usize| rest.get(rest.len().checked_sub(1 + tail(*share)).filter(|_| tail(*share) > 0)?);
+    edges.extend(TAILS.iter().rev().filter_map(upper));
     edges.push(high + margin);
     edges.dedup_by(|a, b| a.total_cmp(b).is_eq());
     if edges.len() == 1 {

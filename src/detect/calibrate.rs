@@ -2,7 +2,6 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Error;
 use super::bins::{Bin, Planning};
 use super::contract::is_judged;
 use super::cut::{Code, SKIP};
@@ -10,6 +9,7 @@ use super::encode::Encoder;
 use super::hours::{Hours, Season};
 use super::plan::{self, Seen};
 use super::stream::{Counts, Stream};
+use super::{Error, alike};
 use crate::record::{Batch, Schema};
 use crate::units::{count, whole};
 
@@ -191,7 +191,7 @@ impl Planner {
     #[must_use]
     pub fn seasonal(schema: Arc<Schema>, season: Season) -> Self {
         let columns = schema.columns.iter().map(Planning::new).collect();
-        let seen = Seen::new(schema.columns.len());
+        let seen = Seen::new(&schema);
         Self { schema, season, columns, seen, numbers: Numbers::default() }
     }
 
@@ -374,7 +374,9 @@ impl Counter {
 
 /// One table for all hours where they are alike.
 fn merge_alike_hours(stream: &mut Stream) {
-    if stream.counts.len() > 1 {
+    let own = |bin: usize, kind: &Bin| stream.counts.iter().map(|c| c.of(bin, kind)).collect::<Vec<_>>();
+    let all_alike = stream.bins.iter().enumerate().all(|(bin, kind)| alike::are_alike(&own(bin, kind)));
+    if stream.counts.len() > 1 && all_alike {
         let mut pooled = Counts::new(stream.bins.len());
         stream.counts.iter().for_each(|c| pooled.add(c));
         stream.counts = vec![pooled];

@@ -67,7 +67,7 @@ impl Cutter {
         }
     }
 
-    fn code(&self, cell: Cell<'_>) -> Code {
+    pub(super) fn code(&self, cell: Cell<'_>) -> Code {
         if let (Cell::Text(word), Plan::Words { default, .. }) = (cell, &self.plan)
             && default.as_deref() != Some(word)
         {

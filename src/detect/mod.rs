@@ -11,6 +11,7 @@
 //! # Source
 //! Shin, Ramdas and Rinaldo, arXiv 2203.03532 (e-detectors); Shiryaev (1963) and Roberts (1966).
 
+mod alike;
 mod attribution;
 mod bet;
 mod bins;

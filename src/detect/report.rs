@@ -19,6 +19,9 @@ const POWER_SHARE: f64 = 0.05;
 /// Evidence of this part of the threshold is no quiet any more.
 const GATHERING_SHARE: f64 = 0.1;
 
+/// The part of a bin's weight that one share of rows has, about.
+const LANE_MEAN: f64 = 0.25;
+
 /// How one detector stands in one group.
 #[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct StreamReport {
@@ -179,7 +182,7 @@ impl Monitor {
             Budget::Time(_) | Budget::Rows(_) => 1.0,
         };
         let bet = power::Bet {
-            nats: (self.threshold / (weight * length)).ln(),
+            nats: (self.threshold / (weight * length * LANE_MEAN)).ln(),
             limit: upper.reduce(|a, b| if b > a { b } else { a })?,
             healthy: (hits + 0.5) / (trials + 1.0),
             clumping: calibrated.clumping,

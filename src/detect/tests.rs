@@ -385,7 +385,7 @@ fn kinds_conform() {
     let of = |table: &super::table::Table| {
         let more: f64 = table.weights.iter().sum();
         let less: f64 = table.less_weights.iter().sum();
-        4.0 * more + 2.0 * less + 6.0 * table.tilt_weight
+        more + 2.0 * less + 8.0 * table.tilt_weight
     };
     let all: f64 = monitor.wiring.tables.iter().map(of).sum();
     assert!(all <= 1.0 + 1e-12 && all > 0.9, "the row rate has the rest: {all}");

@@ -13,11 +13,11 @@ impl Kind for Consistency {
     }
 
     fn weight(&self) -> f64 {
-        0.05
+        0.06
     }
 
     fn claims(&self, bet: &Subject<'_>) -> bool {
-        bet.is_more_of(Topic::Pair) && matches!(bet.bin, Bin::Pair(..))
+        bet.is_more_of(Topic::Pair) && matches!(bet.bin, Bin::Contradicts)
     }
 
     fn became(&self, _: &Subject<'_>) -> String {
