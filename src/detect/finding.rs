@@ -92,6 +92,8 @@ pub enum Undecided {
     NotANumber,
     /// Evidence is on its way to the threshold.
     Gathering,
+    /// Somebody said that the change is meant: it is not judged until there is a new baseline.
+    Accepted,
 }
 
 impl Undecided {
@@ -106,6 +108,7 @@ impl Undecided {
             Self::Explained => "explained",
             Self::NotANumber => "not_a_number",
             Self::Gathering => "gathering",
+            Self::Accepted => "accepted",
         }
     }
 }

@@ -91,6 +91,7 @@ impl Monitor {
     fn report_rate(&self, group: &Group) -> StreamReport {
         let is_off = self.options.without.contains(ROW_RATE);
         let state = match &self.state.rate {
+            Some(_) if group.is_accepted() => StreamState::Undecided(Undecided::Accepted),
             Some(_) if group.latch.is_some() => StreamState::Drifted,
             Some(_) if self.state.last_seen.is_none() || self.state.is_silent => {
                 StreamState::Undecided(Undecided::NoRows)
@@ -114,6 +115,9 @@ impl Monitor {
     }
 
     fn state_of(&self, group: &Group, kind: usize, of_kind: f64) -> StreamState {
+        if group.is_accepted() {
+            return StreamState::Undecided(Undecided::Accepted);
+        }
         if group.latch.as_ref().is_some_and(|l| l.fired.contains(&kind)) {
             return StreamState::Drifted;
         }

@@ -109,6 +109,9 @@ pub(super) struct Latch {
     pub(super) by_contract_only: bool,
     /// The judged row at which it began.
     pub(super) since: u64,
+    /// Somebody said that the change is meant: it stays latched for good, and says nothing more.
+    #[serde(default)]
+    pub(super) accepted: bool,
 }
 
 impl Latch {
@@ -118,11 +121,17 @@ impl Latch {
             recovery: Recovery::default(),
             by_contract_only: false,
             since: step.judged,
+            accepted: false,
         }
     }
 }
 
 impl Group {
+    /// Whether its change was accepted.
+    pub(super) fn is_accepted(&self) -> bool {
+        self.latch.as_ref().is_some_and(|latch| latch.accepted)
+    }
+
     /// Whether its evidence may raise an alarm.
     pub(super) fn is_free(&self) -> bool {
         self.latch.as_ref().is_none_or(|latch| latch.by_contract_only)

@@ -433,3 +433,39 @@ fn false_alarm_budget_holds() {
     println!("mean {mean:.0}, lower 95 % limit {lower:.0}, budget {BUDGET}");
     assert!(lower >= crate::units::count(BUDGET), "mean {mean}, lower {lower}");
 }
+
+/// An accepted change stays latched and undecided, says nothing more however long health lasts or
+/// other detectors fire, and survives a restart; the other groups go on.
+#[test]
+fn an_accepted_group_is_undecided_for_good() {
+    let (mut monitor, mut random) = monitor(20_000, options(month()));
+    let mut story = story(&mut random, zeros);
+    story.truncate(2_400);
+    assert!(!monitor.accept("redis:user"), "nothing is latched yet");
+    assert_eq!(run(&mut monitor, &story, 64).iter().filter(|f| matches!(f, Finding::Raised(_))).count(), 1);
+    assert!(monitor.accept("redis:user"));
+    let states = |monitor: &Monitor, group: &str| -> BTreeSet<String> {
+        let report = monitor.report().into_iter().filter(|r| r.group == group);
+        report.map(|r| format!("{:?}", r.state)).collect()
+    };
+    let accepted = BTreeSet::from(["Undecided(Accepted)".to_owned()]);
+    assert_eq!(states(&monitor, "redis:user"), accepted);
+    let saved = serde_json::to_string(&monitor.save()).unwrap();
+    monitor.restore(serde_json::from_str(&saved).unwrap()).unwrap();
+    assert_eq!(run(&mut monitor, &rows(&mut random, 8_000), 64), []);
+    assert_eq!(states(&monitor, "redis:user"), accepted);
+    let mut nulls = rows(&mut random, 500);
+    for row in &mut nulls {
+        zeros(row);
+        row.2 = None;
+    }
+    let findings = run(&mut monitor, &nulls, 64);
+    let groups: BTreeSet<&str> = findings
+        .iter()
+        .map(|f| match f {
+            Finding::Raised(alarm) => alarm.group.as_str(),
+            Finding::Fired { group, .. } | Finding::Resolved { group, .. } => group,
+        })
+        .collect();
+    assert_eq!(groups, BTreeSet::from(["request"]), "{findings:?}");
+}
