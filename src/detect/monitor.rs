@@ -110,6 +110,18 @@ impl Monitor {
         self.take(batch, Some(now))
     }
 
+    /// Says whether enough of the rows on offer are judged. Where not, every stream that is not latched is
+    /// undecided, because of lost rows; no group recovers, and the row rate, which would see a fall that is
+    /// none, is not judged. Bets go on: what the judged rows show is true of them.
+    pub fn set_coverage(&mut self, enough: bool) {
+        if self.state.is_short == enough
+            && let Some(rate) = &mut self.state.rate
+        {
+            rate.resume();
+        }
+        self.state.is_short = !enough;
+    }
+
     /// Takes the present time where no row brings it: judges a request that waits for more rows, closes
     /// seconds of the row rate, and leaves streams undecided after a silence.
     pub fn advance(&mut self, now: Timestamp) -> Vec<Finding> {
@@ -119,7 +131,8 @@ impl Monitor {
             self.state.is_silent = true;
         }
         let row = self.state.row;
-        if self.state.rate.as_mut().is_some_and(|r| r.advance(row, now)) {
+        let is_counted = !self.state.is_short;
+        if is_counted && self.state.rate.as_mut().is_some_and(|r| r.advance(row, now)) {
             self.judge_rate(now, &mut findings);
         }
         findings
@@ -150,7 +163,8 @@ impl Monitor {
                 self.judge_pending(&mut findings);
             }
             let row = self.state.row;
-            if starts_request && self.state.rate.as_mut().is_some_and(|rate| rate.observe(row, ts)) {
+            let is_counted = starts_request && !self.state.is_short;
+            if is_counted && self.state.rate.as_mut().is_some_and(|rate| rate.observe(row, ts)) {
                 self.judge_rate(ts, &mut findings);
             }
         }
@@ -191,6 +205,10 @@ impl Monitor {
         for (index, evidence) in self.state.evidence.iter_mut().enumerate() {
             self.state.pending.hits(index, streams, &mut hits);
             evidence.observe(&hits, step);
+            if self.state.is_short {
+                // The faulty rows may be among those that nobody saw: calm of the others is none.
+                continue;
+            }
             for latch in self.state.groups.iter_mut().filter_map(|g| g.latch.as_mut()) {
                 if let Some(limits) = self.wiring.limits.get(index) {
                     latch.recovery.observe(index, &hits, limits);

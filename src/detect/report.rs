@@ -93,6 +93,7 @@ impl Monitor {
         let state = match &self.state.rate {
             Some(_) if group.is_accepted() => StreamState::Undecided(Undecided::Accepted),
             Some(_) if group.latch.is_some() => StreamState::Drifted,
+            Some(_) if self.state.is_short => StreamState::Undecided(Undecided::RowsLost),
             Some(_) if self.state.last_seen.is_none() || self.state.is_silent => {
                 StreamState::Undecided(Undecided::NoRows)
             }
@@ -120,6 +121,9 @@ impl Monitor {
         }
         if group.latch.as_ref().is_some_and(|l| l.fired.contains(&kind)) {
             return StreamState::Drifted;
+        }
+        if self.state.is_short {
+            return StreamState::Undecided(Undecided::RowsLost);
         }
         if self.state.is_silent || self.state.last_seen.is_none() {
             return StreamState::Undecided(Undecided::NoRows);

@@ -29,6 +29,9 @@ pub(super) struct State {
     pub(super) began: u64,
     /// No row for too long.
     pub(super) is_silent: bool,
+    /// Too few of the rows on offer are judged.
+    #[serde(default)]
+    pub(super) is_short: bool,
     /// By stream.
     pub(super) evidence: Vec<Evidence>,
     pub(super) rate: Option<Rate>,
@@ -154,6 +157,7 @@ impl State {
             pending: Pending::default(),
             began: 0,
             is_silent: true,
+            is_short: false,
             evidence,
             rate,
             groups,
@@ -192,6 +196,7 @@ impl State {
     /// Goes on after a time of which nothing is known: it is no silence of the traffic's.
     pub(super) fn resume(&mut self) {
         self.is_silent = true;
+        self.is_short = false;
         self.last_seen = None;
         if let Some(rate) = &mut self.rate {
             rate.resume();

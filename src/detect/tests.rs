@@ -469,3 +469,25 @@ fn an_accepted_group_is_undecided_for_good() {
         .collect();
     assert_eq!(groups, BTreeSet::from(["request"]), "{findings:?}");
 }
+
+/// With too few rows judged nothing is quiet, what is latched stays so however healthy the rest looks, and
+/// bets go on; with enough again, recovery does too.
+#[test]
+fn without_coverage_nothing_is_known() {
+    let (mut monitor, mut random) = monitor(20_000, options(month()));
+    run(&mut monitor, &rows(&mut random, 6_000), 64);
+    monitor.set_coverage(false);
+    let lost = StreamState::Undecided(Undecided::RowsLost);
+    assert!(monitor.report().iter().all(|r| r.state == lost), "{:?}", monitor.report());
+    let mut story = story(&mut random, zeros);
+    story.extend(rows(&mut random, 4_000));
+    let findings = run(&mut monitor, &story, 64);
+    assert!(matches!(findings.first(), Some(Finding::Raised(_))), "{findings:?}");
+    assert!(!findings.iter().any(|f| matches!(f, Finding::Resolved { .. })), "{findings:?}");
+    assert!(monitor.report().iter().any(|r| r.state == StreamState::Drifted));
+    monitor.set_coverage(true);
+    assert_eq!(run(&mut monitor, &rows(&mut random, 100), 64), [], "health must be shown anew");
+    let findings = run(&mut monitor, &rows(&mut random, 4_000), 64);
+    assert!(matches!(findings[..], [Finding::Resolved { .. }]), "{findings:?}");
+    assert!(monitor.report().iter().all(|r| r.state != lost));
+}
