@@ -28,6 +28,7 @@ mod recovery;
 mod report;
 mod setup;
 mod state;
+mod versions;
 #[cfg(test)]
 mod tests;
 

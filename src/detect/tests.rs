@@ -491,3 +491,27 @@ fn without_coverage_nothing_is_known() {
     assert!(matches!(findings[..], [Finding::Resolved { .. }]), "{findings:?}");
     assert!(monitor.report().iter().all(|r| r.state != lost));
 }
+
+/// Rows that another monitor judges keep the row rate as it is, and are no evidence of anything else; a
+/// monitor without answers has no stream of them and sees what is wrong with features.
+#[test]
+fn rows_of_other_versions_are_traffic() {
+    let (mut monitor, mut random) = monitor(20_000, options(month()));
+    let schema = schema();
+    let story = story(&mut random, zeros);
+    let last = Timestamp::from_millis(60_000);
+    for part in story.chunks(64).enumerate().map(|(i, part)| batch(&schema, part, i as u64 * 64)) {
+        assert_eq!(monitor.count_at(part.rows(), last), []);
+    }
+    assert_eq!((monitor.rows(), monitor.advance(last)), (0, Vec::new()));
+    assert!(!monitor.advance(Timestamp::from_millis(300_000)).is_empty(), "a silence after them is seen");
+
+    let calibration = calibrate(&rows(&mut random, 20_000)).unwrap().inputs_only();
+    let mut inputs = Monitor::new(schema, calibration, options(month())).unwrap();
+    let mut story = story;
+    story.iter_mut().for_each(|row| row.3 = None);
+    let findings = run(&mut inputs, &story, 64);
+    let [Finding::Raised(alarm), ..] = &findings[..] else { panic!("{findings:?}") };
+    assert_eq!((alarm.group.as_str(), alarm.row / 100), ("redis:user", 20));
+    assert!(inputs.report().iter().all(|r| r.group != "output"));
+}
