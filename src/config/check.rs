@@ -89,6 +89,7 @@ impl Config {
     fn check_alerts(&self) -> Result<(), Error> {
         let retry = self.alerts.retry;
         positive("alerts.retry.first", retry.first)?;
+        positive("alerts.max_age", self.alerts.max_age)?;
         if retry.longest < retry.first || retry.longest > RETRY_MAX {
             return wrong("alerts.retry.longest", "expected at least `first` and at most 1h");
         }

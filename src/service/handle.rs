@@ -11,7 +11,7 @@ use super::model::Snapshot;
 use super::recent::RecentRows;
 use super::run::RunRequest;
 use super::view::{AlertsView, Health, ModelView, RunView, Standing, TapView, unless_lost};
-use crate::alert::{Change, Event, Notifier};
+use crate::alert::{Change, Event, Notifier, State};
 use crate::chaos::{Act, Experiment};
 use crate::detect::{StreamReport, StreamState, Undecided};
 use crate::record::Record;
@@ -28,6 +28,13 @@ const TROUBLE_SPAN: Duration = Duration::from_secs(60);
 const NAME_CHARS_MAX: usize = 64;
 /// The most rejected lines that an answer names; the others are only counted.
 const REJECTIONS_MAX: usize = 20;
+
+/// How open alerts show in the metrics, the most urgent last.
+const LEVELS: [(State, AlertLevel); 3] = [
+    (State::Stale, AlertLevel::Stale),
+    (State::Pending, AlertLevel::Pending),
+    (State::Firing, AlertLevel::Firing),
+];
 
 /// What became of the lines of one body.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
@@ -136,15 +143,21 @@ impl Shared {
 fn log(change: &Change) {
     let (alert, at) = (&change.alert, change.entry.stream_at);
     match &change.entry.event {
-        Event::Firing | Event::Resolved => tracing::info!(
-            model = alert.model,
-            group = alert.group,
-            alert = alert.id,
-            stream_at = %at,
-            "{}: {}",
-            alert.state.word(),
-            alert.message
-        ),
+        Event::Firing | Event::Stale | Event::Resolved | Event::Accepted { .. } | Event::Superseded => {
+            tracing::info!(
+                model = alert.model,
+                version = alert.version,
+                group = alert.group,
+                alert = alert.id,
+                stream_at = %at,
+                "{}: {}",
+                alert.state.word(),
+                alert.message
+            );
+        }
+        event @ (Event::Acknowledged { .. } | Event::Silenced { .. } | Event::SilenceEnded { .. }) => {
+            tracing::info!(model = alert.model, group = alert.group, alert = alert.id, ?event, "alert");
+        }
         event => tracing::debug!(model = alert.model, alert = alert.id, ?event, stream_at = %at, "alert"),
     }
 }
@@ -428,13 +441,11 @@ impl Handle {
         for alert in &resolved {
             self.0.metrics.alert(&alert.model, &alert.group, AlertLevel::Inactive);
         }
-        for alert in &active {
-            let level = match alert.state {
-                crate::alert::State::Pending => AlertLevel::Pending,
-                crate::alert::State::Firing => AlertLevel::Firing,
-                crate::alert::State::Resolved => AlertLevel::Inactive,
-            };
-            self.0.metrics.alert(&alert.model, &alert.group, level);
+        // Versions of a model share the series of a group: the most urgent alert is set last.
+        for (state, level) in LEVELS {
+            for alert in active.iter().filter(|alert| alert.state == state) {
+                self.0.metrics.alert(&alert.model, &alert.group, level);
+            }
         }
         Ok(self.0.metrics.encode(now)?)
     }

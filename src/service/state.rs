@@ -71,7 +71,7 @@ pub(super) fn restore(
     let open: BTreeSet<String> = engine.alerts.active().into_iter().map(|alert| alert.model).collect();
     for model in open.difference(&kept) {
         // Nobody would ever say that it is over.
-        engine.alerts.close_model(model, now);
+        engine.alerts.supersede(model, now);
         refusals.push(format!("{ALERTS}: open alerts of model `{model}` are closed: their evidence is gone"));
     }
     Ok(refusals)
