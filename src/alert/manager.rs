@@ -180,6 +180,11 @@ impl Manager {
         Some(change)
     }
 
+    /// The open alerts, to look at.
+    pub fn open(&self) -> impl Iterator<Item = &Alert> {
+        self.open.values().map(|open| &open.alert)
+    }
+
     /// The open alerts, by model, version and group.
     #[must_use]
     pub fn active(&self) -> Vec<Alert> {

@@ -62,6 +62,9 @@ impl Config {
             if model.baseline.as_os_str().is_empty() {
                 return wrong(format!("models[{i}].baseline"), "empty, expected a file");
             }
+            if let Some(j) = model.versions.iter().position(|path| path.as_os_str().is_empty()) {
+                return wrong(format!("models[{i}].versions[{j}]"), "empty, expected a file");
+            }
         }
         Ok(())
     }

@@ -94,6 +94,8 @@ pub enum Undecided {
     Gathering,
     /// Somebody said that the change is meant: it is not judged until there is a new baseline.
     Accepted,
+    /// Its alert is so old that nobody knows whether it still holds.
+    Stale,
 }
 
 impl Undecided {
@@ -109,6 +111,7 @@ impl Undecided {
             Self::NotANumber => "not_a_number",
             Self::Gathering => "gathering",
             Self::Accepted => "accepted",
+            Self::Stale => "stale",
         }
     }
 }

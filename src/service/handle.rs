@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::Error;
 use super::arrivals::{Arrivals, Tally};
 use super::engine::{Engine, OVER_THE_API, model_of};
+use super::kept::Kept;
 use super::model::Snapshot;
 use super::recent::RecentRows;
 use super::run::RunRequest;
@@ -78,8 +79,14 @@ pub(super) struct Shared {
     pub(super) engine: Mutex<Engine>,
     pub(super) intake: Intake,
     pub(super) arrivals: Mutex<Arrivals>,
-    /// The features of every model; models do not change while the service runs.
-    pub(super) features: BTreeMap<String, Vec<String>>,
+    /// The features of every model; models do not change while the service runs, their baselines may.
+    pub(super) features: RwLock<BTreeMap<String, Arc<[String]>>>,
+    /// Where baselines are kept that are put.
+    pub(super) kept: Option<Kept>,
+    /// Held while a baseline is put.
+    pub(super) putting: Mutex<()>,
+    /// Something changed that is to be kept soon.
+    pub(super) changed: tokio::sync::Notify,
     /// Held while the metrics are brought up to date.
     pub(super) scrape: Mutex<()>,
     /// Taken out when the service stops.
@@ -102,6 +109,14 @@ impl Shared {
     pub(super) fn arrivals(&self) -> MutexGuard<'_, Arrivals> {
         // Counts only: a panic leaves none of them half changed.
         self.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn features(&self) -> BTreeMap<String, Arc<[String]>> {
+        self.features.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_features(&self, features: BTreeMap<String, Arc<[String]>>) {
+        *self.features.write().unwrap_or_else(PoisonError::into_inner) = features;
     }
 
     fn failed(&self) -> Option<String> {
@@ -162,6 +177,16 @@ fn log(change: &Change) {
     }
 }
 
+/// The features of a watched model; else why its rows are refused.
+fn watched<'a>(models: &'a BTreeMap<String, Arc<[String]>>, model: &str) -> Result<&'a [String], String> {
+    models.get(model).map(AsRef::as_ref).ok_or_else(|| {
+        let known: Vec<&str> = models.keys().map(String::as_str).collect();
+        let known = if known.is_empty() { "(none is)".to_owned() } else { known.join(", ") };
+        let model: String = model.chars().take(NAME_CHARS_MAX).collect();
+        format!("model `{model}` is not watched, expected one of: {known}")
+    })
+}
+
 impl Handle {
     /// The present, by the service's clock.
     #[must_use]
@@ -173,9 +198,10 @@ impl Handle {
     #[must_use]
     pub fn ingest(&self, body: &[u8]) -> Ingested {
         let (mut ingested, mut tally) = (Ingested::default(), Tally::default());
+        let models = self.0.features();
         for line in ndjson::decode(body, self.0.line_bytes_max) {
             match line.outcome {
-                Ok(record) => match self.watched(&record.model) {
+                Ok(record) => match watched(&models, &record.model) {
                     Ok(_) => ingested.count(self.offer(record, line.bytes, &mut tally)),
                     Err(why) => {
                         // Its number did not go missing on the way.
@@ -197,16 +223,6 @@ impl Handle {
         ingested
     }
 
-    /// The features of a watched model; else why its rows are refused.
-    fn watched(&self, model: &str) -> Result<&[String], String> {
-        self.0.features.get(model).map(Vec::as_slice).ok_or_else(|| {
-            let known: Vec<&str> = self.0.features.keys().map(String::as_str).collect();
-            let known = if known.is_empty() { "(none is)".to_owned() } else { known.join(", ") };
-            let model: String = model.chars().take(NAME_CHARS_MAX).collect();
-            format!("model `{model}` is not watched, expected one of: {known}")
-        })
-    }
-
     /// Offers one record to the queue; whether it was taken.
     fn offer(&self, record: Record, bytes: usize, tally: &mut Tally) -> bool {
         // Its number is followed first: what is shed here did not go missing on the way.
@@ -222,11 +238,12 @@ impl Handle {
     #[must_use]
     pub fn ingest_oip(&self, body: &[u8]) -> Ingested {
         let (mut ingested, mut tally) = (Ingested::default(), Tally::default());
+        let models = self.0.features();
         for (number, line) in body.split(|byte| *byte == b'\n').enumerate() {
             if line.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
-            match self.exchange(line) {
+            match self.exchange(line, &models) {
                 Ok(records) => {
                     let bytes = line.len().div_ceil(records.len().max(1));
                     for record in records {
@@ -247,13 +264,17 @@ impl Handle {
         ingested
     }
 
-    fn exchange(&self, line: &[u8]) -> Result<Vec<Record>, (Reason, String)> {
+    fn exchange(
+        &self,
+        line: &[u8],
+        models: &BTreeMap<String, Arc<[String]>>,
+    ) -> Result<Vec<Record>, (Reason, String)> {
         if line.len() > self.0.line_bytes_max {
             let message = format!("{} bytes, expected at most {}", line.len(), self.0.line_bytes_max);
             return Err((Reason::TooLarge, message));
         }
         let exchange = ExchangeLine::parse(line).map_err(|e| (Reason::Malformed, e.to_string()))?;
-        let features = self.watched(exchange.model()).map_err(|why| (Reason::UnknownModel, why))?;
+        let features = watched(models, exchange.model()).map_err(|why| (Reason::UnknownModel, why))?;
         exchange.records(features).map_err(|e| (Reason::Malformed, e.to_string()))
     }
 
@@ -268,7 +289,7 @@ impl Handle {
     #[must_use]
     pub fn models(&self) -> Vec<ModelView> {
         let now = self.now();
-        let snapshots = self.0.engine().snapshots();
+        let snapshots = self.0.engine().snapshots(now);
         let told = |snapshot: Snapshot| {
             let view = snapshot.view(now);
             let recent = self.0.arrivals().view(&view.model, now);
@@ -283,7 +304,7 @@ impl Handle {
     /// [`Error::UnknownModel`].
     pub fn model(&self, name: &str) -> Result<ModelView, Error> {
         let now = self.now();
-        let snapshot = self.0.engine().snapshot(name)?;
+        let snapshot = self.0.engine().snapshot(name, now)?;
         let view = snapshot.view(now);
         let recent = self.0.arrivals().view(name, now);
         Ok(view.with_recent(recent))
@@ -431,7 +452,7 @@ impl Handle {
         let _scraping = self.0.scrape.lock().unwrap_or_else(PoisonError::into_inner);
         let (standings, active, resolved) = {
             let engine = self.0.engine();
-            (engine.standings(), engine.alerts.active(), engine.alerts.recent())
+            (engine.standings(now), engine.alerts.active(), engine.alerts.recent())
         };
         for mut standing in standings {
             let recent = self.0.arrivals().view(&standing.model, now);

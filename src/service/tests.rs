@@ -71,15 +71,14 @@ fn learned(model: &str, rows: i64) -> Baseline {
 }
 
 /// The baseline of `a`, learned once.
-fn a() -> Baseline {
+pub(super) fn a() -> Baseline {
     static A: OnceLock<Baseline> = OnceLock::new();
     A.get_or_init(|| learned("a", 20_000)).clone()
 }
 
 fn setup(baselines: Vec<Baseline>) -> Setup {
-    let model = |baseline| ModelSetup { baseline, without: Vec::new(), slos: Vec::new() };
     let clock = Clock::manual(Timestamp::from_millis(0));
-    Setup::in_memory(baselines.into_iter().map(model).collect(), clock)
+    Setup::in_memory(baselines.into_iter().map(ModelSetup::new).collect(), clock)
 }
 
 /// A service whose clock stands at the last row that it was fed.
