@@ -153,13 +153,8 @@ impl Manager {
         self.noted(changes)
     }
 
-    /// Ends every open alert of a model that is watched no longer, or against a new baseline.
-    pub fn supersede(&mut self, model: &str, now: Timestamp) -> Vec<Change> {
-        self.supersede_where(now, |alert| alert.model == model)
-    }
-
-    /// Ends the open alerts whose subject is watched no longer.
-    pub fn supersede_where(&mut self, now: Timestamp, is_over: impl Fn(&Alert) -> bool) -> Vec<Change> {
+    /// Ends the open alerts of what is watched no longer: a model, a version, a baseline.
+    pub fn supersede(&mut self, now: Timestamp, is_over: impl Fn(&Alert) -> bool) -> Vec<Change> {
         let now = self.onward(now);
         let over = self.open.iter().filter(|(_, open)| is_over(&open.alert));
         let keys: Vec<Key> = over.map(|(key, _)| key.clone()).collect();

@@ -6,6 +6,7 @@
 
 mod arrivals;
 mod engine;
+mod export;
 mod handle;
 mod judge;
 mod kept;

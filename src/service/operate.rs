@@ -61,7 +61,7 @@ impl Engine {
         loaded(&self.metrics, model);
         let model = &*model;
         let is_over = |alert: &Alert| alert.model == name && model.is_of(place.as_deref(), alert);
-        Ok(self.alerts.supersede_where(now, is_over))
+        Ok(self.alerts.supersede(now, is_over))
     }
 }
 

@@ -80,7 +80,7 @@ fn close_what_nobody_holds(
         let left = left.get(&alert.model).map_or(&nothing, |left| left);
         !models.get(&alert.model).is_some_and(|model| model.holds(alert, left))
     };
-    let closed = engine.alerts.supersede_where(now, is_over);
+    let closed = engine.alerts.supersede(now, is_over);
     let groups: BTreeSet<(&str, &str)> =
         closed.iter().map(|c| (c.alert.model.as_str(), c.alert.group.as_str())).collect();
     let told = groups.into_iter().map(|(model, group)| {

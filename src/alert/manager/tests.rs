@@ -286,7 +286,7 @@ fn what_is_watched_no_longer_is_superseded() {
     for model in ["wine", "beer"] {
         m.observe(model, &raised("a", at(1)), at(1));
     }
-    assert_eq!(events(&m.supersede("wine", at(2))), ["superseded"]);
+    assert_eq!(events(&m.supersede(at(2), |alert| alert.model == "wine")), ["superseded"]);
     assert_eq!((m.recent()[0].state, m.recent()[0].resolved_at), (State::Superseded, Some(at(2))));
     assert_eq!(m.active().iter().map(|a| a.model.as_str()).collect::<Vec<_>>(), ["beer"]);
 }
@@ -417,7 +417,7 @@ fn take(m: &mut Manager, config: &Config, open: &mut BTreeSet<usize>, step: &Ste
         }
         Step::CloseFirstModel => {
             open.retain(|g| GROUPS[*g].0 != "wine");
-            m.supersede("wine", now).len()
+            m.supersede(now, |alert| alert.model == "wine").len()
         }
         Step::Restart => {
             let text = serde_json::to_string(&m.save()).unwrap();
