@@ -501,7 +501,7 @@ fn rows_of_other_versions_are_traffic() {
     let story = story(&mut random, zeros);
     let last = Timestamp::from_millis(60_000);
     for part in story.chunks(64).enumerate().map(|(i, part)| batch(&schema, part, i as u64 * 64)) {
-        assert_eq!(monitor.count_at(part.rows(), last), []);
+        assert_eq!(monitor.count_at(&part, last), []);
     }
     assert_eq!((monitor.rows(), monitor.advance(last)), (0, Vec::new()));
     assert!(!monitor.advance(Timestamp::from_millis(300_000)).is_empty(), "a silence after them is seen");

@@ -1,7 +1,7 @@
 //! What a monitor does with the rows of a version that its baseline is not of.
 
 use super::{Calibration, Finding, Monitor};
-use crate::record::RowMeta;
+use crate::record::Batch;
 use crate::units::Timestamp;
 
 impl Calibration {
@@ -17,9 +17,9 @@ impl Calibration {
 impl Monitor {
     /// Counts rows that arrive now and that another monitor judges, for the row rate alone: they are
     /// traffic of the model all the same, and a rollout is no silence.
-    pub fn count_at(&mut self, rows: &[RowMeta], now: Timestamp) -> Vec<Finding> {
+    pub fn count_at(&mut self, batch: &Batch, now: Timestamp) -> Vec<Finding> {
         let mut findings = Vec::new();
-        for meta in rows {
+        for meta in batch.rows() {
             let ts = meta.ts.min(now);
             let is_counted = self.state.starts_request(meta.request_id.as_deref()) && !self.state.is_short;
             let row = self.state.row;

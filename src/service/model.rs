@@ -145,7 +145,7 @@ impl Watched {
             Route::Stranger => (OTHERS, self.strangers.monitor.observe_at(batch, now)),
         };
         // The row rate is the model's: a rollout is no silence.
-        let traffic = self.main.monitor.count_at(batch.rows(), now);
+        let traffic = self.main.monitor.count_at(batch, now);
         let told = findings.into_iter().map(|finding| (Some(version.to_owned()), finding));
         told.chain(traffic.into_iter().map(|finding| (None, finding))).collect()
     }
