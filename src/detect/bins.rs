@@ -15,6 +15,10 @@ const ATOMS_MAX: usize = 12;
 const ATOM_SHARE: f64 = 0.004;
 /// A column with no more distinct values than this is discrete: each is an atom.
 const DISCRETE_MAX: usize = 24;
+/// Beyond the range by this share of its width is far.
+const FAR_SHARE: f64 = 0.5;
+const FAR_BELOW: usize = 9;
+const FAR_ABOVE: usize = 10;
 /// The planning range is widened by this share of its width before values count as outside.
 const RANGE_MARGIN: f64 = 0.02;
 /// Categories with a bin of their own, at the most; the other known ones share a bin.
@@ -40,6 +44,10 @@ pub enum Bin {
     BelowRange,
     /// Above all that planning rows had.
     AboveRange,
+    /// Below it by more than half of its width.
+    FarBelow,
+    /// Above it by more than half of its width.
+    FarAbove,
     /// A value where planning rows had none, or a category that they lacked.
     Unseen,
     /// A numeric interval, from (exclusive) to (inclusive).
@@ -97,6 +105,8 @@ impl Bin {
             self,
             Self::BelowRange
                 | Self::AboveRange
+                | Self::FarBelow
+                | Self::FarAbove
                 | Self::Unseen
                 | Self::Between(..)
                 | Self::Number(_)
@@ -112,8 +122,8 @@ impl Bin {
     /// Where the bin's values lie on the number line; nothing for what is no number.
     pub(super) const fn place(&self) -> Option<f64> {
         match self {
-            Self::BelowRange => Some(f64::NEG_INFINITY),
-            Self::AboveRange => Some(f64::INFINITY),
+            Self::BelowRange | Self::FarBelow => Some(f64::NEG_INFINITY),
+            Self::AboveRange | Self::FarAbove => Some(f64::INFINITY),
             Self::Zero => Some(0.0),
             Self::Number(v) => Some(*v),
             Self::Between(low, high) => Some(f64::midpoint(*low, *high)),
@@ -121,7 +131,7 @@ impl Bin {
         }
     }
 
-    /// Whether the bin is special, so that planning rows without it make it news.
+    /// Whether the bin is special: where planning rows had none of it, hardly any other row has.
     pub(super) const fn is_special(&self) -> bool {
         matches!(
             self,
@@ -131,9 +141,8 @@ impl Bin {
                 | Self::Infinite
                 | Self::Zero
                 | Self::Default
-                | Self::BelowRange
-                | Self::AboveRange
-                | Self::Unseen
+                | Self::FarBelow
+                | Self::FarAbove
                 | Self::Grid(_)
         )
     }
@@ -149,7 +158,7 @@ pub(super) enum Plan {
 }
 
 /// Positions of the bins that every numeric column has; intervals and atoms follow.
-const NUMERIC_HEAD: [Bin; 9] = [
+const NUMERIC_HEAD: [Bin; 11] = [
     Bin::Null,
     Bin::WrongType,
     Bin::NotANumber,
@@ -159,6 +168,8 @@ const NUMERIC_HEAD: [Bin; 9] = [
     Bin::BelowRange,
     Bin::AboveRange,
     Bin::Unseen,
+    Bin::FarBelow,
+    Bin::FarAbove,
 ];
 const WORDS_HEAD: [Bin; 5] = [Bin::Null, Bin::WrongType, Bin::Default, Bin::Unseen, Bin::OtherCategory];
 const PRESENCE: [Bin; 3] = [Bin::Null, Bin::WrongType, Bin::Text];
@@ -173,6 +184,8 @@ impl Plan {
                 never(&mut bins, &Bin::Unseen, !edges.is_empty());
                 never(&mut bins, &Bin::BelowRange, edges.is_empty());
                 never(&mut bins, &Bin::AboveRange, edges.is_empty());
+                never(&mut bins, &Bin::FarBelow, edges.is_empty());
+                never(&mut bins, &Bin::FarAbove, edges.is_empty());
                 bins.extend(edges.windows(2).filter_map(|pair| match pair {
                     [low, high] => Some(Bin::Between(*low, *high)),
                     _ => None,
@@ -235,6 +248,8 @@ pub(super) fn numeric_bin(v: f64, default: Option<f64>, atoms: &[f64], edges: &[
         return head + intervals + i;
     }
     match (edges.first(), edges.last()) {
+        (Some(low), Some(high)) if v < far_below(*low, *high) => FAR_BELOW,
+        (Some(low), Some(high)) if v > far_above(*low, *high) => FAR_ABOVE,
         (Some(low), _) if v < *low => 6,
         (_, Some(high)) if v > *high => 7,
         (Some(_), Some(_)) => {
@@ -244,6 +259,15 @@ pub(super) fn numeric_bin(v: f64, default: Option<f64>, atoms: &[f64], edges: &[
         }
         _ => 8,
     }
+}
+
+/// The values from which on a number lies far below or above a range: out by half of its width.
+pub(super) fn far_below(low: f64, high: f64) -> f64 {
+    low - FAR_SHARE * (high - low)
+}
+
+pub(super) fn far_above(low: f64, high: f64) -> f64 {
+    high + FAR_SHARE * (high - low)
 }
 
 pub(super) fn words_bin(

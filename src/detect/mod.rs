@@ -41,6 +41,7 @@ mod setup;
 mod state;
 mod stream;
 mod table;
+mod versions;
 #[cfg(test)]
 mod tests;
 

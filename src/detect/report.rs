@@ -96,7 +96,9 @@ impl Monitor {
     fn report_rate(&self, group: &Group) -> StreamReport {
         let is_off = self.options.without.contains(ROW_RATE);
         let state = match &self.state.rate {
+            Some(_) if group.is_accepted() => StreamState::Undecided(Undecided::Accepted),
             Some(_) if group.latch.is_some() => StreamState::Drifted,
+            Some(_) if self.state.is_short => StreamState::Undecided(Undecided::RowsLost),
             Some(_) if self.state.last_seen.is_none() || self.state.is_silent => {
                 StreamState::Undecided(Undecided::NoRows)
             }
@@ -119,13 +121,19 @@ impl Monitor {
     }
 
     fn state_of(&self, group: &Group, kind: usize, of_kind: f64) -> StreamState {
+        if group.is_accepted() {
+            return StreamState::Undecided(Undecided::Accepted);
+        }
         if group.latch.as_ref().is_some_and(|l| l.fired.contains(&kind)) {
             return StreamState::Drifted;
+        }
+        if self.state.is_short {
+            return StreamState::Undecided(Undecided::RowsLost);
         }
         if self.state.is_silent || self.state.last_seen.is_none() {
             return StreamState::Undecided(Undecided::NoRows);
         }
-        if self.state.loses_rows {
+        if self.state.is_short {
             return StreamState::Undecided(Undecided::RowsLost);
         }
         if self.state.in_unseen_hour {

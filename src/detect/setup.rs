@@ -10,7 +10,7 @@ use super::evidence::Evidence;
 use super::rate::{BAND, Rate};
 use super::scores;
 use super::state::{Group, Start, State};
-use super::stream::{Role, Stream};
+use super::stream::{Role, Stream, Topic};
 use super::table::{Bet, Family, Limits, Setup, TILTS, Table};
 use super::{alike, limits};
 use crate::baseline::Budget;
@@ -285,9 +285,10 @@ impl Parts {
     }
 }
 
-/// Answers count double.
+/// Answers count double; rows of answers do not.
 fn units_of(stream: &Stream) -> f64 {
-    if stream.role == Role::Output { 2.0 } else { 1.0 }
+    let is_answer = stream.role == Role::Output && stream.source.topic() != Topic::Unusual;
+    if is_answer { 2.0 } else { 1.0 }
 }
 
 /// What a detector's bets on one stream have together, in units of the usual bet.
@@ -304,8 +305,8 @@ fn preferences(stream: &Stream, owners: &Owners, kind: usize) -> f64 {
 /// for comes first.
 fn preference(stream: &Stream, bet: Bet) -> f64 {
     match (bet.family, stream.bins.get(bet.index)) {
-        (Family::More, Some(Bin::GroupZero | Bin::GroupDefault)) => 3.0,
-        (Family::More, Some(Bin::Unusual(1))) => 2.0,
+        (Family::More, Some(Bin::GroupZero | Bin::GroupDefault)) => 2.0,
+        (Family::More, Some(Bin::Unusual(1))) => 4.0,
         _ => 1.0,
     }
 }

@@ -5,7 +5,7 @@ use super::cut::{Code, SKIP};
 /// Shares of rows hit that are bet on: slow faults and complete ones alike.
 pub(super) const EPSILONS: [f64; 4] = [0.01, 0.05, 0.25, 0.9];
 /// The part of a bin's weight that each share has: complete faults are the worst and the quickest.
-pub(super) const LANE_PARTS: [f64; 4] = [0.2, 0.2, 0.2, 0.4];
+pub(super) const LANE_PARTS: [f64; 4] = [0.18, 0.17, 0.17, 0.48];
 /// Tilts that are bet on, in standard deviations of the bins' normal scores.
 pub(super) const TILTS: [f64; 8] = [-1.0, -0.45, -0.2, -0.09, 0.09, 0.2, 0.45, 1.0];
 const TILTS_COUNT: f64 = 8.0;

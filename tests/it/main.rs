@@ -7,6 +7,7 @@ mod baselines;
 mod experiments;
 mod interrupt;
 mod layering;
+mod operate;
 mod packaging;
 mod packaging_config;
 mod paths;

@@ -13,7 +13,7 @@ impl Kind for Drift {
     }
 
     fn weight(&self) -> f64 {
-        0.11
+        0.10
     }
 
     fn claims(&self, bet: &Subject<'_>) -> bool {

@@ -13,7 +13,7 @@ impl Kind for ZeroGroup {
     }
 
     fn weight(&self) -> f64 {
-        0.14
+        0.16
     }
 
     fn claims(&self, bet: &Subject<'_>) -> bool {
