@@ -15,6 +15,8 @@ mod attribution;
 mod bet;
 mod bins;
 mod calibrate;
+#[cfg_attr(not(test), expect(dead_code, reason = "wired by the monitor's calibration"))]
+mod dependence;
 mod effect;
 mod finding;
 mod latched;
