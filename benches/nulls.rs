@@ -26,6 +26,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use measure::{Measured, Plan};
+use serde_json::Value;
 
 /// Counts false alarms of `silentry replay` on healthy traffic that is not independent.
 #[derive(Parser)]
@@ -75,8 +76,16 @@ fn main() {
         all.push(measured);
     }
     if let Some(path) = options.json {
+        let all: Vec<Value> = all.iter().map(document).collect();
         std::fs::write(path, serde_json::to_vec_pretty(&all).unwrap()).unwrap();
     }
+}
+
+fn document(measured: &Measured) -> Value {
+    let mut document = serde_json::to_value(measured).unwrap();
+    document["per_100k"] = measured.per_100k().into();
+    document["upper_per_100k"] = measured.upper_per_100k().into();
+    document
 }
 
 fn row(measured: &Measured) -> String {

@@ -41,6 +41,7 @@ pub(crate) struct Measured {
     pub(crate) name: String,
     pub(crate) seasonality: String,
     pub(crate) promised: bool,
+    pub(crate) may_refuse: bool,
     /// Baselines that were asked for.
     pub(crate) baselines: u64,
     /// Why a baseline was refused, each time.
@@ -90,6 +91,7 @@ pub(crate) fn measure(null: &Null, plan: &Plan) -> Measured {
         name: null.name.clone(),
         seasonality: null.seasonality.to_owned(),
         promised: null.promised,
+        may_refuse: null.may_refuse,
         baselines: plan.baselines,
         ..Measured::default()
     };

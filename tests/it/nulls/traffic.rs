@@ -41,34 +41,45 @@ pub(crate) struct Null {
     pub(crate) seasonality: &'static str,
     /// Whether the promise of few false alarms is made for it.
     pub(crate) promised: bool,
+    /// Whether a baseline may be refused instead: rows depend on each other, and nothing in the record
+    /// tells which.
+    pub(crate) may_refuse: bool,
     kind: Kind,
 }
 
 /// All of them.
 pub(crate) fn all() -> Vec<Null> {
-    let none = |name: String, kind| Null { name, seasonality: "none", promised: true, kind };
     let mut nulls = vec![
-        none("independent draws from one table".to_owned(), Kind::Pool),
-        none("sessions of 1 row".to_owned(), Kind::Sessions { rows: 1, link: Link::Nothing }),
+        null("independent draws from one table", "none", Kind::Pool),
+        null("sessions of 1 row", "none", Kind::Sessions { rows: 1, link: Link::Nothing }),
     ];
     for (link, words) in
         [(Link::Request, "one request_id"), (Link::Entity, "one entity"), (Link::Nothing, "nothing shared")]
     {
         for rows in [2, 5, 10, 50] {
-            nulls.push(none(format!("sessions of {rows} rows, {words}"), Kind::Sessions { rows, link }));
+            let name = format!("sessions of {rows} rows, {words}");
+            nulls.push(null(&name, "none", Kind::Sessions { rows, link }));
         }
     }
     for rho in [0.5, 0.9] {
-        nulls.push(none(format!("AR(1), rho {rho}"), Kind::Memory { rho }));
+        nulls.push(null(&format!("AR(1), rho {rho}"), "none", Kind::Memory { rho }));
     }
     for (busy, words) in [(false, "daily cycle"), (true, "daily cycle, row rate too")] {
-        let kind = Kind::Daily { busy };
-        let strata =
-            Null { name: format!("{words}, hour-of-day"), seasonality: "hour-of-day", promised: true, kind };
-        let pooled = Null { name: format!("{words}, none"), seasonality: "none", promised: false, kind };
-        nulls.extend([strata, pooled]);
+        for seasonality in ["hour-of-day", "none"] {
+            nulls.push(null(&format!("{words}, {seasonality}"), seasonality, Kind::Daily { busy }));
+        }
     }
     nulls
+}
+
+fn null(name: &str, seasonality: &'static str, kind: Kind) -> Null {
+    let may_refuse = match kind {
+        Kind::Sessions { rows, link } => rows > 1 && link == Link::Nothing,
+        Kind::Memory { .. } => true,
+        Kind::Daily { .. } | Kind::Pool => false,
+    };
+    let promised = !matches!(kind, Kind::Daily { .. }) || seasonality != "none";
+    Null { name: name.to_owned(), seasonality, promised, may_refuse, kind }
 }
 
 impl Null {
