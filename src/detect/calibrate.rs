@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::bins::{Bin, Planning};
 use super::contract::is_judged;
-use super::dependence::{self, Sequence};
 use super::cut::{Code, SKIP};
+use super::dependence::{self, Sequence};
 use super::encode::Encoder;
 use super::hours::{Hours, Season};
 use super::plan::{self, Seen};
@@ -371,8 +371,7 @@ impl Counter {
             let told = kept.iter().zip(&self.kept_strata).filter(|(code, _)| **code != SKIP);
             let (codes, strata): (Vec<u8>, Vec<u8>) = told.map(|(code, stratum)| (*code, *stratum)).unzip();
             let scores = super::scores::of(stream);
-            let scores: Option<Vec<f64>> =
-                scores.map(|z| z.into_iter().map(|z| z.unwrap_or(0.0)).collect());
+            let scores: Option<Vec<f64>> = scores.map(|z| z.into_iter().map(|z| z.unwrap_or(0.0)).collect());
             let sequence = Sequence {
                 codes: &codes,
                 bins: stream.bins.len(),

@@ -49,6 +49,7 @@ fn baseline() -> &'static Baseline {
             budget: Budget::Rows(100_000),
             rate: None,
             seasonality: Seasonality::None,
+            time_zone: "UTC".to_owned(),
             now: Timestamp::from_millis(START_MS),
         };
         learn(&Source::open(file).expect("just written"), &options).expect("healthy rows carry a baseline")
