@@ -74,10 +74,7 @@ pub(super) struct Evidence {
     clock: u32,
     /// The length of steps without one, still to be counted.
     owed: f64,
-    /// The value of a bet that never hit.
-    never: Lanes,
-    /// The weighted sum of all bets on more.
-    sum: Lanes,
+    lanes: Sums,
     more: Vec<More>,
     tilts: [f64; TILTS.len()],
     tilts_since: [u32; TILTS.len()],
@@ -85,6 +82,78 @@ pub(super) struct Evidence {
     /// The weighted sum of the bets on less, as of the last block.
     less_sum: f64,
     block: Block,
+}
+
+/// What all bets on more of a stream have in common, lane by lane.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Sums {
+    /// The value of a bet that never hit.
+    never: Lanes,
+    /// The weighted sum of all bets.
+    sum: Lanes,
+}
+
+impl Sums {
+    const NOTHING: Self = Self { never: [0.0; EPSILONS.len()], sum: [0.0; EPSILONS.len()] };
+
+    /// Every bet on more misses. Gives the value of a bet that never hit, before this step.
+    #[inline]
+    #[expect(clippy::indexing_slicing, reason = "a lane is below four")]
+    fn miss(&mut self, table: &Table, length: f64) -> Lanes {
+        let never = self.never;
+        for lane in 0..EPSILONS.len() {
+            self.never[lane] = table.keep[lane] * (self.never[lane] + length);
+            self.sum[lane] = table.keep[lane] * (self.sum[lane] + table.lane_weights[lane] * length);
+        }
+        never
+    }
+}
+
+impl More {
+    /// This bin's bets did not miss after all.
+    #[inline]
+    #[expect(clippy::indexing_slicing, reason = "a lane is below four")]
+    fn hit(
+        &mut self,
+        table: &Table,
+        (gains, weight): (&Lanes, f64),
+        (never, length): (Lanes, f64),
+        lanes: &mut Sums,
+        (clock, tick): (u32, u32),
+    ) {
+        let decay = table.decay.after(clock.wrapping_sub(1).wrapping_sub(self.at));
+        let mut carried = [0.0; EPSILONS.len()];
+        for lane in 0..EPSILONS.len() {
+            carried[lane] = decay[lane] * self.excess[lane];
+            let before = never[lane] + carried[lane] + length;
+            let missed = table.keep[lane] * before;
+            let grown = missed + gains[lane] * before;
+            let value = if grown < EVIDENCE_MAX { grown } else { EVIDENCE_MAX };
+            lanes.sum[lane] += weight * LANE_PARTS[lane] * (value - missed);
+            self.excess[lane] = value - lanes.never[lane];
+        }
+        self.at = clock;
+        for (followed, lane) in FOLLOWED.into_iter().enumerate() {
+            // What was won before is lost again: here it begins anew.
+            let is_new = carried[lane] <= never[lane];
+            self.since[followed] = if is_new { tick } else { self.since[followed] };
+            self.hits[followed] = if is_new { 1 } else { self.hits[followed].saturating_add(1) };
+        }
+    }
+}
+
+#[inline]
+fn tilt(tilts: &mut [f64; TILTS.len()], e: &[f64; TILTS.len()], length: f64) {
+    for (value, e) in tilts.iter_mut().zip(e) {
+        let grown = (*value + length) * e;
+        *value = if grown < EVIDENCE_MAX { grown } else { EVIDENCE_MAX };
+    }
+}
+
+/// The sum of the tilts, in an order that can be added up four at a time.
+#[inline]
+fn sum_of([a, b, c, d, e, f, g, h]: &[f64; TILTS.len()]) -> f64 {
+    ((a + e) + (b + f)) + ((c + g) + (d + h))
 }
 
 /// Steps whose bets on less are not settled yet.
@@ -118,8 +187,7 @@ impl Evidence {
         Self {
             clock: 0,
             owed: 0.0,
-            never: [0.0; EPSILONS.len()],
-            sum: [0.0; EPSILONS.len()],
+            lanes: Sums::NOTHING,
             more: vec![NO_MORE; table.weights.len()],
             tilts: [0.0; TILTS.len()],
             tilts_since: [0; TILTS.len()],
@@ -147,8 +215,7 @@ impl Evidence {
     pub(super) fn reset(&mut self) {
         self.clock = 0;
         self.owed = 0.0;
-        self.never = [0.0; EPSILONS.len()];
-        self.sum = [0.0; EPSILONS.len()];
+        self.lanes = Sums::NOTHING;
         self.more.iter_mut().for_each(|m| *m = NO_MORE);
         self.tilts = [0.0; TILTS.len()];
         self.less.iter_mut().for_each(|l| *l = NO_LESS);
@@ -160,8 +227,8 @@ impl Evidence {
     /// The weighted sum of all bets; those on less as of the last block.
     #[inline]
     pub(super) fn total(&self, table: &Table) -> f64 {
-        let [a, b, c, d] = self.sum;
-        (a + b) + (c + d) + table.tilt_weight * self.tilts.iter().sum::<f64>() + self.less_sum
+        let [a, b, c, d] = self.lanes.sum;
+        (a + b) + (c + d) + table.tilt_weight * sum_of(&self.tilts) + self.less_sum
     }
 
     /// The weighted sum of all bets, those on less as of this very step: what may be compared with the
@@ -178,34 +245,47 @@ impl Evidence {
         reason = "four lanes, eight tilts and 256 codes, all of them in arrays"
     )]
     pub(super) fn observe_rows(&mut self, table: &Table, rows: Rows<'_>, totals: &mut [f64]) {
+        let moment = Moment { length: 0.0, tick: rows.first, stratum: rows.stratum };
+        let stratum = self.begin(table, rows.codes.iter().all(|code| *code == SKIP), moment);
         let mut held = self.total(table);
+        // Kept where the processor has them at hand; written back at the end, and for what needs them there.
+        let mut lanes = self.lanes;
+        let (mut tilts, mut owed) = (self.tilts, self.owed);
         for ((at, code), total) in rows.codes.iter().enumerate().zip(totals) {
             let length = rows.lengths.get(at).copied().unwrap_or(1.0);
+            let bin = usize::from(*code);
+            let Some(stratum) = stratum.filter(|_| *code != SKIP) else {
+                owed += length;
+                *total += held;
+                continue;
+            };
+            let length = length + std::mem::take(&mut owed);
             let tick = rows.first.wrapping_add(u32::try_from(at).unwrap_or(u32::MAX));
-            let moment = Moment { length, tick, stratum: rows.stratum };
-            if let Some(stratum) = self.begin(table, *code == SKIP, moment) {
-                let length = length + std::mem::take(&mut self.owed);
-                self.clock = self.clock.wrapping_add(1);
-                let never = self.miss(table, length);
-                let bin = usize::from(*code);
-                let place = table.places[bin];
-                if place != SKIP {
-                    self.hit(table, stratum, usize::from(place), (1.0, never, length), tick);
-                }
-                if let Some(e) = stratum.tilts.get(bin) {
-                    self.tilt(e, length);
-                }
-                let less = table.less_places[bin];
-                if less != SKIP
-                    && let Some(hits) = self.block.hits.get_mut(usize::from(less))
-                {
-                    *hits += 1.0;
-                }
-                self.end(table, length, tick);
-                held = self.total(table);
+            self.clock = self.clock.wrapping_add(1);
+            let never = lanes.miss(table, length);
+            let place = usize::from(table.places[bin]);
+            if let (Some(more), Some(gains), Some(weight)) =
+                (self.more.get_mut(place), stratum.gains.get(place), table.weights.get(place))
+            {
+                more.hit(table, (gains, *weight), (never, length), &mut lanes, (self.clock, tick));
             }
+            if let Some(e) = stratum.tilts.get(bin) {
+                tilt(&mut tilts, e, length);
+            }
+            if let Some(hits) = self.block.hits.get_mut(usize::from(table.less_places[bin])) {
+                *hits += 1.0;
+            }
+            self.block.steps += 1;
+            self.block.length += length;
+            if self.block.steps >= BLOCK {
+                self.tilts = tilts;
+                self.settle(table, tick);
+            }
+            let [a, b, c, d] = lanes.sum;
+            held = (a + b) + (c + d) + table.tilt_weight * sum_of(&tilts) + self.less_sum;
             *total += held;
         }
+        (self.lanes, self.tilts, self.owed) = (lanes, tilts, owed);
     }
 
     /// A step of several rows: the bins that they fell into, each with its share of the rows.
@@ -215,12 +295,17 @@ impl Evidence {
         let Some(stratum) = self.begin(table, hits.is_empty(), moment) else { return };
         let length = moment.length + std::mem::take(&mut self.owed);
         self.clock = self.clock.wrapping_add(1);
-        let never = self.miss(table, length);
+        let never = self.lanes.miss(table, length);
         let mut tilts = [0.0; TILTS.len()];
         for hit in hits {
             let bin = usize::from(hit.code);
-            if let Some(place) = table.places.get(bin).filter(|p| **p != SKIP) {
-                self.hit(table, stratum, usize::from(*place), (hit.share, never, length), moment.tick);
+            let place = table.places.get(bin).map_or(usize::from(SKIP), |place| usize::from(*place));
+            if let (Some(more), Some(gains), Some(weight)) =
+                (self.more.get_mut(place), stratum.gains.get(place), table.weights.get(place))
+            {
+                let gains = if hit.share >= 1.0 { *gains } else { shared(gains, hit.share, table) };
+                let clocks = (self.clock, moment.tick);
+                more.hit(table, (&gains, *weight), (never, length), &mut self.lanes, clocks);
             }
             let e = stratum.tilts.get(bin).copied().unwrap_or([1.0; TILTS.len()]);
             tilts.iter_mut().zip(e).for_each(|(mean, e)| *mean += hit.share * e);
@@ -233,7 +318,7 @@ impl Evidence {
             }
         }
         if !stratum.tilts.is_empty() {
-            self.tilt(&tilts, length);
+            tilt(&mut self.tilts, &tilts, length);
         }
         self.end(table, length, moment.tick);
     }
@@ -254,63 +339,6 @@ impl Evidence {
         stratum
     }
 
-    /// Every bet on more misses. Gives the value of a bet that never hit, before this step.
-    #[inline]
-    #[expect(clippy::indexing_slicing, reason = "a lane is below four")]
-    fn miss(&mut self, table: &Table, length: f64) -> Lanes {
-        let never = self.never;
-        for lane in 0..EPSILONS.len() {
-            self.never[lane] = table.keep[lane] * (self.never[lane] + length);
-            self.sum[lane] = table.keep[lane] * (self.sum[lane] + table.lane_weights[lane] * length);
-        }
-        never
-    }
-
-    /// One bin's bets did not miss after all.
-    #[inline]
-    #[expect(clippy::indexing_slicing, reason = "a lane is below four")]
-    fn hit(
-        &mut self,
-        table: &Table,
-        stratum: &Stratum,
-        place: usize,
-        (share, never, length): (f64, Lanes, f64),
-        tick: u32,
-    ) {
-        let (Some(bin), Some(gains), Some(weight)) =
-            (self.more.get_mut(place), stratum.gains.get(place), table.weights.get(place))
-        else {
-            return;
-        };
-        let decay = table.decay.after(self.clock.wrapping_sub(1).wrapping_sub(bin.at));
-        let mut carried = [0.0; EPSILONS.len()];
-        let gains = if share >= 1.0 { *gains } else { shared(gains, share, table) };
-        for lane in 0..EPSILONS.len() {
-            carried[lane] = decay[lane] * bin.excess[lane];
-            let before = never[lane] + carried[lane] + length;
-            let missed = table.keep[lane] * before;
-            let grown = missed + gains[lane] * before;
-            let value = if grown < EVIDENCE_MAX { grown } else { EVIDENCE_MAX };
-            self.sum[lane] += weight * LANE_PARTS[lane] * (value - missed);
-            bin.excess[lane] = value - self.never[lane];
-        }
-        bin.at = self.clock;
-        for (followed, lane) in FOLLOWED.into_iter().enumerate() {
-            // What was won before is lost again: here it begins anew.
-            let is_new = carried[lane] <= never[lane];
-            bin.since[followed] = if is_new { tick } else { bin.since[followed] };
-            bin.hits[followed] = if is_new { 1 } else { bin.hits[followed].saturating_add(1) };
-        }
-    }
-
-    #[inline]
-    fn tilt(&mut self, e: &[f64; TILTS.len()], length: f64) {
-        for (value, e) in self.tilts.iter_mut().zip(e) {
-            let grown = (*value + length) * e;
-            *value = if grown < EVIDENCE_MAX { grown } else { EVIDENCE_MAX };
-        }
-    }
-
     /// The end of a step; settles a full block.
     #[inline]
     fn end(&mut self, table: &Table, length: f64, tick: u32) {
@@ -325,29 +353,40 @@ impl Evidence {
         if self.block.steps == 0 {
             return;
         }
-        if self.clock.is_multiple_of(SWEEP) {
+        if self.clock % SWEEP < BLOCK {
             self.sweep();
         }
         let step = self.block.length / f64::from(self.block.steps);
         for (value, since) in self.tilts.iter().zip(&mut self.tilts_since) {
             *since = if *value <= BEGUN_STEPS * step { tick } else { *since };
         }
-        let mut sum = 0.0;
-        for place in 0..self.less.len() {
-            let values = self.less_values(table, place);
-            let Some(bet) = self.less.get_mut(place) else { continue };
-            bet.value = values;
-            let begun = BEGUN_STEPS * self.block.length;
-            if values.iter().all(|v| f64::from(*v) <= begun) {
-                bet.since = tick;
-            }
-            let weight = table.less_weights.get(place).copied().unwrap_or(0.0);
-            sum += weight * values.iter().map(|v| f64::from(*v)).sum::<f64>();
-        }
-        self.less_sum = sum;
+        self.less_sum = self.settle_less(table, tick);
         self.block.hits.iter_mut().for_each(|h| *h = 0.0);
         self.block.before = self.block.length;
         (self.block.steps, self.block.length) = (0, 0.0);
+    }
+
+    /// The bets on less at the end of a block; gives their weighted sum.
+    fn settle_less(&mut self, table: &Table, tick: u32) -> f64 {
+        let Some(stratum) = table.strata.get(self.block.stratum) else { return self.less_sum };
+        let begun = single(BEGUN_STEPS * self.block.length);
+        let is_full = self.block.steps == BLOCK;
+        let mut sum = 0.0;
+        let each = self.less.iter_mut().zip(&self.block.hits).zip(&stratum.less).zip(&table.less_weights);
+        for (((bet, hits), losses), weight) in each {
+            let hits = f64::from(*hits);
+            let mut has_begun = false;
+            for (value, loss) in bet.value.iter_mut().zip(losses) {
+                let missed = if is_full { loss.full } else { loss.miss.powf(f64::from(self.block.steps)) };
+                let e = if hits > 0.0 { missed * power(loss.hit_over_miss, hits) } else { missed };
+                let grown = single((f64::from(*value) + self.block.before) * e);
+                *value = if grown < LESS_MAX { grown } else { LESS_MAX };
+                has_begun |= *value > begun;
+                sum += weight * f64::from(*value);
+            }
+            bet.since = if has_begun { bet.since } else { tick };
+        }
+        sum
     }
 
     /// The bets of one bin on less, as of this step.
@@ -367,8 +406,7 @@ impl Evidence {
         for (value, loss) in values.iter_mut().zip(es) {
             let missed = if is_full { loss.full } else { loss.miss.powf(f64::from(self.block.steps)) };
             let e = if hits > 0.0 { missed * power(loss.hit_over_miss, hits) } else { missed };
-            #[expect(clippy::cast_possible_truncation, reason = "bounded just below")]
-            let grown = ((f64::from(*value) + self.block.before) * e) as f32;
+            let grown = single((f64::from(*value) + self.block.before) * e);
             *value = if grown < LESS_MAX { grown } else { LESS_MAX };
         }
         values
@@ -406,7 +444,7 @@ impl Evidence {
     fn more_values(&self, table: &Table, place: usize) -> Lanes {
         let Some(bin) = self.more.get(place) else { return [0.0; EPSILONS.len()] };
         let decay = table.decay.after(self.clock.wrapping_sub(bin.at));
-        let mut values = self.never;
+        let mut values = self.lanes.never;
         for ((value, decay), excess) in values.iter_mut().zip(decay).zip(bin.excess) {
             *value += decay * excess;
         }
@@ -422,7 +460,7 @@ impl Evidence {
                 let values = self.more_values(table, place);
                 let each = FOLLOWED.into_iter().enumerate().filter_map(|(followed, lane)| {
                     let hits = *bin.hits.get(followed).filter(|h| **h > 0)?;
-                    let nats = (values.get(lane)? / self.never.get(lane)?).ln();
+                    let nats = (values.get(lane)? / self.lanes.never.get(lane)?).ln();
                     Some(Suspicion { nats, since: *bin.since.get(followed)?, hits: Some(hits) })
                 });
                 each.reduce(|a, b| if b.nats > a.nats { b } else { a })
@@ -438,7 +476,7 @@ impl Evidence {
                 let value = *self.tilts.get(place)?;
                 let since = *self.tilts_since.get(place)?;
                 // A tilt without news is worth about the mean step.
-                let floor = self.never.first().map(|n| n * EPSILONS.first().copied().unwrap_or(1.0))?;
+                let floor = self.lanes.never.first().map(|n| n * EPSILONS.first().copied().unwrap_or(1.0))?;
                 (value > 0.0 && floor > 0.0).then(|| Suspicion {
                     nats: (value / floor).ln(),
                     since,
@@ -462,6 +500,12 @@ fn shared(gains: &Lanes, share: f64, table: &Table) -> Lanes {
         };
     }
     shared
+}
+
+/// A number in single precision; what is too large for it becomes infinite.
+#[expect(clippy::cast_possible_truncation, reason = "rounded, or infinite and bounded by the caller")]
+const fn single(value: f64) -> f32 {
+    value as f32
 }
 
 /// A power; quick where the exponent is a small whole number, as hits of single rows are.

@@ -12,7 +12,7 @@ const TILTS_COUNT: f64 = 8.0;
 /// Shares by which a bin becomes rarer that are bet on.
 pub(super) const LOSSES: [f64; 2] = [0.5, 0.98];
 /// Steps after which the bets on rarer bins are settled.
-pub(super) const BLOCK: u32 = 32;
+pub(super) const BLOCK: u32 = 64;
 
 /// By share bet on.
 pub(super) type Lanes = [f64; EPSILONS.len()];

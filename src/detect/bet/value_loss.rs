@@ -9,7 +9,7 @@ impl Kind for ValueLoss {
     }
 
     fn manual(&self) -> &'static str {
-        "Some value or interval that health has often became rarer or vanished: rows lost by content, clipped tails, a segment that no longer arrives. Settled every 32 requests."
+        "Some value or interval that health has often became rarer or vanished: rows lost by content, clipped tails, a segment that no longer arrives. Settled every 64 requests."
     }
 
     fn weight(&self) -> f64 {
