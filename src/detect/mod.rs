@@ -24,9 +24,11 @@ mod finding;
 mod grid;
 mod hours;
 mod latched;
+mod learn;
 mod limits;
 mod mean;
 mod memory;
+mod merge;
 mod message;
 mod monitor;
 mod plan;
@@ -49,6 +51,7 @@ pub use calibrate::{Calibration, Counter, Planner, Promise};
 pub use effect::{EFFECTS, Effect, EffectSize, effect_sizes};
 pub use finding::{Alarm, Finding, Share, StreamState, Undecided};
 pub use hours::Season;
+pub use learn::Learner;
 pub use monitor::{Monitor, Saved};
 pub use report::{Power, StreamReport};
 pub use setup::Options;
@@ -97,6 +100,9 @@ pub enum Error {
     /// A time zone that nobody knows.
     #[error("no time zone is called `{0}`, expected a name of the IANA database such as `Europe/Berlin`")]
     NoZone(String),
+    /// Calibrations whose counts do not add up to anything.
+    #[error("they cannot be merged: {0}; count the second recording with `--plan-of` the first")]
+    PlansDiffer(String),
     /// Saved evidence of another baseline, budget or set of detectors.
     #[error("saved evidence belongs to another baseline, budget or set of detectors")]
     StateOfAnother,
