@@ -87,6 +87,8 @@ impl Build {
             rate: self.rate.map(PerSecond::new).transpose().context("--rate")?,
             seasonality: self.seasonality,
             time_zone: self.time_zone.clone(),
+            plan_of: None,
+            accept_weak: false,
             now: Clock::real().now(),
         };
         let learnt = learn(&source, &options);

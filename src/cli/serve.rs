@@ -60,6 +60,7 @@ fn setup(config: &Config, models: Vec<ModelSetup>) -> Setup {
     let bytes = u32::try_from(config.tap.queue_bytes.get()).unwrap_or(u32::MAX);
     Setup {
         models,
+        capture: None,
         alerts: config.alerts.clone(),
         limits: Limits { records: config.tap.queue_records.get(), bytes },
         line_bytes_max: config.tap.line_bytes_max.get(),

@@ -5,7 +5,7 @@ use super::calibrate::Calibration;
 
 impl Calibration {
     /// Adds the counts of another calibration with the same bins: as if the rows of both had been
-    /// counted, in either order, with a pause between the two.
+    /// counted, in either order, with a pause between the two after which no row is remembered.
     ///
     /// Of how much news comes in clumps the larger measure stays.
     ///

@@ -21,6 +21,7 @@ mod effect;
 mod encode;
 mod evidence;
 mod finding;
+mod fitness;
 mod grid;
 mod hours;
 mod latched;
@@ -44,6 +45,7 @@ mod stream;
 mod table;
 #[cfg(test)]
 mod tests;
+mod weak;
 
 pub use bet::{KINDS, Kind, Subject};
 pub use bins::Bin;
@@ -57,6 +59,7 @@ pub use report::{Power, StreamReport};
 pub use setup::Options;
 pub use stream::Topic;
 pub use table::Family;
+pub use weak::Weak;
 
 /// What keeps a detector from being built or resumed.
 #[derive(Debug, thiserror::Error)]

@@ -46,6 +46,8 @@ pub struct Options {
 #[derive(Debug)]
 pub(super) struct Wiring {
     pub(super) tables: Vec<Table>,
+    /// The chance, over baselines, that one limit is wrong.
+    pub(super) delta: f64,
     owners: Vec<Owners>,
     /// The part of the budget that the row rate has.
     rate_weight: f64,
@@ -101,7 +103,7 @@ impl Wiring {
                 })
             })
             .collect();
-        Self { tables, owners, rate_weight: weight_of(ROW_RATE, &options.without) / all }
+        Self { tables, delta, owners, rate_weight: weight_of(ROW_RATE, &options.without) / all }
     }
 
     pub(super) fn table(&self, stream: usize) -> Option<&Table> {

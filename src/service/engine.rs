@@ -5,6 +5,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::Error;
+use super::capture::Capturing;
 use super::model::{Snapshot, Watched};
 use super::run::{Latencies, Run, RunRequest, Surroundings};
 use super::view::{RunView, Standing};
@@ -36,6 +37,8 @@ pub struct ModelSetup {
 #[derive(Debug)]
 pub(super) struct Engine {
     pub(super) models: BTreeMap<String, Watched>,
+    /// A model whose baseline is being learnt.
+    pub(super) capturing: Option<Capturing>,
     pub(super) alerts: Manager,
     runs: VecDeque<Run>,
     losses: Arc<Losses>,
@@ -84,6 +87,7 @@ impl Engine {
         }
         Ok(Self {
             models: watched,
+            capturing: None,
             alerts: Manager::new(alerts),
             runs: VecDeque::new(),
             losses,
@@ -123,6 +127,11 @@ impl Engine {
     fn take_of_one_model(&mut self, records: &[Record], now: Timestamp) -> Result<Vec<Change>, Error> {
         let Some(first) = records.first() else { return Ok(Vec::new()) };
         let rows = crate::units::whole(records.len());
+        if let Some(capturing) = self.capturing.as_mut().filter(|c| c.model() == first.model) {
+            capturing.take(records, now)?;
+            self.rows_seen += rows;
+            return Ok(Vec::new());
+        }
         let Some(model) = self.models.get_mut(&first.model) else {
             self.losses.add(Reason::UnknownModel, rows);
             return Ok(Vec::new());
@@ -180,13 +189,14 @@ impl Engine {
         self.models.values().map(Watched::standing).collect()
     }
 
-    /// Every model's features, in the order of its baseline's columns.
+    /// Every model's features, in the order of its baseline's columns; none yet of one that is learnt.
     pub(super) fn features(&self) -> BTreeMap<String, Vec<String>> {
         let inputs = |model: &Watched| {
             let columns = model.schema().columns.iter();
             columns.filter(|c| c.role == Role::Input).map(|c| c.name.clone()).collect()
         };
-        self.models.iter().map(|(name, model)| (name.clone(), inputs(model))).collect()
+        let learnt = self.capturing.iter().map(|c| (c.model().to_owned(), Vec::new()));
+        self.models.iter().map(|(name, model)| (name.clone(), inputs(model))).chain(learnt).collect()
     }
 
     fn model(&self, name: &str) -> Result<&Watched, Error> {

@@ -5,9 +5,13 @@
 //! rehearsals hold. Nothing here knows HTTP shapes or flags.
 
 mod arrivals;
+mod capture;
+mod check;
+mod compare;
 mod engine;
 mod handle;
 mod learn;
+mod merge;
 mod model;
 mod recent;
 mod run;
@@ -19,9 +23,13 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+pub use capture::{Capture, Captured, Learning};
+pub use check::{Checked, check};
+pub use compare::{ColumnChange, Compared, compare};
 pub use engine::ModelSetup;
 pub use handle::{Handle, Ingested};
 pub use learn::{LearnOptions, learn};
+pub use merge::{MergeOptions, merge};
 pub use recent::RecentRows;
 pub use run::{Latencies, RunRequest};
 pub use tasks::{Service, Setup};
@@ -76,6 +84,35 @@ pub enum Error {
     /// A baseline that cannot be made.
     #[error(transparent)]
     Baseline(#[from] crate::baseline::Error),
+    /// A group that would be lost in silence, or nearly so.
+    #[error("{0}; `--accept-weak` takes it as it is")]
+    Weak(String),
+    /// A plan that is not for these rows.
+    #[error("the plan's {what} is `{expected}`, expected the same as here: `{found}`")]
+    PlanOf {
+        /// What differs.
+        what: &'static str,
+        /// What is wanted.
+        found: String,
+        /// What the plan has.
+        expected: String,
+    },
+    /// Rows that would be counted twice, or would be judged by bins that they chose.
+    #[error("the rows of `{0}` are in it already, expected another recording")]
+    SameRecording(String),
+    /// Baselines that do not add up to anything.
+    #[error("they cannot be merged: their {what} differ: `{one}` and `{two}`")]
+    NotMergeable {
+        /// What differs.
+        what: &'static str,
+        /// What the first has.
+        one: String,
+        /// What the second has.
+        two: String,
+    },
+    /// Live rows that no baseline can be learnt of.
+    #[error("{0}")]
+    NotLearnt(String),
     /// A number that is none.
     #[error(transparent)]
     Units(#[from] crate::units::Error),

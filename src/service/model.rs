@@ -52,7 +52,7 @@ const NAMES_MAX: usize = 50;
 const OTHERS: &str = "(others)";
 
 /// Counts by name, for names that senders make up.
-fn add_bounded(counts: &mut BTreeMap<String, u64>, name: &str, rows: u64) {
+pub(super) fn add_bounded(counts: &mut BTreeMap<String, u64>, name: &str, rows: u64) {
     let is_known = counts.contains_key(name);
     let name = if is_known || counts.len() < NAMES_MAX { name } else { OTHERS };
     *counts.entry(name.to_owned()).or_insert(0) += rows;

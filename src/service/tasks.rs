@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::arrivals::Arrivals;
+use super::capture::{Capture, Capturing};
 use super::engine::{Engine, ModelSetup};
 use super::handle::{Handle, Shared};
 use super::{Error, state};
@@ -33,6 +34,8 @@ const STOP_GRACE: Duration = Duration::from_secs(5);
 pub struct Setup {
     /// Who is watched.
     pub models: Vec<ModelSetup>,
+    /// A further model, of which a baseline is learnt.
+    pub capture: Option<Capture>,
     /// When somebody is told, and who.
     pub alerts: alert::Config,
     /// What the tap may hold.
@@ -57,6 +60,7 @@ impl Setup {
     pub fn in_memory(models: Vec<ModelSetup>, clock: Clock) -> Self {
         Self {
             models,
+            capture: None,
             alerts: alert::Config::default(),
             limits: tap::Limits::default(),
             line_bytes_max: LINE_BYTES_MAX,
@@ -95,6 +99,7 @@ impl Service {
         let (intake, outlet) = tap::intake(setup.limits, Arc::clone(&losses));
         let mut engine =
             Engine::new(setup.models, &setup.alerts, losses, metrics.clone(), setup.effects_window)?;
+        engine.capturing = setup.capture.map(Capturing::new).transpose()?;
         let state = setup.state.as_ref().map(|(path, _)| Dir::open(path.clone())).transpose()?;
         if let Some(dir) = &state {
             for refusal in state::restore(&mut engine, dir, &setup.alerts, setup.clock.now())? {
@@ -112,7 +117,7 @@ impl Service {
         let notifier = Notifier::start(&setup.alerts.sinks, &wiring)?;
         notifier.resume(&engine.alerts.active());
         let handle = Handle(Arc::new(Shared {
-            arrivals: Mutex::new(Arrivals::new(engine.models.keys().cloned())),
+            arrivals: Mutex::new(Arrivals::new(engine.features().into_keys())),
             features: engine.features(),
             scrape: Mutex::new(()),
             engine: Mutex::new(engine),

@@ -1,0 +1,156 @@
+//! Groups whose complete loss takes long to see, and what would change that.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::bins::Bin;
+use super::limits;
+use super::monitor::Monitor;
+use super::stream::{Counts, Source};
+use super::table::{Bet, Family};
+use crate::baseline::Budget;
+use crate::units::count;
+
+/// A group that is all zero must alarm within so many rows, in nine of ten cases.
+const ROWS_MAX: f64 = 100.0;
+/// A baseline of so many times the rows is no advice any more.
+const LONGER_MAX: f64 = 1e6;
+/// Nor is a budget that allows a false alarm in fewer rows than this.
+const BUDGET_ROWS_MIN: f64 = 10_000.0;
+/// Halvings of the search for what would be enough.
+const HALVINGS: u32 = 50;
+/// A month, in which budgets are told.
+const MONTH: Duration = Duration::from_secs(30 * 86_400);
+
+/// A group that would not alarm within a hundred rows if all of its features were zero from now on.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Weak {
+    /// The group.
+    pub group: String,
+    /// Rows within which nine in ten such faults alarm; nothing when none does.
+    pub rows: Option<f64>,
+    /// The share of healthy rows in which the group is all zero.
+    pub zero_share: f64,
+    /// The baseline's rows (requests, where they have several).
+    pub baseline_rows: u64,
+    /// About how many would be enough; nothing when no number is.
+    pub rows_needed: Option<u64>,
+    /// The budget of false alarms that would be enough; nothing when none is.
+    pub budget_needed: Option<String>,
+}
+
+impl fmt::Display for Weak {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "group `{}` at 100 % zeros ", self.group)?;
+        match self.rows {
+            Some(rows) => write!(f, "would take {rows} rows to alarm, expected at most {ROWS_MAX}")?,
+            None => write!(f, "would never alarm")?,
+        }
+        let share = self.zero_share * 100.0;
+        match (self.rows_needed, &self.budget_needed) {
+            (None, None) => write!(f, "; it is all zero in {share:.1} % of healthy rows: nothing helps"),
+            (None, Some(budget)) => write!(
+                f,
+                "; it is all zero in {share:.1} % of healthy rows: more rows do not help, a budget of \
+                 {budget} would"
+            ),
+            (Some(rows), budget) => {
+                write!(f, "; it takes a baseline of about {rows} rows (this has {})", self.baseline_rows)?;
+                budget.as_ref().map_or(Ok(()), |budget| write!(f, " or a budget of {budget}"))
+            }
+        }
+    }
+}
+
+impl Monitor {
+    /// The groups whose zeros cannot be seen, or take more than a hundred rows.
+    #[must_use]
+    pub fn weak_groups(&self) -> Vec<Weak> {
+        let streams = self.calibration.streams.iter().enumerate();
+        let groups = streams.filter(|(_, s)| matches!(s.source, Source::Group { .. }));
+        groups.filter_map(|(stream, _)| self.weak(stream)).collect()
+    }
+
+    fn weak(&self, index: usize) -> Option<Weak> {
+        let stream = self.calibration.streams.get(index)?;
+        let is_zero = |b: &Bin| matches!(b, Bin::GroupZero | Bin::GroupDefault);
+        let bet = Bet { family: Family::More, index: stream.bins.iter().position(is_zero)? };
+        let rows = self.bet_against(index, bet).and_then(|b| b.rows_to_alarm(1.0));
+        if rows.is_some_and(|rows| rows <= ROWS_MAX) {
+            return None;
+        }
+        let (hits, trials) = stream.pooled(bet.index);
+        Some(Weak {
+            group: stream.group.clone(),
+            rows,
+            zero_share: if trials > 0.0 { hits / trials } else { 1.0 },
+            baseline_rows: self.calibration.rows(),
+            rows_needed: self.longer(index, bet).map(|f| two_digits(f * count(self.calibration.rows()))),
+            budget_needed: self.wider(index, bet).map(|budget| budget.to_string()),
+        })
+    }
+
+    /// The factor by which a longer baseline of the same kind would be enough.
+    fn longer(&self, index: usize, bet: Bet) -> Option<f64> {
+        let stream = self.calibration.streams.get(index)?;
+        let against = self.bet_against(index, bet)?;
+        let kind = stream.bins.get(bet.index)?;
+        let limit = |counts: &Counts, factor: f64| {
+            let (hits, trials) = counts.of(bet.index, kind);
+            let effective = factor / stream.clumping;
+            limits::upper(hits * effective, trials * effective, self.wiring.delta)
+        };
+        let is_enough = |factor: f64| {
+            let known = stream.counts.iter().filter(|c| c.of(bet.index, kind).1 > 0.0);
+            let worst = known.map(|c| limit(c, factor)).reduce(|a, b| if b > a { b } else { a });
+            let then = worst.map(|limit| super::power::Bet { limit, ..against });
+            then.and_then(|b| b.rows_to_alarm(1.0)).is_some_and(|rows| rows <= ROWS_MAX)
+        };
+        is_enough(LONGER_MAX).then(|| boundary(1.0, LONGER_MAX, is_enough))
+    }
+
+    /// The tightest budget that would be enough.
+    fn wider(&self, index: usize, bet: Bet) -> Option<Budget> {
+        let against = self.bet_against(index, bet)?;
+        let is_enough = |divisor: f64| {
+            let then = super::power::Bet { nats: against.nats - divisor.ln(), ..against };
+            then.nats > 0.0 && then.rows_to_alarm(1.0).is_some_and(|rows| rows <= ROWS_MAX)
+        };
+        let widest = self.threshold / (BUDGET_ROWS_MIN * self.step_length());
+        if widest <= 1.0 || !is_enough(widest) {
+            return None;
+        }
+        let threshold = self.threshold / boundary(1.0, widest, is_enough);
+        Some(match self.options.budget {
+            Budget::Rows(_) => Budget::Rows(floor(threshold)),
+            Budget::Time(_) => {
+                let alarms = u32::try_from(floor(MONTH.as_secs_f64() / threshold)).ok()?;
+                Budget::Time(MONTH / alarms.checked_add(1)?)
+            }
+        })
+    }
+}
+
+/// Where `is_enough` begins to hold, between a value where it does not and one where it does: on the
+/// side where it does.
+fn boundary(mut not: f64, mut enough: f64, is_enough: impl Fn(f64) -> bool) -> f64 {
+    for _ in 0..HALVINGS {
+        let middle = (not * enough).sqrt();
+        if is_enough(middle) { enough = middle } else { not = middle }
+    }
+    enough
+}
+
+/// Rounded up to two digits: it is an estimate.
+fn two_digits(rows: f64) -> u64 {
+    let digits = rows.log10().floor() - 1.0;
+    let unit = if digits > 0.0 { 10.0_f64.powf(digits) } else { 1.0 };
+    floor((rows / unit).ceil() * unit)
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of rows or alarms")]
+fn floor(value: f64) -> u64 {
+    value.floor() as u64
+}
