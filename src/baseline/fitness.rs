@@ -134,7 +134,8 @@ fn placeholders(name: &str, numbers: &Numeric) -> Vec<Oddity> {
         let others = || bins.iter().enumerate().filter(|(i, _)| *i != index).map(|(_, b)| b.representative);
         let how_much = || format!("{} in {} of rows", short(value), percent(Ratio::of(bin.count, rows)));
         if value == 0.0 && zero_is_apart(others()) {
-            let advice = "no other value is near it: if it stands for a failed read, record without those rows";
+            let advice =
+                "no other value is near it: if it stands for a failed read, record without those rows";
             found.push(Oddity::new("zeros", name, how_much(), advice));
         } else if is_sentinel(value, others()) {
             let advice = "it seems to stand for nothing: send null instead, or declare it as `default`";

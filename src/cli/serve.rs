@@ -1,9 +1,11 @@
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
 use tokio::net::TcpListener;
 
+use super::baseline::{About, Live, learn_live};
 use super::config::{baseline_of, read};
 use super::{asked_to_stop, runtime};
 use crate::api;
@@ -12,19 +14,36 @@ use crate::service::{ModelSetup, Service, Setup};
 use crate::slo;
 use crate::tap::Limits;
 use crate::telemetry::init_logs;
-use crate::units::Clock;
+use crate::units::{Clock, parse_duration};
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
     /// The configuration; `silentry config print` shows every default
     #[arg(short = 'c', long = "config", value_name = "FILE")]
     config: PathBuf,
+    /// Watch nobody and learn a baseline for so long, from the first row on, such as 48h
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "model")]
+    learn: Option<Duration>,
+    /// Keep what there is when interrupted, if it is enough for a baseline
+    #[arg(long, requires = "learn")]
+    partial: bool,
+    #[command(flatten)]
+    about: Option<About>,
 }
 
 impl Serve {
     pub(super) fn run(self) -> anyhow::Result<u8> {
         let config = read(&self.config)?;
         init_logs(config.log)?;
+        match (self.learn, self.about) {
+            (Some(length), Some(about)) => {
+                return learn_live(&config, &Live { about, length, partial: self.partial });
+            }
+            (None, None) => {}
+            _ => {
+                anyhow::bail!("`--learn` comes with `--model`, `--out` and `--seasonality`, and they with it")
+            }
+        }
         let token = config
             .token()
             .with_context(|| self.config.display().to_string())?

@@ -99,8 +99,11 @@ fn repeats(calibration: &Calibration, profile: &Profile) -> Vec<Oddity> {
         columns.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(b.0)));
         let (_, most, chance) = *columns.first()?;
         let names = named(&columns.iter().map(|c| c.0).collect::<Vec<_>>());
-        let how_much =
-            format!("{names}: the value of the row before in up to {}, {} by chance", percent(most), percent(chance));
+        let how_much = format!(
+            "{names}: the value of the row before in up to {}, {} by chance",
+            percent(most),
+            percent(chance)
+        );
         let advice = "rows of one request or entity? then send `request_id` or `entity`; else it is stuck";
         Some(Oddity::new("stuck", group, how_much, advice))
     });
@@ -110,7 +113,8 @@ fn repeats(calibration: &Calibration, profile: &Profile) -> Vec<Oddity> {
 /// The chance that two rows have the same value, at the most; nothing for free text.
 fn by_chance(sketch: &Sketch) -> Option<f64> {
     let rows = count(sketch.presence().rows.max(1));
-    let squares = |counts: &mut dyn Iterator<Item = u64>| counts.map(|n| (count(n) / rows).powi(2)).sum::<f64>();
+    let squares =
+        |counts: &mut dyn Iterator<Item = u64>| counts.map(|n| (count(n) / rows).powi(2)).sum::<f64>();
     let nulls = sketch.presence().nulls;
     match sketch {
         Sketch::Numeric(n) => Some(squares(&mut n.histogram().bins().map(|b| b.count).chain([nulls]))),
@@ -147,7 +151,12 @@ fn again(calibration: &Calibration) -> Vec<Oddity> {
         };
         let share = share_of(stream, |b| matches!(b, Bin::Again | Bin::SeenAgo(_)));
         if let Some(share) = share.filter(|share| *share > AGAIN_SHARE) {
-            found.push(Oddity::new(what, &stream.name, format!("{} of rows {words}", percent(share)), advice));
+            found.push(Oddity::new(
+                what,
+                &stream.name,
+                format!("{} of rows {words}", percent(share)),
+                advice,
+            ));
         }
     }
     found
@@ -228,6 +237,7 @@ fn clumps(calibration: &Calibration) -> Option<Oddity> {
         clumped.len(),
         whole(calibration.streams.len())
     );
-    let advice = "send `request_id` and `entity` if rows belong together; the promise is calibrated, not proven";
+    let advice =
+        "send `request_id` and `entity` if rows belong together; the promise is calibrated, not proven";
     Some(Oddity::new("clumped", &named(&names).replace('`', ""), how_much, advice))
 }

@@ -74,8 +74,15 @@ pub(super) struct Capturing {
 #[derive(Debug)]
 enum Phase {
     /// The columns are not known yet.
-    Waiting { observed: Box<Observed>, records: Vec<Record>, cells: usize },
-    Learning { learner: Box<Learner>, profile: Box<Profile> },
+    Waiting {
+        observed: Box<Observed>,
+        records: Vec<Record>,
+        cells: usize,
+    },
+    Learning {
+        learner: Box<Learner>,
+        profile: Box<Profile>,
+    },
     Failed(String),
 }
 
@@ -161,7 +168,11 @@ impl Capturing {
         let Phase::Waiting { observed, records, .. } = &mut self.phase else { return Ok(()) };
         let options = &self.capture.options;
         let in_first = |source| {
-            Error::NotLearnt(format!("in the first {} rows of model `{}`: {source}", records.len(), options.model))
+            Error::NotLearnt(format!(
+                "in the first {} rows of model `{}`: {source}",
+                records.len(),
+                options.model
+            ))
         };
         let schema = infer(&options.model, &options.schema, observed).map_err(in_first)?;
         let (schema, waiting) = (Arc::new(schema), std::mem::take(records));
@@ -189,6 +200,9 @@ impl Capturing {
 
     /// The baseline of what was learnt so far.
     pub(super) fn finish(mut self, now: Timestamp) -> Result<Captured, Error> {
+        if self.since.is_none() {
+            return Err(Error::NotLearnt("no row came".to_owned()));
+        }
         self.settle(true)?;
         let rate = self.rate();
         let wrong = |e| self.capture.options.wrong(e);

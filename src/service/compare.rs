@@ -151,6 +151,9 @@ fn declared(column: &Column) -> [(&'static str, String); 5] {
         ("kind", format!("{:?}", column.kind).to_lowercase()),
         ("group", column.group.clone()),
         ("default", default),
-        ("contract", if column.contract.is_empty() { "(none)".into() } else { format!("{:?}", column.contract) }),
+        (
+            "contract",
+            if column.contract.is_empty() { "(none)".into() } else { format!("{:?}", column.contract) },
+        ),
     ]
 }

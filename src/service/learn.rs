@@ -54,8 +54,7 @@ impl LearnOptions {
         if plan.model() != self.model {
             return differs("model", &self.model, plan.model());
         }
-        let calibration =
-            Calibration::read(plan.calibration(), plan.schema()).map_err(|e| self.wrong(e))?;
+        let calibration = Calibration::read(plan.calibration(), plan.schema()).map_err(|e| self.wrong(e))?;
         let theirs = calibration.season();
         if theirs.seasonality != self.seasonality {
             return differs("seasonality", &self.seasonality.to_string(), &theirs.seasonality.to_string());
@@ -169,8 +168,11 @@ pub(super) fn refuse_weak(weak: &[Weak], accepted: bool) -> Result<(), Error> {
 pub(super) fn monitor(baseline: &Baseline) -> Result<Monitor, Error> {
     let wrong = |source| Error::Detect { model: baseline.model().to_owned(), source };
     let calibration = Calibration::read(baseline.calibration(), baseline.schema()).map_err(wrong)?;
-    let options =
-        Options { budget: baseline.budget(), rate: baseline.rate(), without: std::collections::BTreeSet::new() };
+    let options = Options {
+        budget: baseline.budget(),
+        rate: baseline.rate(),
+        without: std::collections::BTreeSet::new(),
+    };
     Monitor::new(Arc::clone(baseline.schema()), calibration, options).map_err(wrong)
 }
 
@@ -193,4 +195,3 @@ fn provenance(source: &Source, sha256: String, profile: &Profile, options: &Lear
 
 /// This program, with its version.
 pub(super) const BUILT_BY: &str = concat!("silentry ", env!("CARGO_PKG_VERSION"));
-

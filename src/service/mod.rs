@@ -25,7 +25,7 @@ mod tests;
 
 pub use capture::{Capture, Captured, Learning};
 pub use check::{Checked, check};
-pub use compare::{ColumnChange, Compared, compare};
+pub use compare::{Change, ColumnChange, ColumnDiff, Compared, compare};
 pub use engine::ModelSetup;
 pub use handle::{Handle, Ingested};
 pub use learn::{LearnOptions, learn};
