@@ -33,7 +33,7 @@ impl Monitor {
         let mut found = dead_groups(&self.calibration);
         found.extend(self.weak_groups().iter().map(|weak| {
             let advice = "record more, allow more false alarms, or regroup its columns in the schema file";
-            Oddity::new("weak_group", &weak.group, weak.to_string(), advice)
+            Oddity::new("weak_group", &weak.group, weak.how_much(), advice)
         }));
         found.extend(repeats(&self.calibration, profile));
         found.extend(again(&self.calibration));

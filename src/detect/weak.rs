@@ -43,24 +43,30 @@ pub struct Weak {
 
 impl fmt::Display for Weak {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "group `{}` at 100 % zeros ", self.group)?;
-        match self.rows {
-            Some(rows) => write!(f, "would take {rows} rows to alarm, expected at most {ROWS_MAX}")?,
-            None => write!(f, "would never alarm")?,
-        }
+        write!(f, "group `{}` {}", self.group, self.how_much())
+    }
+}
+
+impl Weak {
+    /// How much too long it takes, and what would be enough.
+    #[must_use]
+    pub fn how_much(&self) -> String {
+        let takes = match self.rows {
+            Some(rows) => format!("would take {rows} rows to alarm, expected at most {ROWS_MAX}"),
+            None => "would never alarm".to_owned(),
+        };
         let share = self.zero_share * 100.0;
-        match (self.rows_needed, &self.budget_needed) {
-            (None, None) => write!(f, "; it is all zero in {share:.1} % of healthy rows: nothing helps"),
-            (None, Some(budget)) => write!(
-                f,
-                "; it is all zero in {share:.1} % of healthy rows: more rows do not help, a budget of \
-                 {budget} would"
+        let helps = match (self.rows_needed, &self.budget_needed) {
+            (None, None) => format!("it is all zero in {share:.1} % of healthy rows, nothing helps"),
+            (None, Some(budget)) => format!(
+                "it is all zero in {share:.1} % of healthy rows: more rows do not help, a budget of {budget} would"
             ),
             (Some(rows), budget) => {
-                write!(f, "; it takes a baseline of about {rows} rows (this has {})", self.baseline_rows)?;
-                budget.as_ref().map_or(Ok(()), |budget| write!(f, " or a budget of {budget}"))
+                let or = budget.as_ref().map_or_else(String::new, |b| format!(" or a budget of {b}"));
+                format!("it takes a baseline of about {rows} rows (this has {}){or}", self.baseline_rows)
             }
-        }
+        };
+        format!("at 100 % zeros {takes}; {helps}")
     }
 }
 
@@ -153,4 +159,98 @@ fn two_digits(rows: f64) -> u64 {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of rows or alarms")]
 fn floor(value: f64) -> u64 {
     value.floor() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use super::super::{Options, Planner};
+    use super::*;
+    use crate::profile::Profile;
+    use crate::record::{BatchBuilder, Column, Contract, Kind, Role, Schema};
+    use crate::units::PerSecond;
+
+    /// The monitor of so many rows, in which so many of a hundred have a group at zero, and their profile.
+    fn monitor(rows: u64, zero_in_100: u64, budget: &str) -> (Monitor, Profile) {
+        let column = |name: &str, group: &str| Column {
+            name: name.into(),
+            role: Role::Input,
+            kind: Kind::Numeric,
+            group: group.into(),
+            default: None,
+            contract: Contract::default(),
+        };
+        let columns = vec![column("a", "g"), column("b", "g"), column("c", "h")];
+        let schema = Arc::new(Schema::new("m".into(), None, columns).unwrap());
+        let mut builder = BatchBuilder::new(Arc::clone(&schema));
+        for i in 0..rows {
+            // 61 has no divisor with 100: zeros are spread.
+            let dead = i * 61 % 100 < zero_in_100;
+            let (a, b) = if dead { (0, 0) } else { (1 + i * 7 % 97, 1 + i * 13 % 89) };
+            let line =
+                serde_json::json!({"ts": 10 * i, "model": "m", "features": {"a": a, "b": b, "c": 1 + i}});
+            builder.push(&serde_json::from_value(line).unwrap());
+        }
+        let (batch, _) = builder.finish().unwrap();
+        let mut planner = Planner::new(Arc::clone(&schema));
+        planner.observe(&batch);
+        let mut counter = planner.finish().unwrap();
+        counter.observe(&batch);
+        let mut profile = Profile::new(Arc::clone(&schema));
+        profile.observe(&batch).unwrap();
+        let options =
+            Options { budget: budget.parse().unwrap(), rate: PerSecond::of(100), without: BTreeSet::new() };
+        (Monitor::new(schema, counter.finish().unwrap(), options).unwrap(), profile)
+    }
+
+    fn weak(rows: u64, zero_in_100: u64, budget: &str) -> Option<Weak> {
+        monitor(rows, zero_in_100, budget).0.weak_groups().pop()
+    }
+
+    /// What is said to be enough is enough, and hardly more than that.
+    #[test]
+    fn what_is_needed_is_enough() {
+        let found = weak(400, 73, "1/month").unwrap();
+        assert!(found.rows.unwrap() > ROWS_MAX && (found.zero_share - 0.73).abs() < 1e-9, "{found}");
+        let needed = found.rows_needed.unwrap();
+        assert_eq!(weak(needed, 73, "1/month"), None, "{found}");
+        assert!(weak(needed * 4 / 5, 73, "1/month").is_some(), "{found}");
+        let budget = found.budget_needed.unwrap();
+        assert_eq!(weak(400, 73, &budget), None, "{budget}");
+    }
+
+    /// Budgets in rows are answered in rows.
+    #[test]
+    fn a_budget_in_rows() {
+        let found = weak(3_000, 73, "1/1000000000000rows").unwrap();
+        let budget = found.budget_needed.unwrap();
+        assert!(budget.ends_with("rows"), "{budget}");
+        assert_eq!(weak(3_000, 73, &budget), None, "{budget}");
+    }
+
+    /// Zeros that are natural are told as such: no recording is long enough.
+    #[test]
+    fn natural_zeros_cannot_do_better() {
+        let found = weak(20_000, 95, "1/month").unwrap();
+        assert_eq!((found.rows_needed, &found.budget_needed), (None, &None));
+        assert!(found.to_string().contains("95.0 % of healthy rows, nothing helps"), "{found}");
+        let always = weak(1_000, 100, "1/month").unwrap();
+        assert_eq!((always.rows, always.rows_needed), (None, None), "{always}");
+        assert_eq!(weak(6_000, 0, "1/month"), None);
+    }
+
+    fn oddities(rows: u64, zero_in_100: u64) -> Vec<&'static str> {
+        let (monitor, profile) = monitor(rows, zero_in_100, "1/month");
+        monitor.oddities(&profile).iter().map(|o| o.what).collect()
+    }
+
+    /// A group that is dead at times, a weak one and a short recording are odd; health is not.
+    #[test]
+    fn dead_and_weak_groups_are_odd() {
+        assert!(oddities(6_000, 0).is_empty(), "{:?}", oddities(6_000, 0));
+        assert_eq!(oddities(6_000, 1), ["dead_group"]);
+        assert_eq!(oddities(400, 73), ["dead_group", "weak_group", "few_rows"]);
+    }
 }

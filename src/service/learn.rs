@@ -4,9 +4,9 @@ use super::Error;
 use crate::baseline::{Baseline, Budget, Draft, Provenance, Seasonality, rate_of};
 use crate::detect::{Calibration, Counter, Monitor, Options, Planner, Season, Weak};
 use crate::profile::Profile;
-use crate::record::{Schema, SchemaFile};
+use crate::record::{Batch, Schema, SchemaFile};
 use crate::tap::Source;
-use crate::units::{PerSecond, Timestamp, count};
+use crate::units::{PerSecond, Timestamp, count, whole};
 
 /// What a baseline is built with, beside its rows.
 #[derive(Debug, Clone)]
@@ -108,6 +108,7 @@ fn plan_and_count(source: &Source, options: &LearnOptions) -> Result<(Profile, C
     let mut planner = Planner::seasonal(Arc::clone(&schema), options.season());
     for batch in source.batches(&schema)? {
         let batch = batch?;
+        check_version(&batch)?;
         profile.observe(&batch)?;
         planner.observe(&batch);
     }
@@ -128,10 +129,23 @@ fn count_only(
     let mut counter = Counter::with_plan_of(&schema, plan).map_err(wrong)?;
     for batch in source.batches(&schema)? {
         let batch = batch?;
+        check_version(&batch)?;
         profile.observe(&batch)?;
         counter.observe(&batch);
     }
     Ok((profile, counter.finish().map_err(wrong)?))
+}
+
+/// A baseline of one version has no rows of another; rows that do not say are taken as its own.
+fn check_version(batch: &Batch) -> Result<(), Error> {
+    let Some(expected) = batch.schema().version.as_deref() else { return Ok(()) };
+    let tags = batch.meta().tags();
+    let versions = tags.iter().filter(|t| t.name == "version");
+    let mut others =
+        versions.flat_map(|tag| (0..batch.len()).filter_map(|row| tag.value(row))).filter(|v| *v != expected);
+    let Some(found) = others.next().map(str::to_owned) else { return Ok(()) };
+    let rows = 1 + whole(others.count());
+    Err(Error::OtherVersion { rows, found, expected: expected.to_owned() })
 }
 
 /// Rows that chose the bins must not be counted into them.

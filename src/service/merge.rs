@@ -67,7 +67,7 @@ fn check_mergeable(one: &Baseline, two: &Baseline, options: &MergeOptions) -> Re
         return differ("models", &one.model(), &two.model());
     }
     if one.schema() != two.schema() {
-        return Err(baseline_columns(one, two));
+        return Err(other_columns(one, two));
     }
     if one.seasonality() != two.seasonality() {
         return differ("seasonalities", &one.seasonality(), &two.seasonality());
@@ -85,13 +85,11 @@ fn check_mergeable(one: &Baseline, two: &Baseline, options: &MergeOptions) -> Re
 }
 
 /// The first column in which two schemas differ.
-fn baseline_columns(one: &Baseline, two: &Baseline) -> Error {
-    let pairs = one.schema().columns.iter().zip(&two.schema().columns);
-    let first = pairs.into_iter().find(|(a, b)| a != b).map(|(a, _)| a.name.clone());
-    let all = |b: &Baseline| format!("{} columns", b.schema().columns.len());
-    Error::NotMergeable {
-        what: "columns",
-        one: first.map_or_else(|| all(one), |name| format!("another `{name}`")),
-        two: all(two),
-    }
+fn other_columns(one: &Baseline, two: &Baseline) -> Error {
+    let columns = |b: &Baseline| b.schema().columns.clone();
+    let (one, two) = (columns(one), columns(two));
+    let first = one.iter().find(|c| !two.contains(c)).or_else(|| two.iter().find(|c| !one.contains(c)));
+    Error::ColumnsDiffer(
+        first.map_or_else(|| "their order or file names".to_owned(), |c| format!("`{}`", c.name)),
+    )
 }

@@ -110,6 +110,23 @@ pub enum Error {
         /// What the second has.
         two: String,
     },
+    /// Baselines of different columns.
+    #[error(
+        "they cannot be merged: their columns differ, {0} first; build the second with `--plan-of` the first"
+    )]
+    ColumnsDiffer(String),
+    /// Rows of another version than the baseline is for.
+    #[error(
+        "{rows} rows are of version `{found}`, expected `{expected}` only: leave them out of the recording"
+    )]
+    OtherVersion {
+        /// Rows of that version.
+        rows: u64,
+        /// The first other version.
+        found: String,
+        /// The version of the baseline.
+        expected: String,
+    },
     /// Live rows that no baseline can be learnt of.
     #[error("{0}")]
     NotLearnt(String),

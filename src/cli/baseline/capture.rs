@@ -93,9 +93,9 @@ fn check_length(length: Duration, options: &LearnOptions) -> anyhow::Result<()> 
     match cycles {
         None => Ok(()),
         Some(wanted) => anyhow::bail!(
-            "seasonality `{}` needs two cycles, at least {}, found {}",
+            "seasonality `{}` needs two cycles, at least {}h, found {}",
             options.seasonality,
-            duration_text::text(wanted),
+            wanted.as_secs() / 3_600,
             duration_text::text(length)
         ),
     }
