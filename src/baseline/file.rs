@@ -422,7 +422,10 @@ pub(super) mod tests {
         check(|d| d.name.clear(), "name");
         check(|d| d.profile = Profile::new(Arc::clone(d.profile.schema())), "no rows");
         check(|d| d.rate = PerSecond::of(0), "rate");
-        check(|d| d.seasonality = Seasonality::HourOfDay, "`hour-of-day` cannot be built");
+        check(
+            |d| d.seasonality = Seasonality::HourOfDay,
+            "`hour-of-day` needs a recording of at least 2 days",
+        );
     }
 
     /// A rate is read from the times, or refused with the reason when they do not hold one.

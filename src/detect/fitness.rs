@@ -241,3 +241,106 @@ fn clumps(calibration: &Calibration) -> Option<Oddity> {
         "send `request_id` and `entity` if rows belong together; the promise is calibrated, not proven";
     Some(Oddity::new("clumped", &named(&names).replace('`', ""), how_much, advice))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::hours::Season;
+    use super::super::{Options, Planner};
+    use super::*;
+    use crate::baseline::Budget;
+    use crate::record::{BatchBuilder, Column, Contract, Kind, Role, Schema};
+    use crate::units::PerSecond;
+
+    /// The monitor of rows made by number, their profile, and the season that they are said to have.
+    fn monitor(rows: u64, more: impl Fn(u64) -> serde_json::Value) -> (Monitor, Profile) {
+        let column = |name: &str| Column {
+            name: name.into(),
+            role: Role::Input,
+            kind: Kind::Numeric,
+            group: "g".into(),
+            default: None,
+            contract: Contract::default(),
+        };
+        let columns = vec![column("a"), column("b")];
+        let schema = Arc::new(Schema::new("m".into(), None, columns).unwrap());
+        let mut builder = BatchBuilder::new(Arc::clone(&schema));
+        for i in 0..rows {
+            let mut line = more(i);
+            line["ts"] = serde_json::json!(10 * i);
+            line["model"] = serde_json::json!("m");
+            builder.push(&serde_json::from_value(line).unwrap());
+        }
+        let (batch, _) = builder.finish().unwrap();
+        let season = Season { seasonality: Seasonality::HourOfDay, zone: "UTC".into() };
+        let mut planner = Planner::seasonal(Arc::clone(&schema), season);
+        planner.observe(&batch);
+        let mut counter = planner.finish().unwrap();
+        counter.observe(&batch);
+        let mut profile = Profile::new(Arc::clone(&schema));
+        profile.observe(&batch).unwrap();
+        let mut calibration = counter.finish().unwrap();
+        calibration.seen = vec![5_000; 24];
+        let options = Options {
+            budget: Budget::DEFAULT,
+            rate: PerSecond::of(100),
+            without: std::collections::BTreeSet::new(),
+        };
+        (Monitor::new(schema, calibration, options).unwrap(), profile)
+    }
+
+    fn features(i: u64) -> serde_json::Value {
+        serde_json::json!({"features": {"a": 1 + i * 7_919 % 99_991, "b": 1 + i * 104_729 % 99_989}})
+    }
+
+    fn check((mut monitor, profile): (Monitor, Profile), hours: &[(usize, u64)], expected: &[&str]) {
+        for (hour, rows) in hours {
+            monitor.calibration.seen[*hour] = *rows;
+        }
+        let found = monitor.oddities(&profile);
+        let words: Vec<&str> = found.iter().map(|o| o.what).collect();
+        assert_eq!(words, expected, "{found:?}");
+    }
+
+    /// Hours without rows, with few and with far fewer than usual are three things.
+    #[test]
+    fn hours_are_looked_at() {
+        check(monitor(4_000, features), &[], &[]);
+        check(
+            monitor(4_000, features),
+            &[(3, 0), (4, 299), (5, 499)],
+            &["hour_never_seen", "hour_few_rows", "hour_gap"],
+        );
+    }
+
+    /// A column that stands still, and rows that come again, with a request's name and without.
+    #[test]
+    fn repeats_are_looked_at() {
+        let stuck = |i: u64| {
+            let mut line = features(i);
+            line["features"]["a"] = serde_json::json!(1 + i / 4);
+            line
+        };
+        check(monitor(4_000, stuck), &[], &["stuck"]);
+        check(monitor(4_000, |i| features(i / 2)), &[], &["stuck", "replayed"]);
+        let again = |i: u64| {
+            let mut line = features(i / 2);
+            line["request_id"] = serde_json::json!(format!("r{}", i / 2));
+            line
+        };
+        check(monitor(8_000, again), &[], &["duplicates"]);
+    }
+
+    /// A service that often lacked its features says so.
+    #[test]
+    fn absent_features_are_told() {
+        let absent = |i: u64| {
+            let mut line = features(i);
+            let status = if i % 10 == 0 { "default" } else { "present" };
+            line["feature_status"] = serde_json::json!({"a": status});
+            line
+        };
+        check(monitor(4_000, absent), &[], &["absent"]);
+    }
+}

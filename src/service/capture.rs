@@ -254,3 +254,144 @@ impl Phase {
         Self::Learning { learner: Box::new(learner), profile: Box::new(Profile::new(schema)) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{Budget, Seasonality};
+    use crate::record::SchemaFile;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    fn options(schema: &str) -> LearnOptions {
+        LearnOptions {
+            model: "m".to_owned(),
+            name: "m".to_owned(),
+            schema: SchemaFile::parse(schema).unwrap(),
+            budget: Budget::DEFAULT,
+            rate: None,
+            seasonality: Seasonality::None,
+            time_zone: "UTC".to_owned(),
+            plan_of: None,
+            accept_weak: false,
+            now: at(0),
+        }
+    }
+
+    fn capturing(options: LearnOptions) -> Capturing {
+        Capturing::new(Capture { options, length: Duration::from_secs(80) }).unwrap()
+    }
+
+    fn record(i: i64, more: &str) -> Record {
+        let (a, b) = (1 + i * 7_919 % 99_991, 1 + i * 104_729 % 99_989);
+        let line = format!(
+            r#"{{"ts":{},"model":"m","request_id":"r{i}","features":{{"a":{a},"b":{b}{more}}},"prediction":{{"score":{}}}}}"#,
+            10 * i,
+            i % 89
+        );
+        serde_json::from_str(&line).unwrap()
+    }
+
+    /// Rows from..to, a hundred a second, in bodies of 250.
+    fn take(capturing: &mut Capturing, rows: std::ops::Range<i64>, more: &str) {
+        let records: Vec<Record> = rows.clone().map(|i| record(i, more)).collect();
+        for (body, i) in records.chunks(250).zip(0..) {
+            capturing.take(body, at(10 * (rows.start + 250 * i))).unwrap();
+        }
+    }
+
+    /// The columns settle, the first rows plan until an eighth of the time is over, the others count; what
+    /// comes too late is told, and the rate is that of arrival.
+    #[test]
+    fn live_rows_become_a_baseline() {
+        let mut live = capturing(options("groups: {\"redis:u\": [a, b]}"));
+        assert_eq!(live.view().until, None);
+        take(&mut live, 0..6_000, "");
+        take(&mut live, 6_000..8_001, r#","late":1"#);
+        let view = live.view();
+        assert_eq!((view.rows, view.planned, view.counted), (8_001, 4_000, 4_001));
+        assert_eq!((view.since, view.until), (Some(at(0)), Some(at(80_000))));
+        let learnt = live.finish(at(90_000)).unwrap();
+        assert_eq!(learnt.unexpected, BTreeMap::from([("late".to_owned(), 2_001)]));
+        assert!(learnt.weak.is_empty());
+        let baseline = learnt.baseline;
+        assert_eq!((baseline.profile().rows(), baseline.schema().columns.len()), (8_001, 3));
+        assert!((baseline.rate().get() - 100.0).abs() < 0.1, "{}", baseline.rate());
+        assert_eq!(baseline.provenance().source, "live traffic");
+        let text = String::from_utf8(baseline.to_bytes().unwrap()).unwrap();
+        assert!(!text.contains("r17"), "no row is kept");
+    }
+
+    /// Too little, nothing, and rows without a time between them are no baseline.
+    #[test]
+    fn too_little_is_no_baseline() {
+        let refused = |rows: i64| {
+            let mut live = capturing(options("{}"));
+            take(&mut live, 0..rows, "");
+            live.finish(at(90_000)).unwrap_err().to_string()
+        };
+        assert_eq!(refused(0), "no row came");
+        for rows in [1, 999, 3_000, 4_050] {
+            assert!(refused(rows).contains("expected at least 4100"), "{rows}: {}", refused(rows));
+        }
+        let mut live = capturing(options("{}"));
+        let all: Vec<Record> = (0..30_000).map(|i| record(i, "")).collect();
+        live.take(&all, at(5)).unwrap();
+        assert!(live.finish(at(9)).unwrap_err().to_string().contains("all rows came at once"));
+    }
+
+    /// Columns that cannot be settled end it at once, and not after two days; the rows after are refused.
+    #[test]
+    fn columns_that_cannot_be_are_told_at_once() {
+        let mut live = capturing(options("groups: {g: [a, c]}"));
+        let all: Vec<Record> = (0..1_000).map(|i| record(i, "")).collect();
+        let refused = live.take(&all, at(0)).unwrap_err().to_string();
+        assert!(refused.contains("first 1000 rows") && refused.contains("`c`"), "{refused}");
+        assert_eq!(live.view().failed.as_ref(), Some(&refused));
+        assert!(live.take(&all, at(1)).is_err());
+        assert!(live.finish(at(2)).is_err());
+    }
+
+    /// Rows of another version are left out and told; rows that say none are taken.
+    #[test]
+    fn other_versions_are_left_out() {
+        let mut live = capturing(options("version: '2'"));
+        let mut all: Vec<Record> = (0..300).map(|i| record(i, "")).collect();
+        for (row, i) in all.iter_mut().zip(0..) {
+            row.version = [None, Some("2".to_owned()), Some("1".to_owned())][i % 3].clone();
+        }
+        live.take(&all, at(0)).unwrap();
+        assert_eq!(live.view().rows, 200);
+        assert_eq!(live.other_versions, BTreeMap::from([("1".to_owned(), 100)]));
+    }
+
+    /// A second capture with the plan of the first counts from its first row, and the two merge; another
+    /// season has another plan.
+    #[test]
+    fn a_second_capture_merges_with_the_first() {
+        let mut first = capturing(options("{}"));
+        take(&mut first, 0..8_000, "");
+        let first = first.finish(at(90_000)).unwrap().baseline;
+        let planned = LearnOptions { plan_of: Some(first.clone()), ..options("{}") };
+        let mut second = capturing(planned.clone());
+        take(&mut second, 10_000..11_000, "");
+        assert_eq!((second.view().planned, second.view().counted), (0, 1_000));
+        let second = second.finish(at(190_000)).unwrap().baseline;
+        let how = super::super::MergeOptions { budget: None, accept_weak: false, now: at(200_000) };
+        let merged = super::super::merge(&first, &second, &how).unwrap();
+        assert_eq!(merged.profile().rows(), 9_000);
+        assert_eq!(merged.provenance().recordings().len(), 2);
+        let again = super::super::merge(&merged, &second, &how).unwrap_err().to_string();
+        assert!(again.contains("another recording"), "{again}");
+        for wrong in [
+            LearnOptions { seasonality: Seasonality::HourOfDay, ..planned.clone() },
+            LearnOptions { model: "n".to_owned(), ..planned },
+        ] {
+            let refused =
+                Capturing::new(Capture { options: wrong, length: Duration::from_secs(1) }).unwrap_err();
+            assert!(matches!(refused, Error::PlanOf { .. }), "{refused}");
+        }
+    }
+}
