@@ -9,7 +9,7 @@ use crate::record::{Batch, Schema};
 
 /// Steps that plan bins, at the least and at the most.
 const PLAN_STEPS_MIN: u64 = 4_000;
-const PLAN_STEPS_MAX: u64 = 20_000;
+const PLAN_STEPS_MAX: u64 = 10_000;
 /// Rows that plan bins, at the most: a step may have many.
 const PLAN_ROWS_MAX: usize = 200_000;
 

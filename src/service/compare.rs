@@ -16,7 +16,7 @@ pub struct Compared {
     /// Model, version, rows, rate, budget, seasonality: those that differ.
     pub facts: Vec<Change>,
     /// Columns added, gone, or declared otherwise.
-    pub schema: Vec<ColumnChange>,
+    pub schema_changes: Vec<ColumnChange>,
     /// Every column that both have, the most changed first.
     pub columns: Vec<ColumnDiff>,
 }
@@ -75,7 +75,7 @@ pub fn compare(one: &Baseline, two: &Baseline) -> Compared {
     let known = |c: &ColumnDiff| c.size.unwrap_or(f64::INFINITY);
     // What cannot be compared comes first: it is no small change.
     columns.sort_by(|a, b| known(b).total_cmp(&known(a)).then_with(|| a.column.cmp(&b.column)));
-    Compared { facts: facts(one, two), schema: schema_changes(one, two), columns }
+    Compared { facts: facts(one, two), schema_changes: schema_changes(one, two), columns }
 }
 
 fn column_diff(

@@ -53,7 +53,7 @@ fn tell(compared: &Compared) {
     for fact in &compared.facts {
         out::say(&format!("{:<12} {} -> {}", fact.what, fact.one, fact.two));
     }
-    for changed in &compared.schema {
+    for changed in &compared.schema_changes {
         let (column, change) = (&changed.column, &changed.change);
         out::say(&match change.what {
             "added" => format!("column `{column}` added: {}", change.two),
