@@ -337,7 +337,7 @@ mod tests {
     fn absent_features_are_told() {
         let absent = |i: u64| {
             let mut line = features(i);
-            let status = if i % 10 == 0 { "default" } else { "present" };
+            let status = if i.is_multiple_of(10) { "default" } else { "present" };
             line["feature_status"] = serde_json::json!({"a": status});
             line
         };

@@ -129,7 +129,7 @@ async fn a_fault_in_the_baseline_is_found() {
 
     let faulty = |n: u64, row: Value| {
         let mut row = if n % 20 == 7 { zeroed_row(row) } else { row };
-        if n % 50 == 0 {
+        if n.is_multiple_of(50) {
             row["features"]["age"] = json!(-999);
         }
         row
@@ -193,7 +193,7 @@ async fn recordings_of_one_plan_are_added() {
 #[tokio::test(flavor = "multi_thread")]
 async fn weak_baselines_are_refused() {
     let dir = folder("baseline-weak");
-    let dead = |n: u64, row: Value| if n % 20 == 0 { row } else { zeroed_row(row) };
+    let dead = |n: u64, row: Value| if n.is_multiple_of(20) { row } else { zeroed_row(row) };
     let input = recording(&dir, 1, 3_000, dead);
     let (schema, file) = (dir.join("schema.yaml"), path(&dir.join("weak.json")));
     std::fs::write(&schema, format!("groups: {{\"{GROUP}\": [balance, debt, income]}}")).expect("written");

@@ -11,7 +11,7 @@ use crate::service::learn;
 use crate::tap::Source;
 
 #[derive(Debug, Args)]
-pub(super) struct Build {
+pub(in crate::cli) struct Build {
     /// Recorded traffic: .parquet, .csv, .arrow or .ndjson
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
@@ -20,7 +20,7 @@ pub(super) struct Build {
 }
 
 impl Build {
-    pub(super) fn run(self) -> anyhow::Result<u8> {
+    pub(in crate::cli) fn run(self) -> anyhow::Result<u8> {
         let progress = Shown::new();
         progress.stage(&format!("reading {}", self.input.display()));
         let told = Arc::clone(&progress);

@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_millis(200);
 const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Args)]
-pub(super) struct Capture {
+pub(in crate::cli) struct Capture {
     #[command(flatten)]
     about: About,
     /// How long, from the first row on, such as 48h
@@ -43,7 +43,7 @@ pub(super) struct Capture {
 }
 
 impl Capture {
-    pub(super) fn run(self) -> anyhow::Result<u8> {
+    pub(in crate::cli) fn run(self) -> anyhow::Result<u8> {
         let mut config = self.config.as_deref().map_or_else(|| Ok(Config::default()), config::read)?;
         if let Some(listen) = self.listen {
             let has_token = config.token_env.is_some() || config.token_file.is_some();

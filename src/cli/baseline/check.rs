@@ -11,7 +11,7 @@ use crate::service::{Checked, check};
 const FOUND: u8 = 1;
 
 #[derive(Debug, Args)]
-pub(super) struct Check {
+pub(in crate::cli) struct Check {
     /// A baseline
     #[arg(value_name = "FILE")]
     path: PathBuf,
@@ -30,7 +30,7 @@ struct Document<'a> {
 }
 
 impl Check {
-    pub(super) fn run(self) -> anyhow::Result<u8> {
+    pub(in crate::cli) fn run(self) -> anyhow::Result<u8> {
         let baseline = read(&self.path)?;
         let checked = check(&baseline)?;
         if self.json {

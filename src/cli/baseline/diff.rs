@@ -8,7 +8,7 @@ use crate::cli::out;
 use crate::service::{ColumnDiff, Compared, compare};
 
 #[derive(Debug, Args)]
-pub(super) struct Diff {
+pub(in crate::cli) struct Diff {
     /// A baseline
     #[arg(value_name = "A")]
     one: PathBuf,
@@ -30,7 +30,7 @@ struct Document<'a> {
 }
 
 impl Diff {
-    pub(super) fn run(self) -> anyhow::Result<u8> {
+    pub(in crate::cli) fn run(self) -> anyhow::Result<u8> {
         let (one, two) = (read(&self.one)?, read(&self.two)?);
         let compared = compare(&one, &two);
         if self.json {

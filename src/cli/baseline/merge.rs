@@ -10,7 +10,7 @@ use crate::service::{MergeOptions, merge};
 use crate::units::Clock;
 
 #[derive(Debug, Args)]
-pub(super) struct Merge {
+pub(in crate::cli) struct Merge {
     /// A baseline
     #[arg(value_name = "A")]
     one: PathBuf,
@@ -29,7 +29,7 @@ pub(super) struct Merge {
 }
 
 impl Merge {
-    pub(super) fn run(self) -> anyhow::Result<u8> {
+    pub(in crate::cli) fn run(self) -> anyhow::Result<u8> {
         out::check_file(&self.out).with_context(|| format!("--out {}", self.out.display()))?;
         let (one, two) = (read(&self.one)?, read(&self.two)?);
         let (accept_weak, budget, now) = (self.accept_weak, self.budget, Clock::real().now());
