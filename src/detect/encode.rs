@@ -8,7 +8,7 @@ use arrow::array::{Array, StringArray};
 use super::bins::Bin;
 use super::cut::{Code, Cutter, SKIP, code};
 use super::memory::Recency;
-use super::stream::{PAIR_INTERVALS, Rare, SAME_MAX, Source, Stream, UNUSUAL_MAX};
+use super::stream::{MANY_ZEROS_MAX, Rare, SAME_MAX, Source, Stream, UNUSUAL_MAX};
 use super::{contract, grid};
 use crate::record::{Batch, Cell, Cells, Schema, Status, Values};
 use crate::units::whole;
@@ -270,9 +270,9 @@ impl Work {
                     Code::from(contract::broken_rule(view.cell(*position, row), contract).is_none())
                 }))
             }
-            Source::Group { .. } => self.dead(view, codes),
-            Source::Slice { tag, value, .. } => {
-                self.dead(view, codes);
+            Source::Group { usual, .. } => self.dead(*usual, view, codes),
+            Source::Slice { tag, value, usual, .. } => {
+                self.dead(*usual, view, codes);
                 keep_only(codes, view.rows, tag_of(view.batch, tag), value);
             }
             Source::Repeat { position } => {
@@ -297,20 +297,30 @@ impl Work {
             Source::Age { position, .. } => self.ages(*position, view, codes),
             Source::Entity { members } => changed(members, view, codes),
             Source::Tag { name, .. } => self.tags(name, view, codes),
-            Source::Pair { classes, intervals, .. } => self.pairs(classes, intervals, view, codes),
+            Source::Pair { second, ranges, .. } => self.pair(*second, ranges, view, codes),
         }
         // A source without its column bets on nothing.
         codes.resize(view.rows.len(), SKIP);
     }
 
-    /// Rows in which every member stands for nothing.
-    fn dead(&self, view: &View<'_>, codes: &mut Vec<Code>) {
+    /// How many members stand for nothing: all, or how many more than usual.
+    fn dead(&self, usual: usize, view: &View<'_>, codes: &mut Vec<Code>) {
         codes.resize(view.rows.len(), 0);
         for (value, empty) in &self.empty {
             let Some(of_member) = view.all.get(*value) else { continue };
             for (code, member) in codes.iter_mut().zip(of_member) {
-                *code |= Code::from(!empty.get(usize::from(*member)).copied().unwrap_or(false));
+                *code = code
+                    .saturating_add(Code::from(empty.get(usize::from(*member)).copied().unwrap_or(false)));
             }
+        }
+        let alive = MANY_ZEROS_MAX + 1;
+        for place in codes {
+            let dead = usize::from(*place);
+            *place = match dead.checked_sub(usual) {
+                _ if dead >= self.empty.len() => 0,
+                None | Some(0) => alive,
+                Some(more) => alive - code(more).min(MANY_ZEROS_MAX),
+            };
         }
     }
 
@@ -361,13 +371,16 @@ impl Work {
         }
     }
 
-    fn pairs(&self, classes: &[Code], intervals: &[Code], view: &View<'_>, codes: &mut Vec<Code>) {
-        let mut answers = self.others.iter().map(|(value, _)| view.all.get((*value)?));
-        let (Some(Some(a)), Some(Some(b))) = (answers.next(), answers.next()) else { return };
-        let of = |table: &[Code], code: &Code| table.get(usize::from(*code)).copied().unwrap_or(SKIP);
-        codes.extend(a.iter().zip(b).map(|(a, b)| match (of(classes, a), of(intervals, b)) {
-            (SKIP, _) | (_, SKIP) => SKIP,
-            (class, interval) => class * PAIR_INTERVALS + interval,
+    fn pair(&self, second: usize, ranges: &[Option<(f64, f64)>], view: &View<'_>, codes: &mut Vec<Code>) {
+        let first = self.others.first().and_then(|(value, _)| view.all.get((*value)?));
+        let Some(first) = first else { return };
+        codes.extend(first.iter().zip(view.rows.clone()).map(|(class, row)| {
+            let range = ranges.get(usize::from(*class)).copied().flatten();
+            match (range, view.cell(second, row)) {
+                (Some((low, high)), Cell::Number(v)) if !v.is_nan() => Code::from(v < low || v > high),
+                // Other streams see classes and values that are new.
+                _ => SKIP,
+            }
         }));
     }
 }

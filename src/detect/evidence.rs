@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::cut::{Code, SKIP};
-use super::table::{BLOCK, Bet, EPSILONS, Family, LOSSES, Lanes, Stratum, TILTS, Table};
+use super::table::{BLOCK, Bet, EPSILONS, Family, LANE_PARTS, LOSSES, Lanes, Stratum, TILTS, Table};
 
 /// Evidence of one bet is not counted beyond this, so that a fault of days cannot overflow.
 const EVIDENCE_MAX: f64 = 1e150;
@@ -242,10 +242,10 @@ impl Evidence {
             self.sweep();
         }
         let never = self.never;
-        let lanes = self.never.iter_mut().zip(&mut self.sum).zip(table.keep);
-        for ((never, sum), keep) in lanes {
+        let lanes = self.never.iter_mut().zip(&mut self.sum).zip(table.keep).zip(table.lane_weights);
+        for (((never, sum), keep), weight) in lanes {
             *never = keep * (*never + length);
-            *sum = keep * (*sum + table.weight * length);
+            *sum = keep * (*sum + weight * length);
         }
         never
     }
@@ -276,8 +276,8 @@ impl Evidence {
             else {
                 continue;
             };
-            let (Some(keep), Some(gain), Some(sum)) =
-                (table.keep.get(lane), gains.get(lane), self.sum.get_mut(lane))
+            let (Some(keep), Some(gain), Some(sum), Some(part)) =
+                (table.keep.get(lane), gains.get(lane), self.sum.get_mut(lane), LANE_PARTS.get(lane))
             else {
                 continue;
             };
@@ -286,7 +286,7 @@ impl Evidence {
             let missed = keep * before;
             let grown = missed + gain_of(*gain, share, *keep, table.clumping) * before;
             let value = if grown < EVIDENCE_MAX { grown } else { EVIDENCE_MAX };
-            *sum += weight * (value - missed);
+            *sum += weight * part * (value - missed);
             *excess = value - now;
         }
         bin.at = self.clock;
@@ -391,7 +391,8 @@ impl Evidence {
         match bet.family {
             Family::More => {
                 let weight = table.weights.get(place).copied().unwrap_or(0.0);
-                weight * self.more_values(table, place).iter().sum::<f64>()
+                let lanes = self.more_values(table, place).into_iter().zip(LANE_PARTS);
+                weight * lanes.map(|(value, part)| part * value).sum::<f64>()
             }
             Family::Less => self.less_value(table, place),
             Family::Tilt => table.tilt_weight * self.tilts.get(place).copied().unwrap_or(0.0),
@@ -456,4 +457,178 @@ fn gain_of(gain: f64, share: f64, keep: f64, clumping: f64) -> f64 {
     // The mean e-value is taken before it is tempered.
     let (miss, hit) = (keep.powf(clumping), (keep + gain).powf(clumping));
     (miss + share * (hit - miss)).powf(1.0 / clumping) - keep
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::{Limits, Setup};
+    use super::*;
+
+    const LIMITS: [f64; 4] = [0.7, 0.2, 0.05, 0.001];
+    const LOWER: [f64; 4] = [0.5, 0.1, 0.02, 0.0];
+
+    fn table(clumping: f64) -> Table {
+        let tilts =
+            TILTS.iter().map(|l| (0..4_u32).map(|b| (l * (f64::from(b) - 1.0)).exp() / 2.0).collect());
+        Table::new(&Setup {
+            more: vec![0.2, 0.1, 0.0, 0.3],
+            less: vec![0.05, 0.05, 0.0, 0.0],
+            tilt: 0.3,
+            limits: vec![Limits {
+                upper: LIMITS.to_vec(),
+                lower: LOWER.to_vec(),
+                tilts: tilts.collect(),
+                is_known: true,
+            }],
+            clumping,
+        })
+    }
+
+    /// What one row is worth to a bet, by the book.
+    fn e_value(table: &Table, bet: Bet, lane: usize, code: Code) -> f64 {
+        let is_hit = usize::from(code) == bet.index;
+        let e = match bet.family {
+            Family::More => {
+                let eps = EPSILONS[lane];
+                if is_hit { 1.0 - eps + eps / LIMITS[bet.index] } else { 1.0 - eps }
+            }
+            Family::Less => {
+                let (eta, p) = (LOSSES[lane], LOWER[bet.index]);
+                if is_hit { 1.0 - eta } else { 1.0 + eta * p / (1.0 - p) }
+            }
+            Family::Tilt => return table.strata[0].tilts[usize::from(code)][bet.index],
+        };
+        e.powf(1.0 / table.clumping)
+    }
+
+    /// The direct recursion over every bet, which the lazy one must equal.
+    fn direct(table: &Table, codes: &[Code], lengths: &[f64]) -> f64 {
+        let mut total = 0.0;
+        for bet in table.bets() {
+            let (lanes, weight) = match bet.family {
+                Family::More => (4, table.weights[table.place(bet).unwrap()]),
+                Family::Less => (2, table.less_weights[table.place(bet).unwrap()]),
+                Family::Tilt => (1, table.tilt_weight),
+            };
+            for lane in 0..lanes {
+                let (mut r, mut length, mut steps, mut passed, mut ready) = (0.0, 0.0, 0, 0.0, 0.0);
+                for (code, step) in codes.iter().zip(lengths) {
+                    length += step;
+                    if *code == SKIP {
+                        continue;
+                    }
+                    let e = e_value(table, bet, lane, *code);
+                    if bet.family == Family::Less {
+                        // Only blocks that are over may start a bet.
+                        if steps == 0 {
+                            (r, ready) = (r + ready, 0.0);
+                        }
+                        r *= e;
+                        steps += 1;
+                        passed += length;
+                        if steps == BLOCK {
+                            (ready, passed, steps) = (passed, 0.0, 0);
+                        }
+                    } else {
+                        r = (r + length) * e;
+                    }
+                    length = 0.0;
+                }
+                let part = if bet.family == Family::More { LANE_PARTS[lane] } else { 1.0 };
+                total += part * weight * r;
+            }
+        }
+        total
+    }
+
+    fn stories() -> (Vec<Code>, Vec<f64>) {
+        let codes = (0..517_u32).map(|i| match i {
+            _ if i % 13 == 5 => SKIP,
+            _ if i % 97 == 3 => 3,
+            _ => code_of(i * i % 3),
+        });
+        (codes.collect(), (0..517_u32).map(|i| f64::from(i % 4) / 10.0).collect())
+    }
+
+    fn code_of(i: u32) -> Code {
+        Code::try_from(i).unwrap()
+    }
+
+    fn run(table: &Table, codes: &[Code], lengths: &[f64]) -> Evidence {
+        let mut evidence = Evidence::new(table);
+        for (tick, (code, length)) in (1..).zip(codes.iter().zip(lengths)) {
+            evidence.observe(table, *code, Moment { length: *length, tick, stratum: 0 });
+        }
+        evidence
+    }
+
+    /// The update in constant time of all bets of a stream is the plain recursion over each of them, in the
+    /// middle of a block too, whether tempered or not. Bets on less are kept in single precision.
+    #[test]
+    fn lazy_update_is_exact() {
+        let (codes, lengths) = stories();
+        for clumping in [1.0, 3.7] {
+            let table = table(clumping);
+            for rows in [2, 40, 517] {
+                let evidence = run(&table, &codes[..rows], &lengths[..rows]);
+                let expected = direct(&table, &codes[..rows], &lengths[..rows]);
+                let found = evidence.exact_total(&table);
+                assert!((found / expected - 1.0).abs() < 1e-6, "{clumping} {rows}: {found} {expected}");
+                let shares: f64 = table.bets().map(|bet| evidence.share(&table, bet)).sum();
+                assert!((shares / expected - 1.0).abs() < 1e-6, "shares add up: {shares} {expected}");
+            }
+        }
+    }
+
+    /// A step of one row is a step with one share.
+    #[test]
+    fn one_row_is_one_share() {
+        let (codes, lengths) = stories();
+        let table = table(1.0);
+        let expected = run(&table, &codes, &lengths);
+        let mut evidence = Evidence::new(&table);
+        for (tick, (code, length)) in (1..).zip(codes.iter().zip(&lengths)) {
+            let hits: Vec<Hit> = if *code == SKIP { vec![] } else { vec![Hit { code: *code, share: 1.0 }] };
+            evidence.observe_shares(&table, &hits, Moment { length: *length, tick, stratum: 0 });
+        }
+        assert!((evidence.exact_total(&table) / expected.exact_total(&table) - 1.0).abs() < 1e-12);
+    }
+
+    /// A fault of any length leaves finite evidence, and a reset none.
+    #[test]
+    fn evidence_never_overflows() {
+        for code in [0, 3] {
+            let table = table(1.0);
+            let mut evidence = Evidence::new(&table);
+            for tick in 1..200_000 {
+                evidence.observe(&table, code, Moment { length: 1.0, tick, stratum: 0 });
+            }
+            assert!(evidence.exact_total(&table).is_finite());
+            evidence.reset();
+            assert!(evidence.exact_total(&table) <= 0.0);
+        }
+    }
+
+    /// The start of a change is found where it began.
+    #[test]
+    fn start_is_estimated() {
+        let codes: Vec<Code> = (1..=300).map(|row| if row > 200 && row % 3 == 0 { 3 } else { 0 }).collect();
+        let table = table(1.0);
+        let evidence = run(&table, &codes, &vec![1.0; 300]);
+        let suspicion = evidence.suspicion(&table, Bet { family: Family::More, index: 3 }).unwrap();
+        assert_eq!((suspicion.since, suspicion.hits), (201, Some(34)));
+        assert!(suspicion.nats > 50.0);
+    }
+
+    /// An hour that the baseline does not know bets nothing and lengthens the run.
+    #[test]
+    fn unknown_strata_bet_nothing() {
+        let table = table(1.0);
+        let mut evidence = Evidence::new(&table);
+        evidence.observe(&table, 3, Moment { length: 5.0, tick: 1, stratum: 7 });
+        assert!(evidence.exact_total(&table) <= 0.0);
+        evidence.observe(&table, 3, Moment { length: 1.0, tick: 2, stratum: 0 });
+        let at_once = run(&table, &[3], &[6.0]);
+        assert!((evidence.exact_total(&table) / at_once.exact_total(&table) - 1.0).abs() < 1e-12);
+    }
 }

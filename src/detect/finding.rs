@@ -96,6 +96,10 @@ pub enum Undecided {
     UnseenHour,
     /// What it remembers of the rows before is not full yet.
     Filling,
+    /// Somebody said that the change is meant: it is not judged until there is a new baseline.
+    Accepted,
+    /// Its alert is so old that nobody knows whether it still holds.
+    Stale,
 }
 
 impl Undecided {
@@ -112,6 +116,8 @@ impl Undecided {
             Self::Gathering => "gathering",
             Self::UnseenHour => "unseen_hour",
             Self::Filling => "filling",
+            Self::Accepted => "accepted",
+            Self::Stale => "stale",
         }
     }
 }

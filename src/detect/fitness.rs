@@ -231,7 +231,12 @@ fn hour_name(seasonality: Seasonality, hour: usize) -> String {
 fn clumps(calibration: &Calibration) -> Option<Oddity> {
     let clumped = calibration.clumped();
     let (_, most) = clumped.first()?;
-    let names: Vec<&str> = clumped.iter().map(|(name, _)| name.as_str()).collect();
+    let mut names: Vec<&str> = Vec::new();
+    for (name, _) in &clumped {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
     let how_much = format!(
         "{} of {} streams: rows depend on each other, {most:.1} of them are worth one",
         clumped.len(),
@@ -245,6 +250,9 @@ fn clumps(calibration: &Calibration) -> Option<Oddity> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
 
     use super::super::hours::Season;
     use super::super::{Options, Planner};
@@ -291,7 +299,9 @@ mod tests {
     }
 
     fn features(i: u64) -> serde_json::Value {
-        serde_json::json!({"features": {"a": 1 + i * 7_919 % 99_991, "b": 1 + i * 104_729 % 99_989}})
+        let mut random = StdRng::seed_from_u64(i);
+        let mut next = || random.random_range(1..1_000_000);
+        serde_json::json!({"features": {"a": next(), "b": next()}})
     }
 
     fn check((mut monitor, profile): (Monitor, Profile), hours: &[(usize, u64)], expected: &[&str]) {
@@ -322,8 +332,8 @@ mod tests {
             line["features"]["a"] = serde_json::json!(1 + i / 4);
             line
         };
-        check(monitor(4_000, stuck), &[], &["stuck"]);
-        check(monitor(4_000, |i| features(i / 2)), &[], &["stuck", "replayed"]);
+        check(monitor(4_000, stuck), &[], &["stuck", "clumped"]);
+        check(monitor(4_000, |i| features(i / 2)), &[], &["stuck", "replayed", "clumped"]);
         let again = |i: u64| {
             let mut line = features(i / 2);
             line["request_id"] = serde_json::json!(format!("r{}", i / 2));

@@ -6,7 +6,7 @@ use super::bins::Bin;
 use super::monitor::{Monitor, reaches};
 use super::rate::Rate;
 use super::setup::ROW_RATE;
-use super::state::{Latch, Step};
+use super::state::{Group, Latch, Step};
 use super::stream::{Role, Topic};
 use super::table::{Bet, Family};
 use super::{Alarm, Finding, KINDS, Share};
@@ -23,6 +23,16 @@ const BROKEN: Bet = Bet { family: Family::More, index: 0 };
 const CONTRACT_HEALTHY: f64 = 1e-4;
 
 impl Monitor {
+    /// Takes the change of a latched group for meant: it stays latched, undecided, without further
+    /// findings, until the monitor is built anew on another baseline. Answers whether it was latched.
+    pub fn accept(&mut self, group: &str) -> bool {
+        let mut latched = self.state.groups.iter_mut().filter(|g| g.name == group);
+        let Some(latch) = latched.find_map(|g| g.latch.as_mut()) else { return false };
+        latch.accepted = true;
+        latch.by_contract_only = false;
+        true
+    }
+
     /// A declared rule was broken: an alarm at once, or one more detector of a latched group.
     pub(super) fn break_contract(&mut self, stream: usize, step: Step, findings: &mut Vec<Finding>) {
         let broken = Subject { topic: Topic::Contract, family: Family::More, bin: &Bin::Broken };
@@ -39,6 +49,9 @@ impl Monitor {
         let told = if explained { self.cause() } else { Some(index) };
         let Some(group) = told.and_then(|i| self.state.groups.get_mut(i)) else { return };
         if let Some(latch) = &mut group.latch {
+            if latch.accepted {
+                return;
+            }
             let is_new = latch.fired.insert(kind);
             latch.recovery.start_anew(stream, BROKEN);
             if is_new {
@@ -73,7 +86,7 @@ impl Monitor {
             let Some(latch) = &group.latch else { continue };
             let is_due = step.judged.saturating_sub(latch.since) < WATCHED_ROWS
                 || step.judged.is_multiple_of(LATER_EVERY);
-            if latch.by_contract_only || group.role == Role::Traffic || !is_due {
+            if latch.accepted || latch.by_contract_only || group.role == Role::Traffic || !is_due {
                 continue;
             }
             let own = group.streams.clone();
@@ -121,7 +134,7 @@ impl Monitor {
     pub(super) fn resolve(&mut self, step: Step, findings: &mut Vec<Finding>) {
         for index in 0..self.state.groups.len() {
             let Some(group) = self.state.groups.get_mut(index) else { continue };
-            if !group.latch.as_ref().is_some_and(|l| l.recovery.is_complete()) {
+            if !group.latch.as_ref().is_some_and(|l| !l.accepted && l.recovery.is_complete()) {
                 continue;
             }
             group.latch = None;
@@ -145,6 +158,9 @@ impl Monitor {
         let Some(index) = self.state.groups.iter().position(|g| g.role == Role::Traffic) else { return };
         let Some(rate) = &self.state.rate else { return };
         let step = self.step(now, self.state.row);
+        if self.state.groups.get(index).is_some_and(Group::is_accepted) {
+            return;
+        }
         let is_latched = self.state.groups.get(index).is_some_and(|g| g.latch.is_some());
         if is_latched && rate.has_recovered() {
             self.release_rate(index, step, findings);

@@ -11,12 +11,14 @@
 //! # Source
 //! Shin, Ramdas and Rinaldo, arXiv 2203.03532 (e-detectors); Shiryaev (1963) and Roberts (1966).
 
+mod alike;
 mod attribution;
 mod bet;
 mod bins;
 mod calibrate;
 mod contract;
 mod cut;
+mod dependence;
 mod effect;
 mod encode;
 mod evidence;
@@ -43,6 +45,7 @@ mod setup;
 mod state;
 mod stream;
 mod table;
+mod versions;
 #[cfg(test)]
 mod tests;
 mod weak;

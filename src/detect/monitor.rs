@@ -141,6 +141,18 @@ impl Monitor {
         self.take(batch, Some(now))
     }
 
+    /// Says whether enough of the rows on offer are judged. Where not, every stream that is not latched is
+    /// undecided, because of lost rows; no group recovers, and the row rate, which would see a fall that is
+    /// none, is not judged. Bets go on: what the judged rows show is true of them.
+    pub fn set_coverage(&mut self, enough: bool) {
+        if self.state.is_short == enough
+            && let Some(rate) = &mut self.state.rate
+        {
+            rate.resume();
+        }
+        self.state.is_short = !enough;
+    }
+
     /// Takes the present time where no row brings it: judges a request that waits for more rows, closes
     /// seconds of the row rate, and leaves streams undecided after a silence.
     pub fn advance(&mut self, now: Timestamp) -> Vec<Finding> {
@@ -149,7 +161,8 @@ impl Monitor {
             self.state.is_silent = true;
         }
         let row = self.state.row;
-        if self.state.rate.as_mut().is_some_and(|r| r.advance(row, now)) {
+        let is_counted = !self.state.is_short;
+        if is_counted && self.state.rate.as_mut().is_some_and(|r| r.advance(row, now)) {
             self.judge_rate(now, &mut findings);
         }
         findings
@@ -161,11 +174,6 @@ impl Monitor {
         self.queue.close();
         self.judge_queued(&mut findings);
         findings
-    }
-
-    /// Whether enough of the offered rows reach this monitor to judge by; else nothing is quiet.
-    pub const fn set_coverage(&mut self, enough: bool) {
-        self.state.loses_rows = !enough;
     }
 
     fn take(&mut self, batch: &Batch, arrival: Option<Timestamp>) -> Vec<Finding> {
@@ -207,13 +215,13 @@ impl Monitor {
         } else {
             self.queue.skip(place);
         }
-        if self.state.rate.is_some() && begins {
+        if self.state.rate.is_some() && begins && !self.state.is_short {
             self.count_row(ts, findings);
         }
     }
 
     /// Counts a request for the row rate; judges what came before the second that it closes.
-    fn count_row(&mut self, ts: Timestamp, findings: &mut Vec<Finding>) {
+    pub(super) fn count_row(&mut self, ts: Timestamp, findings: &mut Vec<Finding>) {
         let row = self.state.row;
         if self.state.rate.as_ref().is_some_and(|rate| rate.would_close(ts)) {
             self.judge_queued(findings);
@@ -295,7 +303,10 @@ impl Monitor {
     fn judge_one(&mut self, spans: &[Span], findings: &mut Vec<Finding>) {
         let Some(span) = spans.first() else { return };
         self.bet(std::slice::from_ref(span), false);
-        for latch in self.state.groups.iter_mut().filter_map(|g| g.latch.as_mut()) {
+        // While rows are short, the faulty ones may be among those that nobody saw: calm of the others is none.
+        let is_short = self.state.is_short;
+        let groups = self.state.groups.iter_mut().filter(|_| !is_short);
+        for latch in groups.filter_map(|g| g.latch.as_mut()) {
             latch.recovery.observe(|stream| self.queue.codes(stream, span));
         }
         self.state.mark(Step { row: span.row, judged: self.state.judged + 1, ts: span.ts });

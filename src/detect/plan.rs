@@ -3,15 +3,22 @@
 use std::collections::BTreeMap;
 
 use super::bins::{Bin, Plan, Planning};
-use super::cut::{Code, SKIP, code};
+use super::contract::stands_for_nothing;
+use super::cut::{Code, Cutter, SKIP, code};
 use super::grid;
-use super::stream::{PAIR_CLASSES, PAIR_INTERVALS, Rare, Role, Source, Stream};
+use super::stream::{Rare, Role, Source, Stream};
 use crate::record::{Batch, Cell, Column, Contract, Kind, Role as ColumnRole, Scalar, Schema};
 
 /// Replicas, regions, clients … of one name, each with a stream of its own, at the most;
 const SLICES_MAX: usize = 16;
 /// and all together.
 const SLICES_ALL_MAX: usize = 64;
+/// Answers that are looked at together, at the most.
+const ANSWERS_MAX: usize = 16;
+/// Classes of an answer that is looked at together with others, at the most.
+const CLASSES_MAX: usize = 12;
+/// The range of an answer is widened by this share of its width.
+const RANGE_MARGIN: f64 = 0.005;
 /// Tags that say which model answered, not where a row came from.
 const IDENTITY: [&str; 2] = ["version", "model_hash"];
 
@@ -22,6 +29,18 @@ pub(super) struct Seen {
     tags: BTreeMap<String, (Planning, BTreeMap<String, u64>)>,
     has_requests: bool,
     has_entities: bool,
+    /// By group of features that can be zero: its members, and the most that were in one row.
+    zeros: Vec<(Vec<usize>, usize)>,
+    /// The answers of planning rows, by column: what goes together.
+    answers: BTreeMap<usize, Vec<Answer>>,
+}
+
+/// One cell of an answer.
+#[derive(Debug, Clone)]
+enum Answer {
+    None,
+    Number(f64),
+    Text(String),
 }
 
 #[derive(Debug, Default)]
@@ -38,8 +57,12 @@ struct SeenColumn {
 }
 
 impl Seen {
-    pub(super) fn new(columns: usize) -> Self {
+    pub(super) fn new(schema: &Schema) -> Self {
+        let is_output = |p: &usize| schema.columns.get(*p).is_some_and(|c| c.role == ColumnRole::Output);
+        let columns = schema.columns.len();
         Self {
+            zeros: zero_groups(schema).into_iter().map(|(_, members)| (members, 0)).collect(),
+            answers: (0..columns).filter(is_output).take(ANSWERS_MAX).map(|p| (p, Vec::new())).collect(),
             columns: (0..columns).map(|_| SeenColumn::default()).collect(),
             tags: BTreeMap::new(),
             has_requests: false,
@@ -60,6 +83,20 @@ impl Seen {
                 let planning = seen.ages.get_or_insert_with(|| Planning::new(&plain(Kind::Numeric)));
                 planning.observe(Cell::Number(ts.seconds_since(read)));
             }
+        }
+        let cell = |p: &usize| batch.columns().get(*p).map_or(Cell::Null, |c| c.cell(row));
+        for (members, most) in &mut self.zeros {
+            let column = |p: &usize| batch.schema().columns.get(*p);
+            let dead = members.iter().filter(|p| stands_for_nothing(cell(p), column(p))).count();
+            // A row in which all are dead says nothing of how many others may be.
+            *most = if dead < members.len() { dead.max(*most) } else { *most };
+        }
+        for (position, answers) in &mut self.answers {
+            answers.push(match cell(position) {
+                Cell::Number(v) => Answer::Number(v),
+                Cell::Text(word) => Answer::Text(word.to_owned()),
+                Cell::Null | Cell::WrongType => Answer::None,
+            });
         }
         for tag in meta.tags().iter().filter(|t| !IDENTITY.contains(&t.name.as_str())) {
             let new = || (Planning::new(&plain(Kind::Categorical)), BTreeMap::new());
@@ -92,17 +129,19 @@ impl SeenColumn {
         }
     }
 
-    /// Whether planning rows had a special bin; those that lie outside of all that they had never are.
-    const fn had(&self, bin: &Bin) -> bool {
+    /// Whether planning rows had nothing of a special bin, and nothing like it.
+    const fn never_had(&self, bin: &Bin) -> bool {
         match bin {
-            Bin::Null => self.null,
-            Bin::WrongType => self.wrong_type,
-            Bin::NotANumber => self.not_a_number,
-            Bin::Infinite => self.infinite,
-            Bin::Zero => self.zero,
-            Bin::Default => self.default,
-            Bin::Grid(grid) => self.grids & (1 << *grid) != 0,
-            _ => false,
+            Bin::Null => !self.null,
+            Bin::WrongType => !self.wrong_type,
+            Bin::NotANumber => !self.not_a_number,
+            Bin::Infinite => !self.infinite,
+            Bin::Zero => !self.zero,
+            Bin::Default => !self.default,
+            // One number in ten has a decimal less by chance: only a grid two steps coarser is news.
+            Bin::Grid(decimals @ 0..=6) => self.grids & ((1 << (*decimals + 2)) - 1) == 0,
+            Bin::Grid(grid) => self.grids & (1 << *grid) == 0,
+            _ => true,
         }
     }
 }
@@ -122,7 +161,7 @@ fn plain(kind: Kind) -> Column {
 /// Every stream, those first that others are made from.
 pub(super) fn streams(schema: &Schema, columns: Vec<Planning>, seen: Seen, strata: usize) -> Vec<Stream> {
     let mut made = Made { schema, strata, streams: Vec::new() };
-    let Seen { columns: seen_columns, tags, has_requests, has_entities } = seen;
+    let Seen { columns: seen_columns, tags, has_requests, has_entities, zeros, answers } = seen;
     let mut seen_columns: Vec<SeenColumn> = seen_columns;
     for (position, planning) in columns.into_iter().enumerate() {
         let Some(column) = schema.columns.get(position) else { continue };
@@ -133,9 +172,9 @@ pub(super) fn streams(schema: &Schema, columns: Vec<Planning>, seen: Seen, strat
         }
     }
     for (group, members) in groups(schema) {
-        made.group(&group, &members, &seen_columns, has_entities);
+        made.group(&group, &members, (&seen_columns, &zeros), has_entities);
     }
-    made.pairs();
+    made.pairs(&answers);
     made.row("rows", Source::Replay);
     if has_requests {
         made.row("requests", Source::Duplicate);
@@ -186,7 +225,13 @@ impl Made<'_> {
         self.streams.extend(new);
     }
 
-    fn group(&mut self, group: &str, members: &[usize], seen: &[SeenColumn], has_entities: bool) {
+    fn group(
+        &mut self,
+        group: &str,
+        members: &[usize],
+        (seen, zeros): (&[SeenColumn], &[(Vec<usize>, usize)]),
+        has_entities: bool,
+    ) {
         if members.len() < 2 {
             return;
         }
@@ -194,11 +239,11 @@ impl Made<'_> {
         let is_output = members.iter().filter_map(of).any(|c| c.role == ColumnRole::Output);
         let role = if is_output { Role::Output } else { Role::Input };
         let mut sources = Vec::new();
-        let zeroable: Vec<usize> =
-            members.iter().copied().filter(|p| of(p).is_some_and(can_be_zero)).collect();
-        if !is_output && zeroable.len() > 1 {
-            let has_defaults = zeroable.iter().filter_map(of).any(|c| c.default.is_some());
-            sources.push(Source::Group { members: zeroable, has_defaults });
+        let zeroable = |p: &usize| of(p).is_some_and(can_be_zero);
+        let zeroable: Vec<usize> = members.iter().copied().filter(zeroable).collect();
+        if let Some((members, usual)) = zeros.iter().find(|(members, _)| *members == zeroable) {
+            let has_defaults = members.iter().filter_map(of).any(|c| c.default.is_some());
+            sources.push(Source::Group { members: zeroable, has_defaults, usual: *usual });
         }
         if !is_output && has_entities {
             sources.push(Source::Entity { members: members.to_vec() });
@@ -211,9 +256,10 @@ impl Made<'_> {
     }
 
     fn rare(&self, position: usize, seen: &[SeenColumn]) -> Rare {
+        let seen = seen.get(position);
         let of = |is: &dyn Fn(&Source) -> bool| {
             let stream = self.streams.iter().find(|s| is(&s.source));
-            let new = |bin: &Bin| bin.is_special() && !seen.get(position).is_some_and(|s| s.had(bin));
+            let new = |bin: &Bin| bin.is_special() && seen.is_some_and(|s| s.never_had(bin));
             let rare = stream.iter().flat_map(|s| s.bins.iter().enumerate().filter(|(_, bin)| new(bin)));
             rare.map(|(bin, _)| code(bin)).collect::<Vec<Code>>()
         };
@@ -225,30 +271,46 @@ impl Made<'_> {
     }
 
     /// Each answer of few classes together with each answer that is a number.
-    fn pairs(&mut self) {
-        let answers: Vec<(usize, &Stream)> = self
-            .streams
-            .iter()
-            .filter(|s| s.role == Role::Output)
-            .filter_map(|s| match s.source {
-                Source::Column { position, .. } => Some((position, s)),
-                _ => None,
-            })
-            .collect();
+    fn pairs(&mut self, answers: &BTreeMap<usize, Vec<Answer>>) {
         let mut pairs = Vec::new();
-        for (first, classes) in answers.iter().filter_map(|(p, s)| Some((*p, classes_of(&s.bins)?))) {
-            for (second, intervals) in answers.iter().filter_map(|(p, s)| Some((*p, intervals_of(&s.bins)?)))
-            {
-                if first != second && pairs.len() < SLICES_MAX {
-                    pairs.push(Source::Pair { first, classes: classes.clone(), second, intervals });
+        for (first, classes) in answers {
+            let Some(codes) = self.classes(*first, classes) else { continue };
+            for (second, values) in answers.iter().filter(|(second, _)| *second != first) {
+                if let Some(ranges) = ranges(&codes, values) {
+                    pairs.push(Source::Pair { first: *first, second: *second, ranges });
                 }
             }
         }
-        let pairs: Vec<Stream> = pairs
-            .into_iter()
-            .map(|s| Stream::new(s, Schema::OUTPUT_GROUP, &self.output_group(), Role::Output, self.strata))
-            .collect();
+        let group = self.output_group();
+        let new = |s| Stream::new(s, &group, &group, Role::Output, self.strata);
+        let pairs: Vec<Stream> = pairs.into_iter().take(SLICES_MAX).map(new).collect();
         self.streams.extend(pairs);
+    }
+
+    /// The bins of an answer, row by row, where it has few.
+    fn classes(&self, position: usize, answers: &[Answer]) -> Option<Vec<Code>> {
+        let plan = self.streams.iter().find_map(|s| match &s.source {
+            Source::Column { position: p, plan } if *p == position => Some(plan),
+            _ => None,
+        })?;
+        let cutter = Cutter::new(plan);
+        let codes: Vec<Code> = answers
+            .iter()
+            .map(|answer| match answer {
+                Answer::None => SKIP,
+                Answer::Number(v) => cutter.code(Cell::Number(*v)),
+                Answer::Text(word) => cutter.code(Cell::Text(word)),
+            })
+            .collect();
+        let mut distinct = codes.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        let is_class = |code: &Code| {
+            let bin = plan.bins().get(usize::from(*code)).cloned();
+            matches!(bin, Some(Bin::Zero | Bin::Number(_) | Bin::Category(_))) || *code == SKIP
+        };
+        let few = (2..=CLASSES_MAX).contains(&distinct.len());
+        (few && distinct.iter().all(is_class)).then_some(codes)
     }
 
     fn output_group(&self) -> String {
@@ -261,12 +323,12 @@ impl Made<'_> {
     }
 
     fn tags(&mut self, tags: BTreeMap<String, (Planning, BTreeMap<String, u64>)>) {
-        let whole_groups: Vec<(String, Vec<usize>, bool)> = self
+        let whole_groups: Vec<(String, Vec<usize>, (bool, usize))> = self
             .streams
             .iter()
             .filter_map(|s| match &s.source {
-                Source::Group { members, has_defaults } => {
-                    Some((s.group.clone(), members.clone(), *has_defaults))
+                Source::Group { members, has_defaults, usual } => {
+                    Some((s.group.clone(), members.clone(), (*has_defaults, *usual)))
                 }
                 _ => None,
             })
@@ -279,14 +341,14 @@ impl Made<'_> {
             }
             for value in values.into_keys() {
                 let told = format!("{name}={value}");
-                for (group, members, has_defaults) in &whole_groups {
+                for (group, members, (has_defaults, usual)) in &whole_groups {
                     if slices >= SLICES_ALL_MAX {
                         return;
                     }
                     slices += 1;
                     let (members, has_defaults) = (members.clone(), *has_defaults);
                     let (tag, value) = (name.clone(), value.clone());
-                    let source = Source::Slice { tag, value, members, has_defaults };
+                    let source = Source::Slice { tag, value, members, has_defaults, usual: *usual };
 
                     self.streams.push(Stream::new(source, &told, group, Role::Input, self.strata));
                 }
@@ -300,39 +362,43 @@ fn can_be_zero(column: &Column) -> bool {
     matches!(column.kind, Kind::Numeric | Kind::Boolean) || column.default.is_some()
 }
 
-/// Bins as classes, where there are few; the others are no class.
-fn classes_of(bins: &[Bin]) -> Option<Vec<Code>> {
-    let is_class = |b: &Bin| matches!(b, Bin::Zero | Bin::Number(_) | Bin::Category(_));
-    let is_between = |b: &Bin| matches!(b, Bin::Between(low, high) if low < high);
-    let few = bins.iter().filter(|b| is_class(b)).count();
-    let has_intervals = bins.iter().filter(|b| is_between(b)).count() > 3;
-    if has_intervals || few > usize::from(PAIR_CLASSES) || few < 2 {
-        return None;
-    }
-    let mut next = 0;
-    let mut place = |bin: &Bin| {
-        if !is_class(bin) {
-            return SKIP;
-        }
-        next += 1;
-        next - 1
+/// By class, the range of the numbers that came with it; nothing where they are no numbers, or as few as
+/// classes themselves.
+fn ranges(classes: &[Code], values: &[Answer]) -> Option<Vec<Option<(f64, f64)>>> {
+    let mut ranges: Vec<Option<(f64, f64)>> = vec![None; usize::from(SKIP)];
+    let (mut all, mut distinct) = (None, Vec::new());
+    let join = |range: Option<(f64, f64)>, v: f64| {
+        let (low, high) = range.unwrap_or((v, v));
+        Some((if v < low { v } else { low }, if v > high { v } else { high }))
     };
-    Some(bins.iter().map(&mut place).collect())
+    for (class, value) in classes.iter().zip(values) {
+        let Answer::Number(v) = value else { continue };
+        if v.is_finite() {
+            if distinct.len() <= CLASSES_MAX && !distinct.contains(v) {
+                distinct.push(*v);
+            }
+            all = join(all, *v);
+            if let Some(range) = ranges.get_mut(usize::from(*class)) {
+                *range = join(*range, *v);
+            }
+        }
+    }
+    let (low, high) = all.filter(|_| distinct.len() > CLASSES_MAX)?;
+    let margin = (high - low) * RANGE_MARGIN;
+    ranges.iter_mut().flatten().for_each(|(low, high)| (*low, *high) = (*low - margin, *high + margin));
+    while ranges.last().is_some_and(Option::is_none) {
+        ranges.pop();
+    }
+    Some(ranges)
 }
 
-/// Bins of a number as intervals from low to high; nothing for what has few values.
-fn intervals_of(bins: &[Bin]) -> Option<Vec<Code>> {
-    let mut places: Vec<f64> = bins.iter().filter_map(Bin::place).collect();
-    let finite = places.iter().filter(|p| p.is_finite()).count();
-    if finite < 5 {
-        return None;
+/// The features of each group that have a value that stands for nothing, where there are several.
+fn zero_groups(schema: &Schema) -> Vec<(String, Vec<usize>)> {
+    let of = |p: &usize| schema.columns.get(*p);
+    let mut all = groups(schema);
+    for (_, members) in &mut all {
+        members.retain(|p| of(p).is_some_and(|c| c.role == ColumnRole::Input && can_be_zero(c)));
     }
-    places.sort_by(f64::total_cmp);
-    let all = places.len();
-    let most = usize::from(PAIR_INTERVALS);
-    let interval = |place: f64| {
-        let rank = places.partition_point(|p| *p < place);
-        if all <= most { code(rank) } else { code(rank * most / all) }
-    };
-    Some(bins.iter().map(|b| b.place().map_or(SKIP, interval)).collect())
+    all.retain(|(_, members)| members.len() > 1);
+    all
 }

@@ -19,6 +19,9 @@ const POWER_SHARE: f64 = 0.05;
 /// Evidence of this part of the threshold is no quiet any more.
 const GATHERING_SHARE: f64 = 0.1;
 
+/// The part of a bin's weight that one share of rows has, about.
+const LANE_MEAN: f64 = 0.25;
+
 /// How one detector stands in one group.
 #[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct StreamReport {
@@ -93,7 +96,9 @@ impl Monitor {
     fn report_rate(&self, group: &Group) -> StreamReport {
         let is_off = self.options.without.contains(ROW_RATE);
         let state = match &self.state.rate {
+            Some(_) if group.is_accepted() => StreamState::Undecided(Undecided::Accepted),
             Some(_) if group.latch.is_some() => StreamState::Drifted,
+            Some(_) if self.state.is_short => StreamState::Undecided(Undecided::RowsLost),
             Some(_) if self.state.last_seen.is_none() || self.state.is_silent => {
                 StreamState::Undecided(Undecided::NoRows)
             }
@@ -116,13 +121,19 @@ impl Monitor {
     }
 
     fn state_of(&self, group: &Group, kind: usize, of_kind: f64) -> StreamState {
+        if group.is_accepted() {
+            return StreamState::Undecided(Undecided::Accepted);
+        }
         if group.latch.as_ref().is_some_and(|l| l.fired.contains(&kind)) {
             return StreamState::Drifted;
+        }
+        if self.state.is_short {
+            return StreamState::Undecided(Undecided::RowsLost);
         }
         if self.state.is_silent || self.state.last_seen.is_none() {
             return StreamState::Undecided(Undecided::NoRows);
         }
-        if self.state.loses_rows {
+        if self.state.is_short {
             return StreamState::Undecided(Undecided::RowsLost);
         }
         if self.state.in_unseen_hour {
@@ -182,7 +193,7 @@ impl Monitor {
         let upper = known.filter_map(|s| s.upper.get(place).copied());
         let (hits, trials) = calibrated.pooled(bet.index);
         Some(power::Bet {
-            nats: (self.threshold / (weight * self.step_length())).ln(),
+            nats: (self.threshold / (weight * self.step_length() * LANE_MEAN)).ln(),
             limit: upper.reduce(|a, b| if b > a { b } else { a })?,
             healthy: (hits + 0.5) / (trials + 1.0),
             clumping: calibrated.clumping,

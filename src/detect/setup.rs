@@ -7,12 +7,12 @@ use super::bet::{KINDS, Kind, Subject};
 use super::bins::Bin;
 use super::calibrate::Calibration;
 use super::evidence::Evidence;
-use super::limits;
 use super::rate::{BAND, Rate};
 use super::scores;
 use super::state::{Group, Start, State};
-use super::stream::{Role, Stream};
+use super::stream::{Role, Stream, Topic};
 use super::table::{Bet, Family, Limits, Setup, TILTS, Table};
+use super::{alike, limits};
 use crate::baseline::Budget;
 use crate::record::Schema;
 use crate::units::{PerSecond, Timestamp, count, whole};
@@ -46,8 +46,6 @@ pub struct Options {
 #[derive(Debug)]
 pub(super) struct Wiring {
     pub(super) tables: Vec<Table>,
-    /// The chance, over baselines, that one limit is wrong.
-    pub(super) delta: f64,
     owners: Vec<Owners>,
     /// The part of the budget that the row rate has.
     rate_weight: f64,
@@ -77,33 +75,35 @@ impl Owners {
 
 impl Wiring {
     pub(super) fn new(calibration: &Calibration, options: &Options) -> Self {
-        let claimed: Vec<Owners> = calibration.streams.iter().map(claims).collect();
-        let delta = WRONG_LIMITS / count(whole(limits_needed(calibration, &claimed).max(1)));
-        let mut known = Known { delta, limits: BTreeMap::new() };
-        let limits: Vec<Vec<Limits>> = calibration
-            .streams
-            .iter()
-            .zip(&claimed)
-            .map(|(stream, owners)| limits_of(stream, owners, &mut known))
-            .collect();
+        let streams = &calibration.streams;
+        let claimed: Vec<Owners> = streams.iter().map(claims).collect();
+        let limits = all_limits(streams, &claimed);
         let owners: Vec<Owners> =
             claimed.iter().zip(&limits).map(|(owners, limits)| worth_it(owners, limits)).collect();
-        let all = all_weights(calibration, &owners, options);
-        let units = units_by_kind(&calibration.streams, &owners);
-        let each = calibration.streams.iter().zip(&owners).zip(limits);
+        let parts = Parts::new(streams, &owners, options.rate.get() > 0.0);
+        let each = streams.iter().zip(&owners).zip(limits);
         let tables = each
             .map(|((stream, owners), limits)| {
-                let part = |kind: Option<usize>| part_of(kind, stream, owners, &units, options) / all;
+                let is_on =
+                    |kind: &usize| KINDS.get(*kind).is_some_and(|k| !options.without.contains(k.name()));
+                let part = |family, index, kind: Option<usize>| {
+                    let bet = Bet { family, index };
+                    kind.filter(is_on).map_or(0.0, |kind| parts.of(stream, owners, bet, kind))
+                };
+                let all = |family, kinds: &[Option<usize>]| {
+                    kinds.iter().enumerate().map(|(bin, kind)| part(family, bin, *kind)).collect()
+                };
                 Table::new(&Setup {
-                    more: owners.more.iter().map(|k| part(*k)).collect(),
-                    less: owners.less.iter().map(|k| part(*k)).collect(),
-                    tilt: part(owners.tilt) * count(whole(TILTS.len())),
+                    more: all(Family::More, &owners.more),
+                    less: all(Family::Less, &owners.less),
+                    tilt: part(Family::Tilt, 0, owners.tilt) * count(whole(TILTS.len())),
                     limits,
                     clumping: stream.clumping,
                 })
             })
             .collect();
-        Self { tables, delta, owners, rate_weight: weight_of(ROW_RATE, &options.without) / all }
+        let rate_weight = weight_of(ROW_RATE, &options.without) / parts.all;
+        Self { tables, owners, rate_weight }
     }
 
     pub(super) fn table(&self, stream: usize) -> Option<&Table> {
@@ -145,59 +145,122 @@ fn claims(stream: &Stream) -> Owners {
     }
 }
 
-/// Confidence limits that must hold together.
-fn limits_needed(calibration: &Calibration, owners: &[Owners]) -> usize {
-    let each = calibration.streams.iter().zip(owners);
-    each.map(|(stream, owners)| {
-        let common = |bin: &usize| {
-            let (hits, trials) = stream.pooled(*bin);
-            hits > LESS_SHARE_MIN * trials
-        };
-        let more = owners.more.iter().flatten().count();
-        let less = owners.less.iter().enumerate().filter(|(b, k)| k.is_some() && common(b)).count();
-        let tilts = if owners.tilt.is_some() { TILTS.len() } else { 0 };
-        (more + less + tilts) * stream.counts.len()
-    })
-    .sum()
+/// Confidence limits of all streams that hold together with 95 %.
+///
+/// Half of the chance to be wrong is split evenly over the limits, half by the weights of their bets: a
+/// bet of much weight is worth a sharp limit. Both halves are known before any count is looked at, but
+/// for the bins that are too rare to become rarer.
+fn all_limits(streams: &[Stream], claimed: &[Owners]) -> Vec<Vec<Limits>> {
+    let deltas = Deltas::new(streams, claimed);
+    let mut known = Known::default();
+    let mut of_stream = |stream: &Stream, owners: &Owners| {
+        limits_of(stream, owners, &|bet| deltas.of(stream, owners, bet), &mut known)
+    };
+    streams.iter().zip(claimed).map(|(stream, owners)| of_stream(stream, owners)).collect()
+}
+
+/// The chance, over baselines, that a limit is wrong.
+struct Deltas {
+    even: f64,
+    parts: Parts,
+}
+
+impl Deltas {
+    fn new(streams: &[Stream], claimed: &[Owners]) -> Self {
+        let needed: usize = streams.iter().zip(claimed).map(|(s, o)| limits_needed(s, o)).sum();
+        let even = 0.5 * WRONG_LIMITS / count(whole(needed.max(1)));
+        Self { even, parts: Parts::new(streams, claimed, false) }
+    }
+
+    fn of(&self, stream: &Stream, owners: &Owners, bet: Bet) -> f64 {
+        let strata = count(whole(stream.counts.len().max(1)));
+        let part = owners.of(bet).map_or(0.0, |kind| self.parts.of(stream, owners, bet, kind));
+        self.even + 0.5 * WRONG_LIMITS * part / strata
+    }
+}
+
+/// The upper limit of a bin in the worst hour that is known, by how many times the rows there might be;
+/// nothing where no row speaks for it.
+pub(super) fn upper_of_longer(
+    streams: &[Stream],
+    stream: usize,
+    bet: Bet,
+) -> impl Fn(f64) -> Option<f64> + use<> {
+    let claimed: Vec<Owners> = streams.iter().map(claims).collect();
+    let found = streams.get(stream).zip(claimed.get(stream));
+    let counts = found.and_then(|(s, _)| Some(bin_counts(s, bet.index, s.bins.get(bet.index)?)));
+    let delta = found.map_or(0.0, |(s, owners)| Deltas::new(streams, &claimed).of(s, owners, bet));
+    let known: Vec<(f64, f64)> = counts.into_iter().flatten().filter(|(_, trials)| *trials > 0.0).collect();
+    move |factor| {
+        let uppers = known.iter().map(|(hits, trials)| limits::upper(hits * factor, trials * factor, delta));
+        uppers.reduce(|a, b| if b > a { b } else { a })
+    }
+}
+
+fn limits_needed(stream: &Stream, owners: &Owners) -> usize {
+    let common = |bin: &usize| {
+        let (hits, trials) = stream.pooled(*bin);
+        hits > LESS_SHARE_MIN * trials
+    };
+    let more = owners.more.iter().flatten().count();
+    let less = owners.less.iter().enumerate().filter(|(b, k)| k.is_some() && common(b)).count();
+    let tilts = if owners.tilt.is_some() { TILTS.len() } else { 0 };
+    (more + less + tilts) * stream.counts.len()
 }
 
 /// Limits already computed: the same counts come again and again.
-struct Known {
-    delta: f64,
-    limits: BTreeMap<(u64, u64), (f64, f64)>,
-}
+#[derive(Default)]
+struct Known(BTreeMap<(u64, u64, u64, bool), f64>);
 
 impl Known {
-    fn of(&mut self, hits: f64, trials: f64) -> (f64, f64) {
-        let delta = self.delta;
-        let new = || (limits::upper(hits, trials, delta), limits::lower(hits, trials, delta));
-        *self.limits.entry((hits.to_bits(), trials.to_bits())).or_insert_with(new)
+    fn upper(&mut self, (hits, trials): (f64, f64), delta: f64) -> f64 {
+        let key = (hits.to_bits(), trials.to_bits(), delta.to_bits(), true);
+        *self.0.entry(key).or_insert_with(|| limits::upper(hits, trials, delta))
+    }
+
+    fn lower(&mut self, (hits, trials): (f64, f64), delta: f64) -> f64 {
+        let key = (hits.to_bits(), trials.to_bits(), delta.to_bits(), false);
+        *self.0.entry(key).or_insert_with(|| limits::lower(hits, trials, delta))
     }
 }
 
-/// The limits of a stream by stratum; steps that depend on each other count as fewer.
-fn limits_of(stream: &Stream, owners: &Owners, known: &mut Known) -> Vec<Limits> {
+/// The limits of a stream by stratum; steps that depend on each other count as fewer. A bin that has the
+/// same share at all hours has one limit for all of them.
+fn limits_of(stream: &Stream, owners: &Owners, delta: &dyn Fn(Bet) -> f64, known: &mut Known) -> Vec<Limits> {
     let scores = owners.tilt.and_then(|_| scores::of(stream));
-    let mut all = Vec::new();
-    for counts in &stream.counts {
-        let each: Vec<(f64, f64)> = stream
-            .bins
-            .iter()
-            .enumerate()
-            .map(|(bin, kind)| {
-                let (hits, trials) = counts.of(bin, kind);
-                known.of(hits / stream.clumping, trials / stream.clumping)
-            })
-            .collect();
-        let effective: Vec<f64> = counts.hits.iter().map(|h| h / stream.clumping).collect();
-        all.push(Limits {
-            upper: each.iter().map(|(upper, _)| *upper).collect(),
-            lower: each.iter().map(|(_, lower)| *lower).collect(),
-            tilts: scores.as_ref().map_or_else(Vec::new, |z| scores::tilts(z, &effective, known.delta)),
-            is_known: counts.trials > 0.0,
-        });
+    let by_bin: Vec<Vec<(f64, f64)>> =
+        stream.bins.iter().enumerate().map(|(bin, kind)| bin_counts(stream, bin, kind)).collect();
+    let mut limits_in = |stratum: usize| -> Limits {
+        let counts_of = |bin: usize| by_bin.get(bin).and_then(|s| s.get(stratum)).copied();
+        let mut all = Limits::default();
+        for bin in 0..stream.bins.len() {
+            let (more, less) =
+                (Bet { family: Family::More, index: bin }, Bet { family: Family::Less, index: bin });
+            let counts = counts_of(bin).unwrap_or((0.0, 0.0));
+            let has = |bet| owners.of(bet).is_some();
+            all.upper.push(if has(more) { known.upper(counts, delta(more)) } else { 1.0 });
+            all.lower.push(if has(less) { known.lower(counts, delta(less)) } else { 0.0 });
+        }
+        let counts = stream.counts.get(stratum);
+        let effective: Vec<f64> =
+            counts.iter().flat_map(|c| &c.hits).map(|hits| hits / stream.clumping).collect();
+        let tilt = delta(Bet { family: Family::Tilt, index: 0 });
+        all.tilts = scores.as_ref().map_or_else(Vec::new, |z| scores::tilts(z, &effective, tilt));
+        all.is_known = counts.is_some_and(|c| c.trials > 0.0);
+        all
+    };
+    (0..stream.counts.len()).map(&mut limits_in).collect()
+}
+
+/// By stratum: the hits and trials that speak for one bin.
+fn bin_counts(stream: &Stream, bin: usize, kind: &Bin) -> Vec<(f64, f64)> {
+    let own: Vec<(f64, f64)> = stream.counts.iter().map(|c| c.of(bin, kind)).collect();
+    let (hits, trials) = stream.pooled(bin);
+    let pooled = (hits / stream.clumping, trials / stream.clumping);
+    if alike::are_alike(&own) {
+        return vec![pooled; own.len()];
     }
-    all
+    own.into_iter().map(|(hits, trials)| (hits / stream.clumping, trials / stream.clumping)).collect()
 }
 
 /// Leaves out the bets that could only wait: on more where health may always hit, on less where it hardly
@@ -222,46 +285,61 @@ fn weight_of(name: &str, without: &BTreeSet<String>) -> f64 {
     kind.map_or(0.0, |k| k.weight())
 }
 
-/// The weights of all detectors that this traffic has a bet for, switched off or not: what a detector
-/// that is switched off would have had goes to nobody.
-fn all_weights(calibration: &Calibration, owners: &[Owners], options: &Options) -> f64 {
-    let present: BTreeSet<usize> = owners.iter().flat_map(Owners::all).collect();
-    let of = |kind: &usize| KINDS.get(*kind).map_or(0.0, |k| k.weight());
-    let rate = if options.rate.get() > 0.0 { weight_of(ROW_RATE, &BTreeSet::new()) } else { 0.0 };
-    let all = present.iter().map(of).sum::<f64>() + rate;
-    debug_assert!(calibration.streams.len() == owners.len(), "owners are those of the streams");
-    if all > 0.0 { all } else { 1.0 }
+/// How the budget is split: over the detectors that this traffic has a bet for, switched off or not (what
+/// a detector that is switched off would have had goes to nobody), over their streams, over their bets.
+struct Parts {
+    /// The weights of all detectors that have a bet.
+    all: f64,
+    /// By detector: the units of its streams.
+    units: BTreeMap<usize, f64>,
 }
 
-/// Answers count double.
-fn units(stream: &Stream) -> f64 {
-    if stream.role == Role::Output { 2.0 } else { 1.0 }
-}
-
-fn units_by_kind(streams: &[Stream], owners: &[Owners]) -> BTreeMap<usize, f64> {
-    let mut all: BTreeMap<usize, f64> = BTreeMap::new();
-    for (stream, owners) in streams.iter().zip(owners) {
-        for kind in owners.all().collect::<BTreeSet<usize>>() {
-            *all.entry(kind).or_insert(0.0) += units(stream);
+impl Parts {
+    fn new(streams: &[Stream], owners: &[Owners], has_rate: bool) -> Self {
+        let mut units: BTreeMap<usize, f64> = BTreeMap::new();
+        for (stream, owners) in streams.iter().zip(owners) {
+            for kind in owners.all().collect::<BTreeSet<usize>>() {
+                *units.entry(kind).or_insert(0.0) += units_of(stream);
+            }
         }
+        let weight = |kind: &usize| KINDS.get(*kind).map_or(0.0, |k| k.weight());
+        let rate = if has_rate { weight_of(ROW_RATE, &BTreeSet::new()) } else { 0.0 };
+        let all = units.keys().map(weight).sum::<f64>() + rate;
+        Self { all: if all > 0.0 { all } else { 1.0 }, units }
     }
-    all
+
+    /// The part of one bet of a detector.
+    fn of(&self, stream: &Stream, owners: &Owners, bet: Bet, kind: usize) -> f64 {
+        let Some((detector, units)) = KINDS.get(kind).zip(self.units.get(&kind)) else { return 0.0 };
+        let share = preference(stream, bet) / preferences(stream, owners, kind);
+        detector.weight() / self.all * units_of(stream) / units * share
+    }
 }
 
-/// One bet's part of its detector's weight: spread over streams by their units, and evenly over the bets
-/// that the detector has on the stream.
-fn part_of(
-    kind: Option<usize>,
-    stream: &Stream,
-    owners: &Owners,
-    all: &BTreeMap<usize, f64>,
-    options: &Options,
-) -> f64 {
-    let Some((detector, all)) = kind.and_then(|k| Some((KINDS.get(k)?, all.get(&k)?))) else { return 0.0 };
-    let mine = |k: &usize| Some(*k) == kind;
-    let tilts = if owners.tilt == kind { TILTS.len() - 1 } else { 0 };
-    let bets = owners.all().filter(mine).count() + tilts;
-    weight_of(detector.name(), &options.without) * units(stream) / all / count(whole(bets.max(1)))
+/// Answers count double; rows of answers do not.
+fn units_of(stream: &Stream) -> f64 {
+    let is_answer = stream.role == Role::Output && stream.source.topic() != Topic::Unusual;
+    if is_answer { 2.0 } else { 1.0 }
+}
+
+/// What a detector's bets on one stream have together, in units of the usual bet.
+fn preferences(stream: &Stream, owners: &Owners, kind: usize) -> f64 {
+    let of = |family, kinds: &[Option<usize>]| -> f64 {
+        let mine = kinds.iter().enumerate().filter(|(_, k)| **k == Some(kind));
+        mine.map(|(index, _)| preference(stream, Bet { family, index })).sum()
+    };
+    let tilts = if owners.tilt == Some(kind) { count(whole(TILTS.len())) } else { 0.0 };
+    of(Family::More, &owners.more) + of(Family::Less, &owners.less) + tilts
+}
+
+/// What a bet weighs against the others that its detector has on the stream: the fault that it is made
+/// for comes first.
+fn preference(stream: &Stream, bet: Bet) -> f64 {
+    match (bet.family, stream.bins.get(bet.index)) {
+        (Family::More, Some(Bin::GroupZero | Bin::GroupDefault)) => 2.0,
+        (Family::More, Some(Bin::Unusual(1))) => 4.0,
+        _ => 1.0,
+    }
 }
 
 /// A monitor's state at rest.

@@ -62,8 +62,8 @@ pub(super) struct State {
     pub(super) is_silent: bool,
     /// The last step lay in an hour that the baseline never saw.
     pub(super) in_unseen_hour: bool,
-    /// The tap loses more rows than it may.
-    pub(super) loses_rows: bool,
+    /// Too few of the rows on offer are judged.
+    pub(super) is_short: bool,
     /// By stream.
     pub(super) evidence: Vec<Evidence>,
     pub(super) rate: Option<Rate>,
@@ -117,6 +117,9 @@ pub(super) struct Latch {
     pub(super) by_contract_only: bool,
     /// The judged step at which it began.
     pub(super) since: u64,
+    /// Somebody said that the change is meant: it stays latched for good, and says nothing more.
+    #[serde(default)]
+    pub(super) accepted: bool,
 }
 
 impl Latch {
@@ -126,11 +129,17 @@ impl Latch {
             recovery: Recovery::default(),
             by_contract_only: false,
             since: step.judged,
+            accepted: false,
         }
     }
 }
 
 impl Group {
+    /// Whether its change was accepted.
+    pub(super) fn is_accepted(&self) -> bool {
+        self.latch.as_ref().is_some_and(|latch| latch.accepted)
+    }
+
     /// Whether its evidence may raise an alarm.
     pub(super) fn is_free(&self) -> bool {
         self.latch.as_ref().is_none_or(|latch| latch.by_contract_only)
@@ -154,7 +163,7 @@ impl State {
             began: 0,
             is_silent: true,
             in_unseen_hour: false,
-            loses_rows: false,
+            is_short: false,
             evidence,
             rate,
             groups,
@@ -200,6 +209,7 @@ impl State {
     /// Goes on after a time of which nothing is known: it is no silence of the traffic's.
     pub(super) fn resume(&mut self) {
         self.is_silent = true;
+        self.is_short = false;
         self.last_seen = None;
         if let Some(rate) = &mut self.rate {
             rate.resume();

@@ -13,8 +13,9 @@ use crate::record::{Contract, Schema, Status};
 pub(super) enum Source {
     /// One column.
     Column { position: usize, plan: Plan },
-    /// The features of one group: are all zero or at their default?
-    Group { members: Vec<usize>, has_defaults: bool },
+    /// The features of one group: are all zero or at their default, or more of them than the most that
+    /// planning rows had?
+    Group { members: Vec<usize>, has_defaults: bool, usual: usize },
     /// The declared rules of one column.
     Contract { position: usize, contract: Contract },
     /// Whether one column has the value of the row before.
@@ -37,10 +38,10 @@ pub(super) enum Source {
     Entity { members: Vec<usize> },
     /// Which replica, region, client … the row came from.
     Tag { name: String, plan: Plan },
-    /// Two answers together: classes of the first, intervals of the second.
-    Pair { first: usize, classes: Vec<Code>, second: usize, intervals: Vec<Code> },
+    /// Two answers together: by bin of the first, the range of the second.
+    Pair { first: usize, second: usize, ranges: Vec<Option<(f64, f64)>> },
     /// The same as [`Source::Group`], in the rows of one replica, region, client ….
-    Slice { tag: String, value: String, members: Vec<usize>, has_defaults: bool },
+    Slice { tag: String, value: String, members: Vec<usize>, has_defaults: bool, usual: usize },
 }
 
 /// A column with the bins that planning rows never had.
@@ -136,7 +137,10 @@ impl Source {
         match self {
             Self::Column { plan, .. } | Self::Age { plan, .. } | Self::Tag { plan, .. } => plan.bins(),
             Self::Group { has_defaults, .. } | Self::Slice { has_defaults, .. } => {
-                vec![if *has_defaults { Bin::GroupDefault } else { Bin::GroupZero }, Bin::GroupAlive]
+                let mut bins = vec![if *has_defaults { Bin::GroupDefault } else { Bin::GroupZero }];
+                bins.extend((1..=MANY_ZEROS_MAX).rev().map(Bin::ManyZeros));
+                bins.push(Bin::GroupAlive);
+                bins
             }
             Self::Contract { .. } => vec![Bin::Broken, Bin::Kept],
             Self::Repeat { .. } => vec![Bin::Repeats(0), Bin::Repeats(1)],
@@ -157,10 +161,7 @@ impl Source {
                 std::iter::once(Bin::Null).chain(Status::ALL.iter().map(named)).collect()
             }
             Self::Entity { .. } => vec![Bin::Changed, Bin::Unchanged],
-            Self::Pair { classes, .. } => {
-                let of = classes.iter().filter(|c| **c != SKIP).max().map_or(0, |c| c + 1);
-                (0..of).flat_map(|a| (0..PAIR_INTERVALS).map(move |b| Bin::Pair(a, b))).collect()
-            }
+            Self::Pair { .. } => vec![Bin::Agrees, Bin::Contradicts],
         }
     }
 }
@@ -171,10 +172,8 @@ pub(super) const SAME_MAX: u8 = 15;
 pub(super) const GRIDS: u8 = 10;
 /// More unusual columns than this are as many as this.
 pub(super) const UNUSUAL_MAX: u8 = 3;
-/// Intervals of the second answer of a pair.
-pub(super) const PAIR_INTERVALS: u8 = 16;
-/// Classes of the first answer of a pair, at the most.
-pub(super) const PAIR_CLASSES: u8 = 12;
+/// More zeros in a group than planning rows had are told apart up to this.
+pub(super) const MANY_ZEROS_MAX: u8 = 3;
 
 /// What the columns of a stream are to the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

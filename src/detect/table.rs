@@ -4,8 +4,11 @@ use super::cut::{Code, SKIP};
 
 /// Shares of rows hit that are bet on: slow faults and complete ones alike.
 pub(super) const EPSILONS: [f64; 4] = [0.01, 0.05, 0.25, 0.9];
+/// The part of a bin's weight that each share has: complete faults are the worst and the quickest.
+pub(super) const LANE_PARTS: [f64; 4] = [0.18, 0.17, 0.17, 0.48];
 /// Tilts that are bet on, in standard deviations of the bins' normal scores.
-pub(super) const TILTS: [f64; 6] = [-1.0, -0.3, -0.1, 0.1, 0.3, 1.0];
+pub(super) const TILTS: [f64; 8] = [-1.0, -0.45, -0.2, -0.09, 0.09, 0.2, 0.45, 1.0];
+const TILTS_COUNT: f64 = 8.0;
 /// Shares by which a bin becomes rarer that are bet on.
 pub(super) const LOSSES: [f64; 2] = [0.5, 0.98];
 /// Steps after which the bets on rarer bins are settled.
@@ -67,11 +70,11 @@ pub(super) struct Limits {
 pub(super) struct Table {
     /// What remains of a bet of each lane when its bin is missed.
     pub(super) keep: Lanes,
-    /// The weight of all bets of a lane.
-    pub(super) weight: f64,
+    /// The weight of all bets of each lane.
+    pub(super) lane_weights: Lanes,
     /// By code: the place of its bet on more, or [`SKIP`].
     pub(super) places: Vec<Code>,
-    /// By place: the weight in each lane.
+    /// By place: the weight of all lanes together.
     pub(super) weights: Vec<f64>,
     /// By stratum.
     pub(super) strata: Vec<Stratum>,
@@ -101,7 +104,7 @@ pub(super) struct Stratum {
 impl Table {
     pub(super) fn new(setup: &Setup) -> Self {
         let temper = 1.0 / setup.clumping;
-        let (places, weights) = placed(&setup.more, 1.0 / 4.0);
+        let (places, weights) = placed(&setup.more, 1.0);
         let (less_places, less_weights) = placed(&setup.less, 1.0 / 2.0);
         let keep = EPSILONS.map(|eps| (1.0 - eps).powf(temper));
         let strata = setup
@@ -112,13 +115,13 @@ impl Table {
         let has_tilts = setup.limits.iter().any(|l| !l.tilts.is_empty());
         Self {
             keep,
-            weight: weights.iter().sum(),
+            lane_weights: LANE_PARTS.map(|part| part * weights.iter().sum::<f64>()),
             places,
             weights,
             strata,
             less_places,
             less_weights,
-            tilt_weight: if has_tilts { setup.tilt / 6.0 } else { 0.0 },
+            tilt_weight: if has_tilts { setup.tilt / TILTS_COUNT } else { 0.0 },
             clumping: setup.clumping,
             decay: Decay::new(keep),
         }
@@ -192,7 +195,7 @@ impl Table {
     }
 }
 
-/// Places for the bets that have a weight, in the order of bins, and the weights in each lane.
+/// Places for the bets that have a weight, in the order of bins, and `part` of their weights.
 fn placed(weights: &[f64], part: f64) -> (Vec<Code>, Vec<f64>) {
     let mut places = Vec::new();
     let mut kept = Vec::new();

@@ -385,7 +385,7 @@ fn kinds_conform() {
     let of = |table: &super::table::Table| {
         let more: f64 = table.weights.iter().sum();
         let less: f64 = table.less_weights.iter().sum();
-        4.0 * more + 2.0 * less + 6.0 * table.tilt_weight
+        more + 2.0 * less + 8.0 * table.tilt_weight
     };
     let all: f64 = monitor.wiring.tables.iter().map(of).sum();
     assert!(all <= 1.0 + 1e-12 && all > 0.9, "the row rate has the rest: {all}");
@@ -431,4 +431,86 @@ fn false_alarm_budget_holds() {
     let lower = mean - 1.653 * (variance / 200.0).sqrt();
     println!("mean {mean:.0}, lower 95 % limit {lower:.0}, budget {BUDGET}");
     assert!(lower >= crate::units::count(BUDGET), "mean {mean}, lower {lower}");
+}
+
+/// An accepted change stays latched and undecided, says nothing more however long health lasts or
+/// other detectors fire, and survives a restart; the other groups go on.
+#[test]
+fn an_accepted_group_is_undecided_for_good() {
+    let (mut monitor, mut random) = monitor(20_000, options(month()));
+    let mut story = story(&mut random, zeros);
+    story.truncate(2_400);
+    assert!(!monitor.accept("redis:user"), "nothing is latched yet");
+    assert_eq!(run(&mut monitor, &story, 64).iter().filter(|f| matches!(f, Finding::Raised(_))).count(), 1);
+    assert!(monitor.accept("redis:user"));
+    let states = |monitor: &Monitor, group: &str| -> BTreeSet<String> {
+        let report = monitor.report().into_iter().filter(|r| r.group == group);
+        report.map(|r| format!("{:?}", r.state)).collect()
+    };
+    let accepted = BTreeSet::from(["Undecided(Accepted)".to_owned()]);
+    assert_eq!(states(&monitor, "redis:user"), accepted);
+    let saved = serde_json::to_string(&monitor.save()).unwrap();
+    monitor.restore(serde_json::from_str(&saved).unwrap()).unwrap();
+    assert_eq!(run(&mut monitor, &rows(&mut random, 8_000), 64), []);
+    assert_eq!(states(&monitor, "redis:user"), accepted);
+    let mut nulls = rows(&mut random, 500);
+    for row in &mut nulls {
+        zeros(row);
+        row.2 = None;
+    }
+    let findings = run(&mut monitor, &nulls, 64);
+    let groups: BTreeSet<&str> = findings
+        .iter()
+        .map(|f| match f {
+            Finding::Raised(alarm) => alarm.group.as_str(),
+            Finding::Fired { group, .. } | Finding::Resolved { group, .. } => group,
+        })
+        .collect();
+    assert_eq!(groups, BTreeSet::from(["request"]), "{findings:?}");
+}
+
+/// With too few rows judged nothing is quiet, what is latched stays so however healthy the rest looks, and
+/// bets go on; with enough again, recovery does too.
+#[test]
+fn without_coverage_nothing_is_known() {
+    let (mut monitor, mut random) = monitor(20_000, options(month()));
+    run(&mut monitor, &rows(&mut random, 6_000), 64);
+    monitor.set_coverage(false);
+    let lost = StreamState::Undecided(Undecided::RowsLost);
+    assert!(monitor.report().iter().all(|r| r.state == lost), "{:?}", monitor.report());
+    let mut story = story(&mut random, zeros);
+    story.extend(rows(&mut random, 4_000));
+    let findings = run(&mut monitor, &story, 64);
+    assert!(matches!(findings.first(), Some(Finding::Raised(_))), "{findings:?}");
+    assert!(!findings.iter().any(|f| matches!(f, Finding::Resolved { .. })), "{findings:?}");
+    assert!(monitor.report().iter().any(|r| r.state == StreamState::Drifted));
+    monitor.set_coverage(true);
+    assert_eq!(run(&mut monitor, &rows(&mut random, 100), 64), [], "health must be shown anew");
+    let findings = run(&mut monitor, &rows(&mut random, 4_000), 64);
+    assert!(matches!(findings[..], [Finding::Resolved { .. }]), "{findings:?}");
+    assert!(monitor.report().iter().all(|r| r.state != lost));
+}
+
+/// Rows that another monitor judges keep the row rate as it is, and are no evidence of anything else; a
+/// monitor without answers has no stream of them and sees what is wrong with features.
+#[test]
+fn rows_of_other_versions_are_traffic() {
+    let (mut monitor, mut random) = monitor(20_000, options(month()));
+    let schema = schema();
+    let story = story(&mut random, zeros);
+    let last = Timestamp::from_millis(60_000);
+    for part in story.chunks(64).enumerate().map(|(i, part)| batch(&schema, part, i as u64 * 64)) {
+        assert_eq!(monitor.count_at(&part, last), []);
+    }
+    assert_eq!((monitor.rows(), monitor.advance(last)), (0, Vec::new()));
+    assert!(!monitor.advance(Timestamp::from_millis(300_000)).is_empty(), "a silence after them is seen");
+
+    let calibration = calibrate(&rows(&mut random, 20_000)).unwrap().inputs_only();
+    let mut inputs = Monitor::new(schema, calibration, options(month())).unwrap();
+    let mut story = story;
+    story.iter_mut().for_each(|row| row.3 = None);
+    let findings = run(&mut inputs, &story, 64);
+    let [Finding::Raised(alarm), ..] = &findings[..] else { panic!("{findings:?}") };
+    assert_eq!((alarm.group.as_str(), alarm.row / 100), ("redis:user", 20));
+    assert!(inputs.report().iter().all(|r| r.group != "output"));
 }

@@ -6,15 +6,17 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::bins::Bin;
-use super::limits;
 use super::monitor::Monitor;
-use super::stream::{Counts, Source};
+use super::setup::upper_of_longer;
+use super::stream::Source;
 use super::table::{Bet, Family};
 use crate::baseline::Budget;
 use crate::units::count;
 
 /// A group that is all zero must alarm within so many rows, in nine of ten cases.
 const ROWS_MAX: f64 = 100.0;
+/// What would be enough is aimed a little lower: with other counts the weights of bets shift.
+const ROWS_AIM: f64 = 95.0;
 /// A baseline of so many times the rows is no advice any more.
 const LONGER_MAX: f64 = 1e6;
 /// Nor is a budget that allows a false alarm in fewer rows than this.
@@ -100,19 +102,11 @@ impl Monitor {
 
     /// The factor by which a longer baseline of the same kind would be enough.
     fn longer(&self, index: usize, bet: Bet) -> Option<f64> {
-        let stream = self.calibration.streams.get(index)?;
         let against = self.bet_against(index, bet)?;
-        let kind = stream.bins.get(bet.index)?;
-        let limit = |counts: &Counts, factor: f64| {
-            let (hits, trials) = counts.of(bet.index, kind);
-            let effective = factor / stream.clumping;
-            limits::upper(hits * effective, trials * effective, self.wiring.delta)
-        };
+        let upper = upper_of_longer(&self.calibration.streams, index, bet);
         let is_enough = |factor: f64| {
-            let known = stream.counts.iter().filter(|c| c.of(bet.index, kind).1 > 0.0);
-            let worst = known.map(|c| limit(c, factor)).reduce(|a, b| if b > a { b } else { a });
-            let then = worst.map(|limit| super::power::Bet { limit, ..against });
-            then.and_then(|b| b.rows_to_alarm(1.0)).is_some_and(|rows| rows <= ROWS_MAX)
+            let then = upper(factor).map(|limit| super::power::Bet { limit, ..against });
+            then.and_then(|b| b.rows_to_alarm(1.0)).is_some_and(|rows| rows <= ROWS_AIM)
         };
         is_enough(LONGER_MAX).then(|| boundary(1.0, LONGER_MAX, is_enough))
     }
@@ -122,7 +116,7 @@ impl Monitor {
         let against = self.bet_against(index, bet)?;
         let is_enough = |divisor: f64| {
             let then = super::power::Bet { nats: against.nats - divisor.ln(), ..against };
-            then.nats > 0.0 && then.rows_to_alarm(1.0).is_some_and(|rows| rows <= ROWS_MAX)
+            then.nats > 0.0 && then.rows_to_alarm(1.0).is_some_and(|rows| rows <= ROWS_AIM)
         };
         let widest = self.threshold / (BUDGET_ROWS_MIN * self.step_length());
         if widest <= 1.0 || !is_enough(widest) {
@@ -166,6 +160,9 @@ mod tests {
     use std::collections::BTreeSet;
     use std::sync::Arc;
 
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
     use super::super::{Options, Planner};
     use super::*;
     use crate::profile::Profile;
@@ -185,12 +182,12 @@ mod tests {
         let columns = vec![column("a", "g"), column("b", "g"), column("c", "h")];
         let schema = Arc::new(Schema::new("m".into(), None, columns).unwrap());
         let mut builder = BatchBuilder::new(Arc::clone(&schema));
+        let mut random = StdRng::seed_from_u64(3);
         for i in 0..rows {
-            // 61 has no divisor with 100: zeros are spread.
-            let dead = i * 61 % 100 < zero_in_100;
-            let (a, b) = if dead { (0, 0) } else { (1 + i * 7 % 97, 1 + i * 13 % 89) };
-            let line =
-                serde_json::json!({"ts": 10 * i, "model": "m", "features": {"a": a, "b": b, "c": 1 + i}});
+            let mut next = || 1 + random.random_range(0..100_000_u64);
+            let (a, b, c) = (next(), next(), next());
+            let (a, b) = if a % 100 < zero_in_100 { (0, 0) } else { (a, b) };
+            let line = serde_json::json!({"ts": 10 * i, "model": "m", "features": {"a": a, "b": b, "c": c}});
             builder.push(&serde_json::from_value(line).unwrap());
         }
         let (batch, _) = builder.finish().unwrap();
@@ -213,7 +210,7 @@ mod tests {
     #[test]
     fn what_is_needed_is_enough() {
         let found = weak(400, 73, "1/month").unwrap();
-        assert!(found.rows.unwrap() > ROWS_MAX && (found.zero_share - 0.73).abs() < 1e-9, "{found}");
+        assert!(found.rows.unwrap() > ROWS_MAX && (found.zero_share - 0.73).abs() < 0.05, "{found}");
         let needed = found.rows_needed.unwrap();
         assert_eq!(weak(needed, 73, "1/month"), None, "{found}");
         assert!(weak(needed * 4 / 5, 73, "1/month").is_some(), "{found}");
@@ -235,7 +232,7 @@ mod tests {
     fn natural_zeros_cannot_do_better() {
         let found = weak(20_000, 95, "1/month").unwrap();
         assert_eq!((found.rows_needed, &found.budget_needed), (None, &None));
-        assert!(found.to_string().contains("95.0 % of healthy rows, nothing helps"), "{found}");
+        assert!(found.to_string().contains(" % of healthy rows, nothing helps"), "{found}");
         let always = weak(1_000, 100, "1/month").unwrap();
         assert_eq!((always.rows, always.rows_needed), (None, None), "{always}");
         assert_eq!(weak(6_000, 0, "1/month"), None);

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Error;
+use super::judge::add_bounded;
 use super::learn::{BUILT_BY, LearnOptions, seal};
-use super::model::add_bounded;
 use crate::baseline::{self, Baseline, Draft, Provenance};
 use crate::detect::{Learner, Weak};
 use crate::profile::Profile;

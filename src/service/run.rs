@@ -50,6 +50,8 @@ pub(super) struct Run {
     witnesses: BTreeMap<String, Witness>,
     meters: Vec<RunMeter>,
     frozen: Frozen,
+    /// The same when it ended.
+    frozen_at_end: Option<Frozen>,
     rows_seen: u64,
     lost_before: BTreeMap<String, u64>,
     known_answers: Option<KnownAnswers>,
@@ -99,6 +101,7 @@ impl Run {
             request,
             journal: Journal::default(),
             frozen,
+            frozen_at_end: None,
             rows_seen: 0,
             lost_before,
             known_answers: None,
@@ -211,9 +214,14 @@ impl Run {
         }))
     }
 
-    /// Notes how many detectors knew anything when the run ended.
-    pub(super) const fn decided(&mut self, detectors: u64) {
-        self.decided = detectors;
+    /// Notes how many detectors knew anything when the run ended, and what judged it.
+    pub(super) fn freeze(&mut self, decided: u64, frozen: Frozen) {
+        self.decided = decided;
+        self.frozen_at_end = Some(frozen);
+    }
+
+    pub(super) const fn frozen_at_end(&self) -> Option<&Frozen> {
+        self.frozen_at_end.as_ref()
     }
 
     /// Whether the timeline has everything since the run began.

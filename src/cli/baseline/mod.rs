@@ -208,6 +208,6 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let name = path.file_name().and_then(|n| n.to_str());
     let name = name.with_context(|| format!("`{}` is no file name", path.display()))?;
-    Dir::open(folder)?.write(name, bytes)?;
+    Dir::shared(folder)?.write(name, bytes)?;
     Ok(())
 }

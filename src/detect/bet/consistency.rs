@@ -17,7 +17,7 @@ impl Kind for Consistency {
     }
 
     fn claims(&self, bet: &Subject<'_>) -> bool {
-        bet.is_more_of(Topic::Pair) && matches!(bet.bin, Bin::Pair(..))
+        bet.is_more_of(Topic::Pair) && matches!(bet.bin, Bin::Contradicts)
     }
 
     fn became(&self, _: &Subject<'_>) -> String {

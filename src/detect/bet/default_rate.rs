@@ -13,7 +13,7 @@ impl Kind for DefaultRate {
     }
 
     fn weight(&self) -> f64 {
-        0.04
+        0.03
     }
 
     fn claims(&self, bet: &Subject<'_>) -> bool {

@@ -14,7 +14,7 @@ impl Kind for FeatureStatus {
     }
 
     fn weight(&self) -> f64 {
-        0.03
+        0.02
     }
 
     fn claims(&self, bet: &Subject<'_>) -> bool {

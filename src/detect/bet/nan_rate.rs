@@ -13,7 +13,7 @@ impl Kind for NanRate {
     }
 
     fn weight(&self) -> f64 {
-        0.04
+        0.02
     }
 
     fn claims(&self, bet: &Subject<'_>) -> bool {

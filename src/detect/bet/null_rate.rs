@@ -13,7 +13,7 @@ impl Kind for NullRate {
     }
 
     fn weight(&self) -> f64 {
-        0.10
+        0.07
     }
 
     fn claims(&self, bet: &Subject<'_>) -> bool {

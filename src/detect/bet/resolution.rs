@@ -13,7 +13,7 @@ impl Kind for Resolution {
     }
 
     fn weight(&self) -> f64 {
-        0.05
+        0.04
     }
 
     fn claims(&self, bet: &Subject<'_>) -> bool {

@@ -13,7 +13,7 @@ impl Kind for RowRate {
     }
 
     fn weight(&self) -> f64 {
-        0.03
+        0.02
     }
 
     fn claims(&self, _: &Subject<'_>) -> bool {

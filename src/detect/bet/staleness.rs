@@ -13,7 +13,7 @@ impl Kind for Staleness {
     }
 
     fn weight(&self) -> f64 {
-        0.03
+        0.02
     }
 
     fn claims(&self, bet: &Subject<'_>) -> bool {

@@ -13,7 +13,7 @@ impl Kind for Stuck {
     }
 
     fn weight(&self) -> f64 {
-        0.07
+        0.08
     }
 
     fn claims(&self, bet: &Subject<'_>) -> bool {

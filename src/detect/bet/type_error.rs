@@ -13,7 +13,7 @@ impl Kind for TypeError {
     }
 
     fn weight(&self) -> f64 {
-        0.05
+        0.03
     }
 
     fn claims(&self, bet: &Subject<'_>) -> bool {

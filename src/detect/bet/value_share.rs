@@ -13,7 +13,7 @@ impl Kind for ValueShare {
     }
 
     fn weight(&self) -> f64 {
-        0.14
+        0.12
     }
 
     fn claims(&self, bet: &Subject<'_>) -> bool {
