@@ -419,6 +419,8 @@ async fn wrong_captures_end_at_once() {
         (with(&["--for", "1h", "--seasonality", "none", "--listen", "0.0.0.0:0"]), "beyond loopback"),
         (vec!["serve", "-c", &config, "--learn", "1h"], "--model"),
         (vec!["serve", "-c", &config, "--partial"], "--learn"),
+        (vec!["serve", "-c", &config, "--model", MODEL], "--learn"),
+        (vec!["serve", "-c", &config, "--budget", "1/day"], "--learn"),
         (vec!["baseline", "check", &config], "not a baseline file"),
         (vec!["baseline", "diff", &config, &config], "not a baseline file"),
         (vec!["baseline", "merge", &config, &config, "--out", &out], "not a baseline file"),

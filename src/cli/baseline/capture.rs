@@ -202,7 +202,7 @@ impl Live {
         for (version, rows) in &other_versions {
             out::hint(&format!("{rows} rows of version `{version}` were left out"));
         }
-        let first = weak.first().filter(|_| !self.about.accept_weak);
+        let first = weak.first().filter(|_| !self.about.more.accept_weak);
         let Some(first) = first else {
             self.about.keep(&baseline)?;
             return Ok(code);

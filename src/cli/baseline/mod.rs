@@ -18,7 +18,7 @@ use crate::service::LearnOptions;
 use crate::store::Dir;
 use crate::units::{Clock, PerSecond};
 
-pub(super) use capture::{Live, learn_live};
+pub(in crate::cli) use capture::{Live, learn_live};
 
 /// Sizes of fault for which `show` says how long they take.
 const SHARES: [f64; 4] = [1.0, 0.3, 0.05, 0.01];
@@ -48,6 +48,16 @@ pub(super) struct About {
     /// Where the baseline goes
     #[arg(long, value_name = "FILE")]
     pub(super) out: PathBuf,
+    /// Whether what is normal depends on the hour: `none` must be stated too
+    #[arg(long, value_name = "none|hour-of-day|hour-of-week")]
+    pub(super) seasonality: Seasonality,
+    #[command(flatten)]
+    pub(super) more: More,
+}
+
+/// What may be said beside that.
+#[derive(Debug, Clone, Default, PartialEq, Args)]
+pub(super) struct More {
     /// What you know of the columns: roles, kinds, groups, defaults, contracts
     #[arg(long, value_name = "FILE", conflicts_with = "plan_of")]
     schema: Option<PathBuf>,
@@ -60,9 +70,6 @@ pub(super) struct About {
     /// Requests a second in health; read from the rows' times unless given
     #[arg(long, value_name = "R", allow_negative_numbers = true)]
     rate: Option<f64>,
-    /// Whether what is normal depends on the hour: `none` must be stated too
-    #[arg(long, value_name = "none|hour-of-day|hour-of-week")]
-    seasonality: Seasonality,
     /// By whose clocks the hours are, such as Europe/Berlin [default: UTC]
     #[arg(long, value_name = "ZONE")]
     time_zone: Option<String>,
@@ -96,33 +103,36 @@ impl Baseline {
 impl About {
     pub(super) fn options(&self) -> anyhow::Result<LearnOptions> {
         out::check_file(&self.out).with_context(|| format!("--out {}", self.out.display()))?;
-        let mut schema = self.schema_file()?;
-        schema.version = self.version.clone().or(schema.version);
-        let plan_of = self.plan_of.as_deref().map(read).transpose().context("--plan-of")?;
+        let more = &self.more;
+        let mut schema = more.schema_file()?;
+        schema.version = more.version.clone().or(schema.version);
+        let plan_of = more.plan_of.as_deref().map(read).transpose().context("--plan-of")?;
         Ok(LearnOptions {
             model: self.model.clone(),
             name: self.model.clone(),
             schema,
-            budget: self.budget.unwrap_or(Budget::DEFAULT),
-            rate: self.rate.map(PerSecond::new).transpose().context("--rate")?,
+            budget: more.budget.unwrap_or(Budget::DEFAULT),
+            rate: more.rate.map(PerSecond::new).transpose().context("--rate")?,
             seasonality: self.seasonality,
-            time_zone: self.time_zone.clone().unwrap_or_else(|| "UTC".to_owned()),
+            time_zone: more.time_zone.clone().unwrap_or_else(|| "UTC".to_owned()),
             plan_of,
-            accept_weak: self.accept_weak,
+            accept_weak: more.accept_weak,
             now: Clock::real().now(),
         })
-    }
-
-    fn schema_file(&self) -> anyhow::Result<SchemaFile> {
-        let Some(path) = &self.schema else { return Ok(SchemaFile::parse("{}")?) };
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read the schema file `{}`", path.display()))?;
-        SchemaFile::parse(&text).with_context(|| path.display().to_string())
     }
 
     /// Keeps the baseline and says what it amounts to.
     pub(super) fn keep(&self, baseline: &baseline::Baseline) -> anyhow::Result<()> {
         keep(&self.out, baseline)
+    }
+}
+
+impl More {
+    fn schema_file(&self) -> anyhow::Result<SchemaFile> {
+        let Some(path) = &self.schema else { return Ok(SchemaFile::parse("{}")?) };
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the schema file `{}`", path.display()))?;
+        SchemaFile::parse(&text).with_context(|| path.display().to_string())
     }
 }
 
