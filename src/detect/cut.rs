@@ -24,7 +24,7 @@ pub(super) struct Cutter {
 /// A numeric plan as places where the bin changes, for a search without branches.
 #[derive(Debug, Clone)]
 struct Cuts {
-    /// Ascending; padded with NaN, which is below nothing, to a power of two.
+    /// Ascending; padded with NaN, which is below nothing, to a power of two, the last of them NaN.
     at: Vec<f64>,
     /// The bin from each cut on, and first the one below all.
     codes: Vec<Code>,
@@ -88,7 +88,7 @@ pub(super) fn code(bin: usize) -> Code {
 impl Cuts {
     fn new(plan: &Plan) -> Self {
         let Plan::Numeric { default, atoms, edges } = plan else {
-            return Self { at: vec![f64::NAN], codes: vec![0; 2], not_a_number: 0 };
+            return Self { at: Vec::new(), codes: Vec::new(), not_a_number: 0 };
         };
         let mut at = vec![f64::MIN, f64::INFINITY, 0.0, 0.0_f64.next_up()];
         at.extend(edges.first());
@@ -102,24 +102,40 @@ impl Cuts {
         at.sort_by(f64::total_cmp);
         at.dedup_by(|a, b| a.total_cmp(b).is_eq());
         let bin = |v: f64| code(numeric_bin(v, *default, atoms, edges));
-        let codes = std::iter::once(f64::NEG_INFINITY).chain(at.iter().copied()).map(bin).collect();
-        at.resize((at.len() + 1).next_power_of_two() - 1, f64::NAN);
+        let mut codes: Vec<Code> =
+            std::iter::once(f64::NEG_INFINITY).chain(at.iter().copied()).map(bin).collect();
+        let size = (at.len() + 1).next_power_of_two().max(32);
+        at.resize(size, f64::NAN);
+        codes.resize(size, SKIP);
         Self { at, codes, not_a_number: bin(f64::NAN) }
     }
 
     fn codes(&self, values: &[f64], codes: &mut Vec<Code>) {
-        let top = self.at.len().div_ceil(2);
+        let found = self.search::<32>(values, codes)
+            || self.search::<64>(values, codes)
+            || self.search::<128>(values, codes);
+        debug_assert!(found, "a plan has fewer cuts than 128");
+    }
+
+    /// The bins by binary search among exactly `SIZE` cuts; false when there are not so many.
+    #[expect(clippy::indexing_slicing, reason = "the index is masked to below the size, a power of two")]
+    fn search<const SIZE: usize>(&self, values: &[f64], codes: &mut Vec<Code>) -> bool {
+        let (Ok(at), Ok(bins)) =
+            (<&[f64; SIZE]>::try_from(&self.at[..]), <&[Code; SIZE]>::try_from(&self.codes[..]))
+        else {
+            return false;
+        };
         codes.extend(values.iter().map(|&v| {
-            let (mut below, mut step) = (0, top);
+            let (mut below, mut step) = (0, SIZE / 2);
             while step > 0 {
                 // The number of cuts at or below the value, one binary digit after the other.
-                let is_above = self.at.get(below + step - 1).is_some_and(|cut| *cut <= v);
-                below += if is_above { step } else { 0 };
+                let cut = at[(below + step - 1) & (SIZE - 1)];
+                below += if cut <= v { step } else { 0 };
                 step /= 2;
             }
-            let code = self.codes.get(below).copied().unwrap_or(SKIP);
-            if v.is_nan() { self.not_a_number } else { code }
+            if v.is_nan() { self.not_a_number } else { bins[below & (SIZE - 1)] }
         }));
+        true
     }
 }
 

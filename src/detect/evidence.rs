@@ -27,6 +27,17 @@ pub(super) struct Moment {
     pub(super) stratum: usize,
 }
 
+/// Steps of one row each, all in one stratum.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rows<'a> {
+    pub(super) codes: &'a [Code],
+    /// By how much each lengthens the run; where there is none, each counts as one.
+    pub(super) lengths: &'a [f64],
+    /// The number of the first step, modulo 2^32.
+    pub(super) first: u32,
+    pub(super) stratum: usize,
+}
+
 /// A bin that rows of a step fell into.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Hit {
@@ -160,30 +171,40 @@ impl Evidence {
         self.total(table) - self.less_sum + less
     }
 
-    /// A step of one row.
-    #[inline]
-    pub(super) fn observe(&mut self, table: &Table, code: Code, moment: Moment) {
-        let Some(stratum) = self.begin(table, code == SKIP, moment) else { return };
-        let length = moment.length + std::mem::take(&mut self.owed);
-        self.clock = self.clock.wrapping_add(1);
-        let never = self.miss(table, length);
-        let bin = usize::from(code);
-        if let Some(place) = table.places.get(bin).filter(|p| **p != SKIP) {
-            self.hit(table, stratum, usize::from(*place), (1.0, never, length), moment.tick);
-        }
-        if let Some(e) = stratum.tilts.get(bin) {
-            self.tilt(e, length, moment.tick);
-        }
-        if !self.less.is_empty() {
-            if let Some(hits) = table
-                .less_places
-                .get(bin)
-                .filter(|p| **p != SKIP)
-                .and_then(|place| self.block.hits.get_mut(usize::from(*place)))
-            {
-                *hits += 1.0;
+    /// Steps of one row each, in one stratum: their codes, by how much each lengthens the run, and the number
+    /// of the first. The weighted sum of all bets after each is added to `totals`.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "four lanes, eight tilts and 256 codes, all of them in arrays"
+    )]
+    pub(super) fn observe_rows(&mut self, table: &Table, rows: Rows<'_>, totals: &mut [f64]) {
+        let mut held = self.total(table);
+        for ((at, code), total) in rows.codes.iter().enumerate().zip(totals) {
+            let length = rows.lengths.get(at).copied().unwrap_or(1.0);
+            let tick = rows.first.wrapping_add(u32::try_from(at).unwrap_or(u32::MAX));
+            let moment = Moment { length, tick, stratum: rows.stratum };
+            if let Some(stratum) = self.begin(table, *code == SKIP, moment) {
+                let length = length + std::mem::take(&mut self.owed);
+                self.clock = self.clock.wrapping_add(1);
+                let never = self.miss(table, length);
+                let bin = usize::from(*code);
+                let place = table.places[bin];
+                if place != SKIP {
+                    self.hit(table, stratum, usize::from(place), (1.0, never, length), tick);
+                }
+                if let Some(e) = stratum.tilts.get(bin) {
+                    self.tilt(e, length);
+                }
+                let less = table.less_places[bin];
+                if less != SKIP
+                    && let Some(hits) = self.block.hits.get_mut(usize::from(less))
+                {
+                    *hits += 1.0;
+                }
+                self.end(table, length, tick);
+                held = self.total(table);
             }
-            self.end(table, length, moment);
+            *total += held;
         }
     }
 
@@ -212,11 +233,9 @@ impl Evidence {
             }
         }
         if !stratum.tilts.is_empty() {
-            self.tilt(&tilts, length, moment.tick);
+            self.tilt(&tilts, length);
         }
-        if !self.less.is_empty() {
-            self.end(table, length, moment);
-        }
+        self.end(table, length, moment.tick);
     }
 
     /// The stratum of a step, unless the step says nothing to this stream: then it only lengthens the run.
@@ -237,21 +256,19 @@ impl Evidence {
 
     /// Every bet on more misses. Gives the value of a bet that never hit, before this step.
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "a lane is below four")]
     fn miss(&mut self, table: &Table, length: f64) -> Lanes {
-        if self.clock.is_multiple_of(SWEEP) {
-            self.sweep();
-        }
         let never = self.never;
-        let lanes = self.never.iter_mut().zip(&mut self.sum).zip(table.keep).zip(table.lane_weights);
-        for (((never, sum), keep), weight) in lanes {
-            *never = keep * (*never + length);
-            *sum = keep * (*sum + weight * length);
+        for lane in 0..EPSILONS.len() {
+            self.never[lane] = table.keep[lane] * (self.never[lane] + length);
+            self.sum[lane] = table.keep[lane] * (self.sum[lane] + table.lane_weights[lane] * length);
         }
         never
     }
 
     /// One bin's bets did not miss after all.
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "a lane is below four")]
     fn hit(
         &mut self,
         table: &Table,
@@ -267,65 +284,53 @@ impl Evidence {
         };
         let decay = table.decay.after(self.clock.wrapping_sub(1).wrapping_sub(bin.at));
         let mut carried = [0.0; EPSILONS.len()];
+        let gains = if share >= 1.0 { *gains } else { shared(gains, share, table) };
         for lane in 0..EPSILONS.len() {
-            let (Some(excess), Some(carried)) = (bin.excess.get_mut(lane), carried.get_mut(lane)) else {
-                continue;
-            };
-            let (Some(decay), Some(never), Some(now)) =
-                (decay.get(lane), never.get(lane), self.never.get(lane))
-            else {
-                continue;
-            };
-            let (Some(keep), Some(gain), Some(sum), Some(part)) =
-                (table.keep.get(lane), gains.get(lane), self.sum.get_mut(lane), LANE_PARTS.get(lane))
-            else {
-                continue;
-            };
-            *carried = decay * *excess;
-            let before = never + *carried + length;
-            let missed = keep * before;
-            let grown = missed + gain_of(*gain, share, *keep, table.clumping) * before;
+            carried[lane] = decay[lane] * bin.excess[lane];
+            let before = never[lane] + carried[lane] + length;
+            let missed = table.keep[lane] * before;
+            let grown = missed + gains[lane] * before;
             let value = if grown < EVIDENCE_MAX { grown } else { EVIDENCE_MAX };
-            *sum += weight * part * (value - missed);
-            *excess = value - now;
+            self.sum[lane] += weight * LANE_PARTS[lane] * (value - missed);
+            bin.excess[lane] = value - self.never[lane];
         }
         bin.at = self.clock;
         for (followed, lane) in FOLLOWED.into_iter().enumerate() {
-            let (Some(carried), Some(never)) = (carried.get(lane), never.get(lane)) else { continue };
-            let (Some(since), Some(hits)) = (bin.since.get_mut(followed), bin.hits.get_mut(followed)) else {
-                continue;
-            };
             // What was won before is lost again: here it begins anew.
-            if carried <= never {
-                (*since, *hits) = (tick, 1);
-            } else {
-                *hits = hits.saturating_add(1);
-            }
+            let is_new = carried[lane] <= never[lane];
+            bin.since[followed] = if is_new { tick } else { bin.since[followed] };
+            bin.hits[followed] = if is_new { 1 } else { bin.hits[followed].saturating_add(1) };
         }
     }
 
     #[inline]
-    fn tilt(&mut self, e: &[f64; TILTS.len()], length: f64, tick: u32) {
-        for ((value, since), e) in self.tilts.iter_mut().zip(&mut self.tilts_since).zip(e) {
+    fn tilt(&mut self, e: &[f64; TILTS.len()], length: f64) {
+        for (value, e) in self.tilts.iter_mut().zip(e) {
             let grown = (*value + length) * e;
             *value = if grown < EVIDENCE_MAX { grown } else { EVIDENCE_MAX };
-            *since = if *value <= BEGUN_STEPS * length { tick } else { *since };
         }
     }
 
-    /// The end of a step for the bets on less; settles a full block.
+    /// The end of a step; settles a full block.
     #[inline]
-    fn end(&mut self, table: &Table, length: f64, moment: Moment) {
+    fn end(&mut self, table: &Table, length: f64, tick: u32) {
         self.block.steps += 1;
         self.block.length += length;
         if self.block.steps >= BLOCK {
-            self.settle(table, moment.tick);
+            self.settle(table, tick);
         }
     }
 
     fn settle(&mut self, table: &Table, tick: u32) {
         if self.block.steps == 0 {
             return;
+        }
+        if self.clock.is_multiple_of(SWEEP) {
+            self.sweep();
+        }
+        let step = self.block.length / f64::from(self.block.steps);
+        for (value, since) in self.tilts.iter().zip(&mut self.tilts_since) {
+            *since = if *value <= BEGUN_STEPS * step { tick } else { *since };
         }
         let mut sum = 0.0;
         for place in 0..self.less.len() {
@@ -358,13 +363,12 @@ impl Evidence {
             return bet.value;
         }
         let mut values = bet.value;
-        let hits = f64::from(*hits);
-        let misses = f64::from(self.block.steps) - hits;
-        for (value, (miss, hit)) in values.iter_mut().zip(es) {
+        let (hits, is_full) = (f64::from(*hits), self.block.steps == BLOCK);
+        for (value, loss) in values.iter_mut().zip(es) {
+            let missed = if is_full { loss.full } else { loss.miss.powf(f64::from(self.block.steps)) };
+            let e = if hits > 0.0 { missed * power(loss.hit_over_miss, hits) } else { missed };
             #[expect(clippy::cast_possible_truncation, reason = "bounded just below")]
-            let grown = ((f64::from(*value) + self.block.before)
-                * miss.powf(misses)
-                * if hits > 0.0 { hit.powf(hits) } else { 1.0 }) as f32;
+            let grown = ((f64::from(*value) + self.block.before) * e) as f32;
             *value = if grown < LESS_MAX { grown } else { LESS_MAX };
         }
         values
@@ -446,17 +450,29 @@ impl Evidence {
 }
 
 /// What a share of a hit adds over a miss.
-#[inline]
-fn gain_of(gain: f64, share: f64, keep: f64, clumping: f64) -> f64 {
-    if share >= 1.0 {
-        return gain;
+fn shared(gains: &Lanes, share: f64, table: &Table) -> Lanes {
+    let mut shared = *gains;
+    for (gain, keep) in shared.iter_mut().zip(table.keep) {
+        *gain = if table.clumping <= 1.0 {
+            *gain * share
+        } else {
+            // The mean e-value is taken before it is tempered.
+            let (miss, hit) = (keep.powf(table.clumping), (keep + *gain).powf(table.clumping));
+            (miss + share * (hit - miss)).powf(1.0 / table.clumping) - keep
+        };
     }
-    if clumping <= 1.0 {
-        return gain * share;
+    shared
+}
+
+/// A power; quick where the exponent is a small whole number, as hits of single rows are.
+fn power(base: f64, exponent: f64) -> f64 {
+    #[expect(clippy::cast_possible_truncation, reason = "at most the steps of a block")]
+    let whole = exponent as i32;
+    if exponent <= f64::from(BLOCK) && (f64::from(whole) - exponent).abs() <= 0.0 {
+        base.powi(whole)
+    } else {
+        base.powf(exponent)
     }
-    // The mean e-value is taken before it is tempered.
-    let (miss, hit) = (keep.powf(clumping), (keep + gain).powf(clumping));
-    (miss + share * (hit - miss)).powf(1.0 / clumping) - keep
 }
 
 #[cfg(test)]
@@ -554,10 +570,16 @@ mod tests {
         Code::try_from(i).unwrap()
     }
 
+    fn observe(evidence: &mut Evidence, table: &Table, code: Code, moment: Moment) {
+        let Moment { length, tick, stratum } = moment;
+        let rows = Rows { codes: &[code], lengths: &[length], first: tick, stratum };
+        evidence.observe_rows(table, rows, &mut [0.0]);
+    }
+
     fn run(table: &Table, codes: &[Code], lengths: &[f64]) -> Evidence {
         let mut evidence = Evidence::new(table);
         for (tick, (code, length)) in (1..).zip(codes.iter().zip(lengths)) {
-            evidence.observe(table, *code, Moment { length: *length, tick, stratum: 0 });
+            observe(&mut evidence, table, *code, Moment { length: *length, tick, stratum: 0 });
         }
         evidence
     }
@@ -601,7 +623,7 @@ mod tests {
             let table = table(1.0);
             let mut evidence = Evidence::new(&table);
             for tick in 1..200_000 {
-                evidence.observe(&table, code, Moment { length: 1.0, tick, stratum: 0 });
+                observe(&mut evidence, &table, code, Moment { length: 1.0, tick, stratum: 0 });
             }
             assert!(evidence.exact_total(&table).is_finite());
             evidence.reset();
@@ -625,9 +647,9 @@ mod tests {
     fn unknown_strata_bet_nothing() {
         let table = table(1.0);
         let mut evidence = Evidence::new(&table);
-        evidence.observe(&table, 3, Moment { length: 5.0, tick: 1, stratum: 7 });
+        observe(&mut evidence, &table, 3, Moment { length: 5.0, tick: 1, stratum: 7 });
         assert!(evidence.exact_total(&table) <= 0.0);
-        evidence.observe(&table, 3, Moment { length: 1.0, tick: 2, stratum: 0 });
+        observe(&mut evidence, &table, 3, Moment { length: 1.0, tick: 2, stratum: 0 });
         let at_once = run(&table, &[3], &[6.0]);
         assert!((evidence.exact_total(&table) / at_once.exact_total(&table) - 1.0).abs() < 1e-12);
     }

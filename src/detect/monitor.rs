@@ -50,6 +50,7 @@ pub struct Monitor {
     // What follows is overwritten chunk by chunk.
     before: Vec<Evidence>,
     totals: Vec<f64>,
+    lengths: Vec<f64>,
 }
 
 /// A monitor's evidence, saved for a restart.
@@ -94,6 +95,7 @@ impl Monitor {
             queue: Queue::new(calibration.streams.len()),
             before: state.evidence.clone(),
             totals: Vec::new(),
+            lengths: Vec::new(),
             schema,
             calibration,
             wiring,
@@ -276,7 +278,7 @@ impl Monitor {
         self.totals.clear();
         self.totals.resize(spans.len(), rate);
         self.before.clone_from(&self.state.evidence);
-        self.bet(spans, true);
+        self.bet(spans);
         let threshold = self.threshold;
         let reached = self.totals.iter().position(|total| reaches(*total, threshold) == Some(true));
         let judged = reached.map_or(spans.len(), |place| place + 1);
@@ -284,7 +286,7 @@ impl Monitor {
         if reached.is_some() {
             // What came after the alarm is not known yet.
             std::mem::swap(&mut self.before, &mut self.state.evidence);
-            self.bet(spans, false);
+            self.bet(spans);
         }
         for span in spans {
             let step = Step { row: span.row, judged: self.state.judged + 1, ts: span.ts };
@@ -302,7 +304,8 @@ impl Monitor {
     /// Bets on one step while some group is latched.
     fn judge_one(&mut self, spans: &[Span], findings: &mut Vec<Finding>) {
         let Some(span) = spans.first() else { return };
-        self.bet(std::slice::from_ref(span), false);
+        self.totals.clear();
+        self.bet(std::slice::from_ref(span));
         // While rows are short, the faulty ones may be among those that nobody saw: calm of the others is none.
         let is_short = self.state.is_short;
         let groups = self.state.groups.iter_mut().filter(|_| !is_short);
@@ -314,13 +317,16 @@ impl Monitor {
         self.judge(self.step(span.ts, span.row), findings);
     }
 
-    /// Every stream's bets on some steps; `adds` their totals up.
-    fn bet(&mut self, spans: &[Span], adds: bool) {
+    /// Every stream's bets on some steps; their totals are added to those of the steps.
+    fn bet(&mut self, spans: &[Span]) {
         let first = super::state::tick(self.state.judged).wrapping_add(1);
+        self.lengths.clear();
+        self.lengths.extend(spans.iter().filter_map(|span| span.length));
+        self.totals.resize(spans.len(), 0.0);
         let streams = self.state.evidence.iter_mut().zip(&self.wiring.tables).enumerate();
         for (index, (evidence, table)) in streams {
-            let totals = if adds { Some(self.totals.as_mut_slice()) } else { None };
-            self.queue.bet(index, spans, (evidence, table), first, totals);
+            let state = (evidence, table);
+            self.queue.bet(index, spans, state, first, &self.lengths, &mut self.totals);
         }
     }
 

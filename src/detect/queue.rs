@@ -3,7 +3,7 @@
 use super::calibrate::STEP_ROWS_MAX;
 use super::cut::{Code, SKIP};
 use super::encode::Encoder;
-use super::evidence::{Evidence, Hit, Moment};
+use super::evidence::{Evidence, Hit, Moment, Rows};
 use super::table::Table;
 use crate::units::{Timestamp, count, whole};
 
@@ -137,32 +137,47 @@ impl Queue {
         spans: &[Span],
         (evidence, table): (&mut Evidence, &Table),
         first: u32,
-        totals: Option<&mut [f64]>,
+        lengths: &[f64],
+        totals: &mut [f64],
     ) {
         let Some(codes) = self.codes.get(stream) else { return };
         let is_pooled = table.strata.len() == 1;
-        let mut tick = first;
         let mut hits = Vec::new();
-        let mut step = |span: &Span| {
+        let mut at = 0;
+        while let Some(rest) = spans.get(at..).filter(|rest| !rest.is_empty()) {
+            let tick = first.wrapping_add(u32::try_from(at).unwrap_or(u32::MAX));
+            let alike = alike(rest, is_pooled);
+            let (Some(span), Some(totals)) = (rest.first(), totals.get_mut(at..)) else { return };
             let stratum = if is_pooled { 0 } else { span.stratum };
-            let moment = Moment { length: span.length.unwrap_or(1.0), tick, stratum };
-            tick = tick.wrapping_add(1);
-            if span.to - span.from == 1 || !span.is_known {
-                let code = if span.is_known { codes.get(span.from).copied().unwrap_or(SKIP) } else { SKIP };
-                evidence.observe(table, code, moment);
-            } else {
-                shares(codes.get(span.from..span.to).unwrap_or(&[]), &mut hits);
-                evidence.observe_shares(table, &hits, moment);
+            if alike > 0 {
+                let codes = codes.get(span.from..span.from + alike).unwrap_or(&[]);
+                let lengths = lengths.get(at..).unwrap_or(&[]);
+                evidence.observe_rows(table, Rows { codes, lengths, first: tick, stratum }, totals);
+                at += alike;
+                continue;
             }
-            evidence.total(table)
-        };
-        match totals {
-            Some(totals) => totals.iter_mut().zip(spans).for_each(|(total, span)| *total += step(span)),
-            None => spans.iter().for_each(|span| {
-                step(span);
-            }),
+            let codes = if span.is_known { codes.get(span.from..span.to).unwrap_or(&[]) } else { &[] };
+            shares(codes, &mut hits);
+            let length = lengths.get(at).copied().unwrap_or(1.0);
+            evidence.observe_shares(table, &hits, Moment { length, tick, stratum });
+            if let Some(total) = totals.first_mut() {
+                *total += evidence.total(table);
+            }
+            at += 1;
         }
     }
+}
+
+/// How many of the first steps have one row each, the next after the last, in one stratum.
+fn alike(spans: &[Span], is_pooled: bool) -> usize {
+    let Some(first) = spans.first() else { return 0 };
+    let same = |(at, span): &(usize, &Span)| {
+        span.from == first.from + at
+            && span.to == span.from + 1
+            && span.is_known
+            && (is_pooled || span.stratum == first.stratum)
+    };
+    spans.iter().enumerate().take_while(same).count()
 }
 
 /// The bins of a step's rows, each with its share of the rows.

@@ -65,6 +65,9 @@ pub(super) struct Limits {
     pub(super) is_known: bool,
 }
 
+/// By code, every code there can be: the place of a bet, or [`SKIP`].
+pub(super) type Places = Box<[Code; 256]>;
+
 /// The bets of one stream, ready for rows.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
@@ -73,13 +76,15 @@ pub(super) struct Table {
     /// The weight of all bets of each lane.
     pub(super) lane_weights: Lanes,
     /// By code: the place of its bet on more, or [`SKIP`].
-    pub(super) places: Vec<Code>,
+    pub(super) places: Places,
+    /// How many bins there are.
+    pub(super) bins: usize,
     /// By place: the weight of all lanes together.
     pub(super) weights: Vec<f64>,
     /// By stratum.
     pub(super) strata: Vec<Stratum>,
     /// By code: the place of its bet on less, or [`SKIP`].
-    pub(super) less_places: Vec<Code>,
+    pub(super) less_places: Places,
     pub(super) less_weights: Vec<f64>,
     /// The weight of each tilt; 0 without.
     pub(super) tilt_weight: f64,
@@ -97,8 +102,19 @@ pub(super) struct Stratum {
     pub(super) upper: Vec<f64>,
     /// By code: the e-value of each tilt.
     pub(super) tilts: Vec<[f64; TILTS.len()]>,
-    /// By place: the e-values of a miss and of a hit, for each loss.
-    pub(super) less: Vec<[(f64, f64); LOSSES.len()]>,
+    /// By place, for each loss.
+    pub(super) less: Vec<[Loss; LOSSES.len()]>,
+}
+
+/// What a block of steps does to a bet on less.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Loss {
+    /// The e-value of a miss.
+    pub(super) miss: f64,
+    /// That of a hit, over that of a miss.
+    pub(super) hit_over_miss: f64,
+    /// A full block of misses.
+    pub(super) full: f64,
 }
 
 impl Table {
@@ -117,6 +133,7 @@ impl Table {
             keep,
             lane_weights: LANE_PARTS.map(|part| part * weights.iter().sum::<f64>()),
             places,
+            bins: setup.more.len(),
             weights,
             strata,
             less_places,
@@ -129,7 +146,7 @@ impl Table {
 
     /// Every bet that has a weight.
     pub(super) fn bets(&self) -> impl Iterator<Item = Bet> + '_ {
-        let of = |places: &'_ [Code], family| {
+        let of = |places: &Places, family| {
             let taken = places.iter().enumerate().filter(|(_, place)| **place != SKIP);
             taken.map(move |(index, _)| Bet { family, index }).collect::<Vec<_>>()
         };
@@ -141,7 +158,7 @@ impl Table {
     }
 
     pub(super) fn place(&self, bet: Bet) -> Option<usize> {
-        let of = |places: &[Code]| places.get(bet.index).filter(|p| **p != SKIP).map(|p| usize::from(*p));
+        let of = |places: &Places| places.get(bet.index).filter(|p| **p != SKIP).map(|p| usize::from(*p));
         match bet.family {
             Family::More => of(&self.places),
             Family::Less => of(&self.less_places),
@@ -152,7 +169,7 @@ impl Table {
     /// How bad each bin is to a bet, from 0 to 1, and the most that health has of it on average: what the
     /// test of recovery waits for.
     pub(super) fn badness(&self, bet: Bet) -> Option<(Vec<f64>, f64)> {
-        let bins = self.places.len();
+        let bins = self.bins;
         let place = self.place(bet)?;
         let known = self.strata.iter().filter(|s| s.is_known);
         let most = |of: &dyn Fn(&Stratum) -> Option<f64>| {
@@ -169,8 +186,8 @@ impl Table {
                 *bad.get_mut(bet.index)? = 0.0;
                 // A miss is worth 1 + eta p / (1 - p).
                 let missing = |s: &Stratum| {
-                    let (miss, _) = *s.less.get(place)?.first()?;
-                    let odds = (miss.powf(self.clumping) - 1.0) / LOSSES.first()?;
+                    let loss = s.less.get(place)?.first()?;
+                    let odds = (loss.miss.powf(self.clumping) - 1.0) / LOSSES.first()?;
                     Some(1.0 / (1.0 + odds))
                 };
                 Some((bad, most(&missing)?))
@@ -195,21 +212,28 @@ impl Table {
     }
 }
 
+impl Loss {
+    fn new(eta: f64, lower: f64, temper: f64) -> Self {
+        let miss = (1.0 + eta * lower / (1.0 - lower)).powf(temper);
+        let hit = (1.0 - eta).powf(temper);
+        Self { miss, hit_over_miss: hit / miss, full: miss.powf(f64::from(BLOCK)) }
+    }
+}
+
 /// Places for the bets that have a weight, in the order of bins, and `part` of their weights.
-fn placed(weights: &[f64], part: f64) -> (Vec<Code>, Vec<f64>) {
-    let mut places = Vec::new();
+fn placed(weights: &[f64], part: f64) -> (Places, Vec<f64>) {
+    let mut places = Box::new([SKIP; 256]);
     let mut kept = Vec::new();
-    for weight in weights {
-        let has_place = *weight > 0.0 && kept.len() < usize::from(SKIP);
-        places.push(if has_place { super::cut::code(kept.len()) } else { SKIP });
-        kept.extend(has_place.then_some(weight * part));
+    for (place, weight) in places.iter_mut().zip(weights).filter(|(_, weight)| **weight > 0.0) {
+        *place = super::cut::code(kept.len());
+        kept.push(weight * part);
     }
     (places, kept)
 }
 
 impl Stratum {
-    fn new(limits: &Limits, setup: &Setup, (places, less_places): (&[Code], &[Code]), temper: f64) -> Self {
-        let chosen = |places: &[Code], of: &[f64]| -> Vec<f64> {
+    fn new(limits: &Limits, setup: &Setup, (places, less_places): (&Places, &Places), temper: f64) -> Self {
+        let chosen = |places: &Places, of: &[f64]| -> Vec<f64> {
             let taken = places.iter().zip(of).filter(|(place, _)| **place != SKIP);
             taken.map(|(_, limit)| *limit).collect()
         };
@@ -220,7 +244,7 @@ impl Stratum {
             .collect();
         let less = chosen(less_places, &limits.lower)
             .iter()
-            .map(|p| LOSSES.map(|eta| ((1.0 + eta * p / (1.0 - p)).powf(temper), (1.0 - eta).powf(temper))))
+            .map(|p| LOSSES.map(|eta| Loss::new(eta, *p, temper)))
             .collect();
         let tilt = |bin: usize| -> [f64; TILTS.len()] {
             let mut e = [1.0; TILTS.len()];
@@ -237,27 +261,29 @@ impl Stratum {
 /// Powers of what remains after a miss, by two tables: `keep^n` for every `n` below 65,536.
 #[derive(Debug, Clone)]
 pub(super) struct Decay {
-    low: Vec<Lanes>,
-    high: Vec<Lanes>,
+    low: Box<[Lanes; 256]>,
+    high: Box<[Lanes; 256]>,
     keep: Lanes,
 }
 
 impl Decay {
     fn new(keep: Lanes) -> Self {
-        let powers = |step: u32| (0..256_u32).map(|n| keep.map(|k| k.powf(f64::from(n * step)))).collect();
+        let powers = |step: u32| {
+            let mut powers = Box::new([[0.0; EPSILONS.len()]; 256]);
+            powers.iter_mut().zip(0_u32..).for_each(|(p, n)| *p = keep.map(|k| k.powf(f64::from(n * step))));
+            powers
+        };
         Self { low: powers(1), high: powers(256), keep }
     }
 
+    #[inline]
+    #[expect(clippy::indexing_slicing, reason = "a byte is below 256, a lane below four")]
     pub(super) fn after(&self, misses: u32) -> Lanes {
         let [a, b, c, d] = misses.to_be_bytes();
         if a > 0 || b > 0 {
             return self.keep.map(|k| k.powf(f64::from(misses)));
         }
-        let (Some(high), Some(low)) = (self.high.get(usize::from(c)), self.low.get(usize::from(d))) else {
-            return [0.0; EPSILONS.len()];
-        };
-        std::array::from_fn(|lane| {
-            high.get(lane).copied().unwrap_or(0.0) * low.get(lane).copied().unwrap_or(0.0)
-        })
+        let (high, low) = (&self.high[usize::from(c)], &self.low[usize::from(d)]);
+        std::array::from_fn(|lane| high[lane] * low[lane])
     }
 }
