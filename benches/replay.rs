@@ -72,6 +72,8 @@ fn learnt(path: &Path) -> Baseline {
         rate: None,
         seasonality: Seasonality::None,
         time_zone: "UTC".to_owned(),
+        plan_of: None,
+        accept_weak: false,
         now: Timestamp::from_millis(START_MS),
     };
     learn(&Source::open(path).unwrap(), &options).unwrap()

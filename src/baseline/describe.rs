@@ -130,7 +130,7 @@ fn absent(presence: &Presence) -> String {
     text
 }
 
-fn percent(share: Option<Ratio>) -> String {
+pub(super) fn percent(share: Option<Ratio>) -> String {
     match share.map(Ratio::get) {
         None => "unknown".to_owned(),
         Some(share) if share > 0.0 && share < 0.00005 => "< 0.01 %".to_owned(),
@@ -139,7 +139,7 @@ fn percent(share: Option<Ratio>) -> String {
 }
 
 /// Five significant digits: quantiles and rates are not known better.
-fn short(value: f64) -> String {
+pub(super) fn short(value: f64) -> String {
     digits(value, 5)
 }
 

@@ -36,6 +36,20 @@ pub struct Provenance {
     pub built_at: Timestamp,
     /// The program that built it, with its version.
     pub built_by: String,
+    /// The recordings of a baseline that was merged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Self>,
+}
+
+impl Provenance {
+    /// The recordings: itself, or those that it was merged of.
+    #[must_use]
+    pub fn recordings(&self) -> Vec<&Self> {
+        if self.parts.is_empty() {
+            return vec![self];
+        }
+        self.parts.iter().flat_map(Self::recordings).collect()
+    }
 }
 
 /// Whether what is normal depends on the hour.
@@ -99,6 +113,9 @@ pub struct Draft {
     pub profile: Profile,
     /// What room `detect` fitted to the rows; only it can read this.
     pub calibration: Value,
+    /// Groups whose complete loss would take more than a hundred rows to see, which somebody accepted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accepted_weak: Vec<String>,
 }
 
 /// A profile chosen as reference, sealed by the hash of all it says.
@@ -239,6 +256,18 @@ impl Baseline {
         &self.content.calibration
     }
 
+    /// Groups whose complete loss would take more than a hundred rows to see, which somebody accepted.
+    #[must_use]
+    pub fn accepted_weak(&self) -> &[String] {
+        &self.content.accepted_weak
+    }
+
+    /// What it was sealed of.
+    #[must_use]
+    pub fn into_draft(self) -> Draft {
+        self.content
+    }
+
     /// `sha256:` and the hex digest of all of the above.
     #[must_use]
     pub fn content_hash(&self) -> &str {
@@ -336,6 +365,7 @@ pub(super) mod tests {
             to: Timestamp::from_millis(10 * rows),
             built_at: Timestamp::from_millis(1_767_323_045_006),
             built_by: "silentry 0.1.0".into(),
+            parts: Vec::new(),
         };
         Draft {
             name: "wine-healthy".into(),
@@ -345,6 +375,7 @@ pub(super) mod tests {
             rate: PerSecond::of(100),
             profile,
             calibration: json!({"z": 0.30000000000000004, "a": [1, null]}),
+            accepted_weak: Vec::new(),
         }
     }
 
@@ -391,7 +422,10 @@ pub(super) mod tests {
         check(|d| d.name.clear(), "name");
         check(|d| d.profile = Profile::new(Arc::clone(d.profile.schema())), "no rows");
         check(|d| d.rate = PerSecond::of(0), "rate");
-        check(|d| d.seasonality = Seasonality::HourOfDay, "`hour-of-day` cannot be built");
+        check(
+            |d| d.seasonality = Seasonality::HourOfDay,
+            "`hour-of-day` needs a recording of at least 2 days",
+        );
     }
 
     /// A rate is read from the times, or refused with the reason when they do not hold one.

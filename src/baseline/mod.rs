@@ -5,10 +5,12 @@
 mod budget;
 mod describe;
 mod file;
+mod fitness;
 
 pub use budget::Budget;
 pub use describe::describe;
 pub use file::{Baseline, Draft, Provenance, Seasonality, rate_of};
+pub use fitness::{Oddity, oddities};
 
 /// What a baseline cannot be.
 #[derive(Debug, thiserror::Error)]

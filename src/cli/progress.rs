@@ -24,6 +24,13 @@ impl Shown {
         self.bar.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Other words for the stage.
+    pub(super) fn note(&self, words: &str) {
+        if let Some(bar) = &*self.bar() {
+            bar.set_message(words.to_owned());
+        }
+    }
+
     /// Ends the last stage.
     pub(super) fn finish(&self) {
         if let Some(bar) = self.bar().take() {

@@ -20,7 +20,7 @@ const PLAN_ONE_IN: u64 = 5;
 /// Planning stops after about so many rows; all later ones are counted.
 const PLAN_ROWS_MAX: u64 = 20_000;
 /// Fewer rows than this cannot carry a baseline of any budget.
-const ROWS_MIN: u64 = 100;
+pub(super) const ROWS_MIN: u64 = 100;
 /// Rows that are looked at together.
 const CHUNK_ROWS: usize = 1_024;
 /// Rows of one request beyond this begin a new step.
@@ -179,6 +179,8 @@ pub struct Planner {
     columns: Vec<Planning>,
     seen: Seen,
     numbers: Numbers,
+    /// Which steps, by their number, plan bins.
+    which: fn(u64) -> bool,
 }
 
 impl Planner {
@@ -193,19 +195,33 @@ impl Planner {
     pub fn seasonal(schema: Arc<Schema>, season: Season) -> Self {
         let columns = schema.columns.iter().map(Planning::new).collect();
         let seen = Seen::new(&schema);
-        Self { schema, season, columns, seen, numbers: Numbers::default() }
+        Self { schema, season, columns, seen, numbers: Numbers::default(), which: plans }
+    }
+
+    /// The same, of which every step plans bins and none will be counted.
+    pub(super) fn of_all(schema: Arc<Schema>, season: Season) -> Self {
+        Self { which: |_| true, ..Self::seasonal(schema, season) }
     }
 
     /// Reads the next rows, in order.
     pub fn observe(&mut self, batch: &Batch) {
         for row in 0..batch.len() {
-            if self.numbers.number(batch, row).is_some_and(|(step, _)| plans(step)) {
-                for (planning, cells) in self.columns.iter_mut().zip(batch.columns()) {
-                    planning.observe(cells.cell(row));
-                }
-                self.seen.observe(batch, row);
-            }
+            self.observe_row(batch, row);
         }
+    }
+
+    pub(super) fn observe_row(&mut self, batch: &Batch, row: usize) {
+        if self.numbers.number(batch, row).is_some_and(|(step, _)| (self.which)(step)) {
+            for (planning, cells) in self.columns.iter_mut().zip(batch.columns()) {
+                planning.observe(cells.cell(row));
+            }
+            self.seen.observe(batch, row);
+        }
+    }
+
+    /// Answered steps read so far.
+    pub(super) const fn steps(&self) -> u64 {
+        self.numbers.seen
     }
 
     /// The bins, ready to be counted in a second pass over the same rows in the same order.
@@ -215,7 +231,15 @@ impl Planner {
     pub fn finish(self) -> Result<Counter, Error> {
         let strata = self.season.strata();
         let streams = plan::streams(&self.schema, self.columns, self.seen, strata);
-        Counter::new(&self.schema, streams, self.season, self.numbers.seen)
+        let planned = Some(self.numbers.seen);
+        Ok(Counter { planned, which: plans, ..Counter::new(&self.schema, streams, self.season)? })
+    }
+
+    /// The bins, ready to be counted over other rows than those that planned them.
+    pub(super) fn finish_for_others(self) -> Result<Counter, Error> {
+        let strata = self.season.strata();
+        let streams = plan::streams(&self.schema, self.columns, self.seen, strata);
+        Counter::new(&self.schema, streams, self.season)
     }
 }
 
@@ -231,7 +255,12 @@ pub struct Counter {
     hours: Hours,
     seen: Vec<u64>,
     numbers: Numbers,
-    planned: u64,
+    /// The steps of the first pass over the same rows, where there was one.
+    planned: Option<u64>,
+    /// Which steps planned bins.
+    which: fn(u64) -> bool,
+    /// Whether it was given which streams have a table for each hour.
+    keeps_strata: bool,
     clustered: bool,
     /// The codes of the current step's rows, row by row, and how many rows are no repetition.
     current: Vec<Code>,
@@ -245,14 +274,17 @@ pub struct Counter {
 }
 
 impl Counter {
-    fn new(schema: &Schema, streams: Vec<Stream>, season: Season, planned: u64) -> Result<Self, Error> {
+    /// Counts rows none of which planned the bins.
+    fn new(schema: &Schema, streams: Vec<Stream>, season: Season) -> Result<Self, Error> {
         Ok(Self {
             encoder: Encoder::new(schema, &streams),
             hours: Hours::new(&season)?,
             seen: vec![0; season.strata()],
             season,
             numbers: Numbers::default(),
-            planned,
+            planned: None,
+            which: |_| false,
+            keeps_strata: false,
             clustered: false,
             current: Vec::new(),
             current_fresh: 0,
@@ -265,9 +297,29 @@ impl Counter {
         })
     }
 
+    /// Counts other rows into the bins of an earlier calibration, so that the two can be merged.
+    ///
+    /// The rows must not be those that the earlier one was made of: some of them chose the bins.
+    ///
+    /// # Errors
+    /// [`Error::NoZone`] when nobody knows the season's time zone.
+    pub fn with_plan_of(schema: &Schema, calibration: &Calibration) -> Result<Self, Error> {
+        let emptied = |stream: &Stream| Stream {
+            counts: vec![Counts::new(stream.bins.len()); stream.counts.len()],
+            clumping: 1.0,
+            ..stream.clone()
+        };
+        let streams = calibration.streams.iter().map(emptied).collect();
+        Ok(Self { keeps_strata: true, ..Self::new(schema, streams, calibration.season.clone())? })
+    }
+
     /// Reads the next rows, in the order of the first pass.
     pub fn observe(&mut self, batch: &Batch) {
-        let mut from = 0;
+        self.observe_from(batch, 0);
+    }
+
+    /// Reads the rows of a batch from one on.
+    pub(super) fn observe_from(&mut self, batch: &Batch, mut from: usize) {
         while from < batch.len() {
             let rows = from..batch.len().min(from + CHUNK_ROWS);
             self.encoder.encode(batch, &rows);
@@ -282,7 +334,7 @@ impl Counter {
         let Some((step, first)) = self.numbers.number(batch, row) else { return };
         if first || self.current_fresh >= STEP_ROWS_MAX {
             self.close();
-            self.current_plans = plans(step);
+            self.current_plans = (self.which)(step);
             let ts = batch.meta().ts().get(row);
             self.current_stratum = ts.map_or(0, |ts| self.hours.stratum(*ts));
         }
@@ -312,9 +364,8 @@ impl Counter {
                 kept.push(codes().next().unwrap_or(SKIP));
             }
             let rows = codes().count();
-            let Some(counts) = stream.counts.get_mut(self.current_stratum).filter(|_| rows > 0) else {
-                continue;
-            };
+            let stratum = if stream.counts.len() == 1 { 0 } else { self.current_stratum };
+            let Some(counts) = stream.counts.get_mut(stratum).filter(|_| rows > 0) else { continue };
             let share = 1.0 / count(whole(rows));
             counts.trials_all += 1.0;
             counts.trials += if self.current_plans { 0.0 } else { 1.0 };
@@ -332,6 +383,11 @@ impl Counter {
         self.current_fresh = 0;
     }
 
+    /// Answered steps read so far.
+    pub(super) const fn steps(&self) -> u64 {
+        self.numbers.seen
+    }
+
     /// The calibration.
     ///
     /// # Errors
@@ -344,12 +400,12 @@ impl Counter {
         if rows < ROWS_MIN {
             return Err(Error::TooFewRows { rows, expected: ROWS_MIN });
         }
-        if rows != self.planned {
-            return Err(Error::PassesDiffer { first: self.planned, second: rows });
+        if let Some(first) = self.planned.filter(|first| *first != rows) {
+            return Err(Error::PassesDiffer { first, second: rows });
         }
         self.check_contracts()?;
         self.measure_clumping();
-        for stream in &mut self.streams {
+        for stream in self.streams.iter_mut().filter(|_| !self.keeps_strata) {
             merge_alike_hours(stream);
         }
         Ok(Calibration {

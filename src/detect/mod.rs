@@ -23,12 +23,15 @@ mod effect;
 mod encode;
 mod evidence;
 mod finding;
+mod fitness;
 mod grid;
 mod hours;
 mod latched;
+mod learn;
 mod limits;
 mod mean;
 mod memory;
+mod merge;
 mod message;
 mod monitor;
 mod plan;
@@ -45,6 +48,7 @@ mod table;
 mod versions;
 #[cfg(test)]
 mod tests;
+mod weak;
 
 pub use bet::{KINDS, Kind, Subject};
 pub use bins::Bin;
@@ -52,11 +56,13 @@ pub use calibrate::{Calibration, Counter, Planner, Promise};
 pub use effect::{EFFECTS, Effect, EffectSize, effect_sizes};
 pub use finding::{Alarm, Finding, Share, StreamState, Undecided};
 pub use hours::Season;
+pub use learn::Learner;
 pub use monitor::{Monitor, Saved};
 pub use report::{Power, StreamReport};
 pub use setup::Options;
 pub use stream::Topic;
 pub use table::Family;
+pub use weak::Weak;
 
 /// What keeps a detector from being built or resumed.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +106,9 @@ pub enum Error {
     /// A time zone that nobody knows.
     #[error("no time zone is called `{0}`, expected a name of the IANA database such as `Europe/Berlin`")]
     NoZone(String),
+    /// Calibrations whose counts do not add up to anything.
+    #[error("they cannot be merged: {0}; count the second recording with `--plan-of` the first")]
+    PlansDiffer(String),
     /// Saved evidence of another baseline, budget or set of detectors.
     #[error("saved evidence belongs to another baseline, budget or set of detectors")]
     StateOfAnother,

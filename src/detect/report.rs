@@ -179,23 +179,33 @@ impl Monitor {
 
     /// Nothing where no bet is possible.
     fn rows_needed_by(&self, stream: usize, bet: Bet, q: f64) -> Option<Needed> {
+        let bet = self.bet_against(stream, bet)?;
+        Some(bet.rows_to_alarm(q).map_or(Needed::Never, Needed::Rows))
+    }
+
+    /// A bet as it stands against a fault, by the worst hour that the baseline knows.
+    pub(super) fn bet_against(&self, stream: usize, bet: Bet) -> Option<power::Bet> {
         let calibrated = self.calibration.streams.get(stream)?;
         let table = self.wiring.table(stream)?;
         let place = table.place(bet)?;
         let weight = *table.weights.get(place)?;
-        let upper = table.strata.iter().filter_map(|s| s.upper.get(place).copied());
+        let known = table.strata.iter().filter(|s| s.is_known);
+        let upper = known.filter_map(|s| s.upper.get(place).copied());
         let (hits, trials) = calibrated.pooled(bet.index);
-        let length = match self.options.budget {
-            Budget::Time(_) if self.options.rate.get() > 0.0 => 1.0 / self.options.rate.get(),
-            Budget::Time(_) | Budget::Rows(_) => 1.0,
-        };
-        let bet = power::Bet {
-            nats: (self.threshold / (weight * length * LANE_MEAN)).ln(),
+        Some(power::Bet {
+            nats: (self.threshold / (weight * self.step_length() * LANE_MEAN)).ln(),
             limit: upper.reduce(|a, b| if b > a { b } else { a })?,
             healthy: (hits + 0.5) / (trials + 1.0),
             clumping: calibrated.clumping,
-        };
-        Some(bet.rows_to_alarm(q).map_or(Needed::Never, Needed::Rows))
+        })
+    }
+
+    /// By how much one row lengthens the run, in units of the budget.
+    pub(super) fn step_length(&self) -> f64 {
+        match self.options.budget {
+            Budget::Time(_) if self.options.rate.get() > 0.0 => 1.0 / self.options.rate.get(),
+            Budget::Time(_) | Budget::Rows(_) => 1.0,
+        }
     }
 
     /// Rows within which nine in ten faults of several sizes alarm when a whole group goes to zero:

@@ -151,19 +151,50 @@ fn claims(stream: &Stream) -> Owners {
 /// bet of much weight is worth a sharp limit. Both halves are known before any count is looked at, but
 /// for the bins that are too rare to become rarer.
 fn all_limits(streams: &[Stream], claimed: &[Owners]) -> Vec<Vec<Limits>> {
-    let needed: usize = streams.iter().zip(claimed).map(|(s, o)| limits_needed(s, o)).sum();
-    let even = 0.5 * WRONG_LIMITS / count(whole(needed.max(1)));
-    let parts = Parts::new(streams, claimed, false);
+    let deltas = Deltas::new(streams, claimed);
     let mut known = Known::default();
     let mut of_stream = |stream: &Stream, owners: &Owners| {
-        let strata = count(whole(stream.counts.len().max(1)));
-        let delta = |bet: Bet| {
-            let part = owners.of(bet).map_or(0.0, |kind| parts.of(stream, owners, bet, kind));
-            even + 0.5 * WRONG_LIMITS * part / strata
-        };
-        limits_of(stream, owners, &delta, &mut known)
+        limits_of(stream, owners, &|bet| deltas.of(stream, owners, bet), &mut known)
     };
     streams.iter().zip(claimed).map(|(stream, owners)| of_stream(stream, owners)).collect()
+}
+
+/// The chance, over baselines, that a limit is wrong.
+struct Deltas {
+    even: f64,
+    parts: Parts,
+}
+
+impl Deltas {
+    fn new(streams: &[Stream], claimed: &[Owners]) -> Self {
+        let needed: usize = streams.iter().zip(claimed).map(|(s, o)| limits_needed(s, o)).sum();
+        let even = 0.5 * WRONG_LIMITS / count(whole(needed.max(1)));
+        Self { even, parts: Parts::new(streams, claimed, false) }
+    }
+
+    fn of(&self, stream: &Stream, owners: &Owners, bet: Bet) -> f64 {
+        let strata = count(whole(stream.counts.len().max(1)));
+        let part = owners.of(bet).map_or(0.0, |kind| self.parts.of(stream, owners, bet, kind));
+        self.even + 0.5 * WRONG_LIMITS * part / strata
+    }
+}
+
+/// The upper limit of a bin in the worst hour that is known, by how many times the rows there might be;
+/// nothing where no row speaks for it.
+pub(super) fn upper_of_longer(
+    streams: &[Stream],
+    stream: usize,
+    bet: Bet,
+) -> impl Fn(f64) -> Option<f64> + use<> {
+    let claimed: Vec<Owners> = streams.iter().map(claims).collect();
+    let found = streams.get(stream).zip(claimed.get(stream));
+    let counts = found.and_then(|(s, _)| Some(bin_counts(s, bet.index, s.bins.get(bet.index)?)));
+    let delta = found.map_or(0.0, |(s, owners)| Deltas::new(streams, &claimed).of(s, owners, bet));
+    let known: Vec<(f64, f64)> = counts.into_iter().flatten().filter(|(_, trials)| *trials > 0.0).collect();
+    move |factor| {
+        let uppers = known.iter().map(|(hits, trials)| limits::upper(hits * factor, trials * factor, delta));
+        uppers.reduce(|a, b| if b > a { b } else { a })
+    }
 }
 
 fn limits_needed(stream: &Stream, owners: &Owners) -> usize {

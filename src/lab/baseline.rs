@@ -124,6 +124,8 @@ async fn build(path: &Path, stage: &Stage, settings: &Scene) -> Result<Baseline,
         rate: Some(settings.rate),
         seasonality: Seasonality::None,
         time_zone: "UTC".to_owned(),
+        plan_of: None,
+        accept_weak: false,
         now: stage.clock.now(),
     };
     let built = tokio::task::spawn_blocking(move || service::learn(&source, &options)).await;

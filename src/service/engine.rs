@@ -5,6 +5,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::Error;
+use super::capture::Capturing;
 use super::model::{Route, Snapshot, Watched};
 use super::run::{Latencies, Run, RunRequest, Surroundings};
 use super::view::{RunView, Standing};
@@ -80,6 +81,8 @@ impl ModelSetup {
 #[derive(Debug)]
 pub(super) struct Engine {
     pub(super) models: BTreeMap<String, Watched>,
+    /// A model whose baseline is being learnt.
+    pub(super) capturing: Option<Capturing>,
     pub(super) alerts: Manager,
     runs: VecDeque<Run>,
     losses: Arc<Losses>,
@@ -128,6 +131,7 @@ impl Engine {
         }
         Ok(Self {
             models: watched,
+            capturing: None,
             alerts: Manager::new(alerts),
             runs: VecDeque::new(),
             losses,
@@ -146,19 +150,45 @@ impl Engine {
         assert!(!self.explodes, "asked to by a test");
         let mut taken = Taken::default();
         for run in records.chunk_by(|a, b| a.model == b.model) {
+            if let Some(learnt) = self.learn(run, now) {
+                if let Err(error) = learnt {
+                    self.lose(run.first(), run.len(), &error, &mut taken, now);
+                }
+                continue;
+            }
             for (route, part) in self.routed(run) {
                 match self.take_part(route, &part, now) {
                     Ok(more) => taken.changes.extend(more),
                     Err(error) => {
-                        let rows = crate::units::whole(part.len());
-                        self.losses.add(Reason::NotJudged, rows);
-                        taken.failed.extend(part.first().map(|record| (record.model.clone(), rows)));
-                        self.note_trouble(&error, now);
+                        self.lose(part.first().copied(), part.len(), &error, &mut taken, now);
                     }
                 }
             }
         }
         taken
+    }
+
+    /// Counts records that nobody judged.
+    fn lose(
+        &mut self,
+        first: Option<&Record>,
+        length: usize,
+        error: &Error,
+        taken: &mut Taken,
+        now: Timestamp,
+    ) {
+        let rows = crate::units::whole(length);
+        self.losses.add(Reason::NotJudged, rows);
+        taken.failed.extend(first.map(|record| (record.model.clone(), rows)));
+        self.note_trouble(error, now);
+    }
+
+    /// Learns from records of the model whose baseline is being learnt; nothing for those of others.
+    fn learn(&mut self, records: &[Record], now: Timestamp) -> Option<Result<(), Error>> {
+        let first = records.first()?;
+        let capturing = self.capturing.as_mut().filter(|c| c.model() == first.model)?;
+        self.rows_seen += crate::units::whole(records.len());
+        Some(capturing.take(records, now))
     }
 
     /// Records of one model by who judges them, each part in its order; none of a model that is unknown.
@@ -259,13 +289,14 @@ impl Engine {
         self.models.iter().map(|(name, model)| model.standing(&self.stale(name), now)).collect()
     }
 
-    /// Every model's features, in the order of its baseline's columns.
+    /// Every model's features, in the order of its baseline's columns; none yet of one that is learnt.
     pub(super) fn features(&self) -> BTreeMap<String, Arc<[String]>> {
         let inputs = |model: &Watched| {
             let columns = model.schema().columns.iter();
             columns.filter(|c| c.role == Role::Input).map(|c| c.name.clone()).collect()
         };
-        self.models.iter().map(|(name, model)| (name.clone(), inputs(model))).collect()
+        let learnt = self.capturing.iter().map(|c| (c.model().to_owned(), Arc::from([])));
+        self.models.iter().map(|(name, model)| (name.clone(), inputs(model))).chain(learnt).collect()
     }
 
     pub(super) fn model(&self, name: &str) -> Result<&Watched, Error> {

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::Error;
 use super::arrivals::{Arrivals, Tally};
+use super::capture::{Captured, Learning};
 use super::engine::{Engine, OVER_THE_API, model_of};
 use super::kept::Kept;
 use super::model::Snapshot;
@@ -302,6 +303,21 @@ impl Handle {
         Ok(view.with_recent(recent))
     }
 
+    /// How far the learning of a baseline is, where one is learnt.
+    #[must_use]
+    pub fn learning(&self) -> Option<Learning> {
+        self.0.engine().capturing.as_ref().map(super::capture::Capturing::view)
+    }
+
+    /// Ends the learning of a baseline with what there is; nothing where none is learnt.
+    ///
+    /// # Errors
+    /// Rows that carry no baseline.
+    pub fn end_learning(&self) -> Option<Result<Captured, Error>> {
+        let capturing = self.0.engine().capturing.take();
+        capturing.map(|capturing| capturing.finish(self.now()))
+    }
+
     /// Alerts and their receivers.
     #[must_use]
     pub fn alerts(&self) -> AlertsView {
@@ -400,7 +416,9 @@ impl Handle {
         let mut reasons: Vec<String> = self.failed().into_iter().chain(self.0.stopped()).collect();
         let mut warnings = self.loss_warnings(now);
         let engine = self.0.engine();
-        if engine.models.is_empty() {
+        let learning = engine.capturing.as_ref().map(super::capture::Capturing::view);
+        reasons.extend(learning.as_ref().and_then(|learning| learning.failed.clone()));
+        if engine.models.is_empty() && learning.is_none() {
             reasons.push("no model is configured: nothing is watched".to_owned());
         }
         if let Some(trouble) = &engine.trouble {

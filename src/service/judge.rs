@@ -42,6 +42,13 @@ const NAMES_MAX: usize = 50;
 /// The entry of the others.
 pub(super) const OTHERS: &str = "(others)";
 
+/// Counts by name, for names that senders make up.
+pub(super) fn add_bounded(counts: &mut BTreeMap<String, u64>, name: &str, rows: u64) {
+    let is_known = counts.contains_key(name);
+    let name = if is_known || counts.len() < NAMES_MAX { name } else { OTHERS };
+    *counts.entry(name.to_owned()).or_insert(0) += rows;
+}
+
 /// A monitor of a baseline, at rest.
 pub(super) fn monitor_of(baseline: &Baseline, without: &[String], scope: Scope) -> Result<Monitor, Error> {
     let wrong = |source| Error::Detect { model: baseline.model().to_owned(), source };
@@ -84,9 +91,7 @@ impl Judge {
         now: Timestamp,
     ) -> Vec<Finding> {
         for (name, rows) in unexpected {
-            let is_known = self.unexpected.contains_key(name);
-            let name = if is_known || self.unexpected.len() < NAMES_MAX { name } else { OTHERS };
-            *self.unexpected.entry(name.to_owned()).or_insert(0) += rows;
+            add_bounded(&mut self.unexpected, name, *rows);
         }
         // The batch was built on this very schema, so the profile takes it.
         let profiled = self.profile.observe(batch);

@@ -2,11 +2,11 @@ use std::sync::Arc;
 
 use super::Error;
 use crate::baseline::{Baseline, Budget, Draft, Provenance, Seasonality, rate_of};
-use crate::detect::{Planner, Season};
+use crate::detect::{Calibration, Counter, Monitor, Options, Planner, Season, Weak};
 use crate::profile::Profile;
-use crate::record::SchemaFile;
+use crate::record::{Batch, Schema, SchemaFile};
 use crate::tap::Source;
-use crate::units::{PerSecond, Timestamp, count};
+use crate::units::{PerSecond, Timestamp, count, whole};
 
 /// What a baseline is built with, beside its rows.
 #[derive(Debug, Clone)]
@@ -25,32 +25,62 @@ pub struct LearnOptions {
     pub seasonality: Seasonality,
     /// By whose clocks: the name of a time zone.
     pub time_zone: String,
+    /// The baseline whose columns and bins are taken, so that the two can be merged.
+    pub plan_of: Option<Baseline>,
+    /// Whether a group whose complete loss would take more than a hundred rows to see is accepted.
+    pub accept_weak: bool,
     /// The present, for the provenance.
     pub now: Timestamp,
 }
 
+impl LearnOptions {
+    pub(super) fn season(&self) -> Season {
+        Season { seasonality: self.seasonality, zone: self.time_zone.clone() }
+    }
+
+    pub(super) fn wrong(&self, source: crate::detect::Error) -> Error {
+        Error::Detect { model: self.model.clone(), source }
+    }
+
+    /// The bins to count into, where those of another baseline were asked for.
+    ///
+    /// # Errors
+    /// [`Error::PlanOf`] when it is of another model or season.
+    pub(super) fn plan(&self) -> Result<Option<(Arc<Schema>, Calibration)>, Error> {
+        let Some(plan) = &self.plan_of else { return Ok(None) };
+        let differs = |what, found: &str, expected: &str| {
+            Err(Error::PlanOf { what, found: found.to_owned(), expected: expected.to_owned() })
+        };
+        if plan.model() != self.model {
+            return differs("model", &self.model, plan.model());
+        }
+        let calibration = Calibration::read(plan.calibration(), plan.schema()).map_err(|e| self.wrong(e))?;
+        let theirs = calibration.season();
+        if theirs.seasonality != self.seasonality {
+            return differs("seasonality", &self.seasonality.to_string(), &theirs.seasonality.to_string());
+        }
+        if theirs.zone != self.time_zone && self.seasonality != Seasonality::None {
+            return differs("time zone", &self.time_zone, &theirs.zone);
+        }
+        Ok(Some((Arc::clone(plan.schema()), calibration)))
+    }
+}
+
 /// Builds a baseline from recorded rows: three passes that infer the schema, plan the bins while
-/// summing up, and count.
+/// summing up, and count. With the plan of another baseline one pass is enough.
 ///
 /// # Errors
 /// Rows that cannot be read or carry no baseline, a schema that does not fit them, a rate that is
-/// neither given nor readable, lines that are no records.
+/// neither given nor readable, lines that are no records, a group that would be lost in silence.
 pub fn learn(source: &Source, options: &LearnOptions) -> Result<Baseline, Error> {
-    let schema = source.infer_schema(&options.model, &options.schema)?;
-    let wrong = |source: crate::detect::Error| Error::Detect { model: options.model.clone(), source };
-    let mut profile = Profile::new(Arc::clone(&schema));
-    let season = Season { seasonality: options.seasonality, zone: options.time_zone.clone() };
-    let mut planner = Planner::seasonal(Arc::clone(&schema), season);
-    for batch in source.batches(&schema)? {
-        let batch = batch?;
-        profile.observe(&batch)?;
-        planner.observe(&batch);
-    }
-    let mut counter = planner.finish().map_err(wrong)?;
-    for batch in source.batches(&schema)? {
-        counter.observe(&batch?);
-    }
-    let calibration = counter.finish().map_err(wrong)?;
+    let sha256 = source.sha256()?;
+    let (profile, calibration) = match options.plan()? {
+        None => plan_and_count(source, options)?,
+        Some((schema, plan)) => {
+            check_other_recording(options, &sha256)?;
+            count_only(source, options, (schema, &plan))?
+        }
+    };
     let rate = match options.rate {
         Some(rate) => rate,
         // Requests a second: rows of one request come together and count once.
@@ -58,28 +88,124 @@ pub fn learn(source: &Source, options: &LearnOptions) -> Result<Baseline, Error>
     };
     let draft = Draft {
         name: options.name.clone(),
-        provenance: provenance(source, &profile, options)?,
+        provenance: provenance(source, sha256, &profile, options),
         seasonality: options.seasonality,
         budget: options.budget,
         rate,
         profile,
         calibration: serde_json::to_value(&calibration).map_err(Error::Hash)?,
+        accepted_weak: Vec::new(),
     };
-    Ok(Baseline::seal(draft)?)
+    let (baseline, weak) = seal(draft)?;
+    refuse_weak(&weak, options.accept_weak)?;
+    Ok(baseline)
 }
 
-fn provenance(source: &Source, profile: &Profile, options: &LearnOptions) -> Result<Provenance, Error> {
+fn plan_and_count(source: &Source, options: &LearnOptions) -> Result<(Profile, Calibration), Error> {
+    let wrong = |e| options.wrong(e);
+    let schema = source.infer_schema(&options.model, &options.schema)?;
+    let mut profile = Profile::new(Arc::clone(&schema));
+    let mut planner = Planner::seasonal(Arc::clone(&schema), options.season());
+    for batch in source.batches(&schema)? {
+        let batch = batch?;
+        check_version(&batch)?;
+        profile.observe(&batch)?;
+        planner.observe(&batch);
+    }
+    let mut counter = planner.finish().map_err(wrong)?;
+    for batch in source.batches(&schema)? {
+        counter.observe(&batch?);
+    }
+    Ok((profile, counter.finish().map_err(wrong)?))
+}
+
+fn count_only(
+    source: &Source,
+    options: &LearnOptions,
+    (schema, plan): (Arc<Schema>, &Calibration),
+) -> Result<(Profile, Calibration), Error> {
+    let wrong = |e| options.wrong(e);
+    let mut profile = Profile::new(Arc::clone(&schema));
+    let mut counter = Counter::with_plan_of(&schema, plan).map_err(wrong)?;
+    for batch in source.batches(&schema)? {
+        let batch = batch?;
+        check_version(&batch)?;
+        profile.observe(&batch)?;
+        counter.observe(&batch);
+    }
+    Ok((profile, counter.finish().map_err(wrong)?))
+}
+
+/// A baseline of one version has no rows of another; rows that do not say are taken as its own.
+fn check_version(batch: &Batch) -> Result<(), Error> {
+    let Some(expected) = batch.schema().version.as_deref() else { return Ok(()) };
+    let tags = batch.meta().tags();
+    let versions = tags.iter().filter(|t| t.name == "version");
+    let mut others =
+        versions.flat_map(|tag| (0..batch.len()).filter_map(|row| tag.value(row))).filter(|v| *v != expected);
+    let Some(found) = others.next().map(str::to_owned) else { return Ok(()) };
+    let rows = 1 + whole(others.count());
+    Err(Error::OtherVersion { rows, found, expected: expected.to_owned() })
+}
+
+/// Rows that chose the bins must not be counted into them.
+fn check_other_recording(options: &LearnOptions, sha256: &str) -> Result<(), Error> {
+    let plan = options.plan_of.as_ref().map(Baseline::provenance);
+    let same = plan.and_then(|p| p.recordings().into_iter().find(|r| r.sha256.as_deref() == Some(sha256)));
+    same.map_or(Ok(()), |recording| Err(Error::SameRecording(recording.source.clone())))
+}
+
+/// Seals a draft, and tells which groups would be lost in silence: those are noted in it.
+///
+/// # Errors
+/// What the draft lacks.
+pub(super) fn seal(mut draft: Draft) -> Result<(Baseline, Vec<Weak>), Error> {
+    draft.accepted_weak = Vec::new();
+    let baseline = Baseline::seal(draft)?;
+    let weak = monitor(&baseline)?.weak_groups();
+    if weak.is_empty() {
+        return Ok((baseline, weak));
+    }
+    let mut draft = baseline.into_draft();
+    draft.accepted_weak = weak.iter().map(|w| w.group.clone()).collect();
+    Ok((Baseline::seal(draft)?, weak))
+}
+
+pub(super) fn refuse_weak(weak: &[Weak], accepted: bool) -> Result<(), Error> {
+    match weak.first() {
+        Some(first) if !accepted => Err(Error::Weak(first.to_string())),
+        _ => Ok(()),
+    }
+}
+
+/// The monitor of a baseline with every detector on.
+pub(super) fn monitor(baseline: &Baseline) -> Result<Monitor, Error> {
+    let wrong = |source| Error::Detect { model: baseline.model().to_owned(), source };
+    let calibration = Calibration::read(baseline.calibration(), baseline.schema()).map_err(wrong)?;
+    let options = Options {
+        budget: baseline.budget(),
+        rate: baseline.rate(),
+        without: std::collections::BTreeSet::new(),
+    };
+    Monitor::new(Arc::clone(baseline.schema()), calibration, options).map_err(wrong)
+}
+
+fn provenance(source: &Source, sha256: String, profile: &Profile, options: &LearnOptions) -> Provenance {
     let (from, to) = profile.seen().unwrap_or((options.now, options.now));
     let path = source.path();
     let name =
         path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
-    Ok(Provenance {
+    Provenance {
         source: name,
-        sha256: Some(source.sha256()?),
+        sha256: Some(sha256),
         rows: profile.rows(),
         from,
         to,
         built_at: options.now,
-        built_by: concat!("silentry ", env!("CARGO_PKG_VERSION")).to_owned(),
-    })
+        built_by: BUILT_BY.to_owned(),
+        parts: Vec::new(),
+    }
 }
+
+/// This program, with its version.
+pub(super) const BUILT_BY: &str = concat!("silentry ", env!("CARGO_PKG_VERSION"));

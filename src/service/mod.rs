@@ -5,12 +5,16 @@
 //! rehearsals hold. Nothing here knows HTTP shapes or flags.
 
 mod arrivals;
+mod capture;
+mod check;
+mod compare;
 mod engine;
 mod export;
 mod handle;
 mod judge;
 mod kept;
 mod learn;
+mod merge;
 mod operate;
 mod model;
 mod recent;
@@ -24,10 +28,14 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+pub use capture::{Capture, Captured, Learning};
+pub use check::{Checked, check};
+pub use compare::{Change, ColumnChange, ColumnDiff, Compared, compare};
 pub use engine::ModelSetup;
 pub use handle::{Handle, Ingested};
 pub use kept::BASELINE_BYTES_MAX;
 pub use learn::{LearnOptions, learn};
+pub use merge::{MergeOptions, merge};
 pub use operate::{Accepted, BaselinePut};
 pub use recent::RecentRows;
 pub use run::{Latencies, RunRequest};
@@ -99,6 +107,52 @@ pub enum Error {
     /// A baseline that cannot be made.
     #[error(transparent)]
     Baseline(#[from] crate::baseline::Error),
+    /// A group that would be lost in silence, or nearly so.
+    #[error("{0}; `--accept-weak` takes it as it is")]
+    Weak(String),
+    /// A plan that is not for these rows.
+    #[error("the plan's {what} is `{expected}`, expected the same as here: `{found}`")]
+    PlanOf {
+        /// What differs.
+        what: &'static str,
+        /// What is wanted.
+        found: String,
+        /// What the plan has.
+        expected: String,
+    },
+    /// Rows that would be counted twice, or would be judged by bins that they chose.
+    #[error("the rows of `{0}` are in it already, expected another recording")]
+    SameRecording(String),
+    /// Baselines that do not add up to anything.
+    #[error("they cannot be merged: their {what} differ: `{one}` and `{two}`")]
+    NotMergeable {
+        /// What differs.
+        what: &'static str,
+        /// What the first has.
+        one: String,
+        /// What the second has.
+        two: String,
+    },
+    /// Baselines of different columns.
+    #[error(
+        "they cannot be merged: their columns differ, {0} first; build the second with `--plan-of` the first"
+    )]
+    ColumnsDiffer(String),
+    /// Rows of another version than the baseline is for.
+    #[error(
+        "{rows} rows are of version `{found}`, expected `{expected}` only: leave them out of the recording"
+    )]
+    OtherVersion {
+        /// Rows of that version.
+        rows: u64,
+        /// The first other version.
+        found: String,
+        /// The version of the baseline.
+        expected: String,
+    },
+    /// Live rows that no baseline can be learnt of.
+    #[error("{0}")]
+    NotLearnt(String),
     /// A number that is none.
     #[error(transparent)]
     Units(#[from] crate::units::Error),

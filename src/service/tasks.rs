@@ -7,6 +7,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::arrivals::Arrivals;
+use super::capture::{Capture, Capturing};
 use super::engine::{Engine, ModelSetup, loaded};
 use super::handle::{Handle, Shared};
 use super::kept::Kept;
@@ -34,6 +35,8 @@ const STOP_GRACE: Duration = Duration::from_secs(5);
 pub struct Setup {
     /// Who is watched.
     pub models: Vec<ModelSetup>,
+    /// A further model, of which a baseline is learnt.
+    pub capture: Option<Capture>,
     /// When somebody is told, and who.
     pub alerts: alert::Config,
     /// What the tap may hold.
@@ -58,6 +61,7 @@ impl Setup {
     pub fn in_memory(models: Vec<ModelSetup>, clock: Clock) -> Self {
         Self {
             models,
+            capture: None,
             alerts: alert::Config::default(),
             limits: tap::Limits::default(),
             line_bytes_max: LINE_BYTES_MAX,
@@ -96,6 +100,7 @@ impl Service {
         let (intake, outlet) = tap::intake(setup.limits, Arc::clone(&losses));
         let mut engine =
             Engine::new(setup.models, &setup.alerts, losses, metrics.clone(), setup.effects_window)?;
+        engine.capturing = setup.capture.map(Capturing::new).transpose()?;
         let state = setup.state.as_ref().map(|(path, _)| Dir::open(path.clone())).transpose()?;
         let kept = state.as_ref().map(Kept::open).transpose()?;
         if let Some(kept) = &kept {
@@ -117,7 +122,7 @@ impl Service {
         let notifier = Notifier::start(&setup.alerts.sinks, &wiring)?;
         notifier.resume(&engine.alerts.active());
         let handle = Handle(Arc::new(Shared {
-            arrivals: Mutex::new(Arrivals::new(engine.models.keys().cloned())),
+            arrivals: Mutex::new(Arrivals::new(engine.features().into_keys())),
             features: RwLock::new(engine.features()),
             kept,
             putting: Mutex::new(()),

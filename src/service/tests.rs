@@ -73,6 +73,8 @@ fn learned_of(model: &str, version: &str, rows: i64) -> Baseline {
         rate: Some(PerSecond::of(u32::try_from(RATE).unwrap())),
         seasonality: Seasonality::None,
         time_zone: "UTC".to_owned(),
+        plan_of: None,
+        accept_weak: false,
         now: Timestamp::from_millis(0),
     };
     learn(&Source::open(&path).unwrap(), &options).unwrap()

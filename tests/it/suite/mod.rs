@@ -50,6 +50,8 @@ fn baseline() -> &'static Baseline {
             rate: None,
             seasonality: Seasonality::None,
             time_zone: "UTC".to_owned(),
+            plan_of: None,
+            accept_weak: false,
             now: Timestamp::from_millis(START_MS),
         };
         learn(&Source::open(file).expect("just written"), &options).expect("healthy rows carry a baseline")

@@ -1,3 +1,9 @@
+mod build;
+mod capture;
+mod check;
+mod diff;
+mod merge;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -5,15 +11,14 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 
 use super::out;
-use super::progress::Shown;
 use crate::baseline::{self, Budget, Seasonality, describe};
 use crate::detect::{Calibration, Monitor, Options, Power};
-use crate::lab::Progress;
 use crate::record::SchemaFile;
-use crate::service::{LearnOptions, learn};
+use crate::service::LearnOptions;
 use crate::store::Dir;
-use crate::tap::Source;
 use crate::units::{Clock, PerSecond};
+
+pub(in crate::cli) use capture::{Live, learn_live};
 
 /// Sizes of fault for which `show` says how long they take.
 const SHARES: [f64; 4] = [1.0, 0.3, 0.05, 0.01];
@@ -21,37 +26,59 @@ const SHARES: [f64; 4] = [1.0, 0.3, 0.05, 0.01];
 #[derive(Debug, Subcommand)]
 pub(super) enum Baseline {
     /// Build a reference profile from recorded healthy traffic
-    Build(Build),
+    Build(Box<build::Build>),
+    /// Learn a reference profile from live traffic; counts only, no row is kept
+    Capture(Box<capture::Capture>),
     /// Show a reference profile to people
     Show(Show),
+    /// Say what in it looks like a fault already; exit code 1 when something does
+    Check(check::Check),
+    /// Say what differs between two, the largest difference first
+    Diff(diff::Diff),
+    /// Add two of one plan together
+    Merge(merge::Merge),
 }
 
-#[derive(Debug, Args)]
-pub(super) struct Build {
-    /// Recorded traffic: .parquet, .csv, .arrow or .ndjson
-    #[arg(long, value_name = "FILE")]
-    input: PathBuf,
+/// What a baseline is learnt with, whichever way its rows come.
+#[derive(Debug, Clone, Args)]
+pub(super) struct About {
     /// The model's name, as records carry it
     #[arg(long, value_name = "NAME")]
-    model: String,
+    pub(super) model: String,
     /// Where the baseline goes
     #[arg(long, value_name = "FILE")]
-    out: PathBuf,
-    /// What you know of the columns: roles, kinds, groups, defaults, contracts
-    #[arg(long, value_name = "FILE")]
-    schema: Option<PathBuf>,
-    /// False alarms allowed: 1/month, 2/week, 1/100000rows
-    #[arg(long, value_name = "BUDGET", default_value = "1/month")]
-    budget: Budget,
-    /// Requests a second in health; read from `ts` unless given
-    #[arg(long, value_name = "R", allow_negative_numbers = true)]
-    rate: Option<f64>,
+    pub(super) out: PathBuf,
     /// Whether what is normal depends on the hour: `none` must be stated too
     #[arg(long, value_name = "none|hour-of-day|hour-of-week")]
-    seasonality: Seasonality,
-    /// By whose clocks the hours are, such as Europe/Berlin
-    #[arg(long, value_name = "ZONE", default_value = "UTC")]
-    time_zone: String,
+    pub(super) seasonality: Seasonality,
+    #[command(flatten)]
+    pub(super) more: More,
+}
+
+/// What may be said beside that.
+#[derive(Debug, Clone, Default, PartialEq, Args)]
+pub(super) struct More {
+    /// What you know of the columns: roles, kinds, groups, defaults, contracts
+    #[arg(long, value_name = "FILE", conflicts_with = "plan_of")]
+    schema: Option<PathBuf>,
+    /// The version of the model; rows of another one are not of this baseline
+    #[arg(long, value_name = "VERSION", conflicts_with = "plan_of")]
+    version: Option<String>,
+    /// False alarms allowed: 1/month, 2/week, 1/100000rows [default: 1/month]
+    #[arg(long, value_name = "BUDGET")]
+    budget: Option<Budget>,
+    /// Requests a second in health; read from the rows' times unless given
+    #[arg(long, value_name = "R", allow_negative_numbers = true)]
+    rate: Option<f64>,
+    /// By whose clocks the hours are, such as Europe/Berlin [default: UTC]
+    #[arg(long, value_name = "ZONE")]
+    time_zone: Option<String>,
+    /// Take columns and bins from this baseline, so that the two can be merged
+    #[arg(long, value_name = "FILE")]
+    plan_of: Option<PathBuf>,
+    /// Accept groups whose complete loss would take more than a hundred rows to see
+    #[arg(long)]
+    accept_weak: bool,
 }
 
 #[derive(Debug, Args)]
@@ -64,61 +91,67 @@ impl Baseline {
     pub(super) fn run(self) -> anyhow::Result<u8> {
         match self {
             Self::Build(build) => build.run(),
+            Self::Capture(capture) => capture.run(),
             Self::Show(show) => show.run(),
+            Self::Check(check) => check.run(),
+            Self::Diff(diff) => diff.run(),
+            Self::Merge(merge) => merge.run(),
         }
     }
 }
 
-impl Build {
-    fn run(self) -> anyhow::Result<u8> {
-        let progress = Shown::new();
-        progress.stage(&format!("reading {}", self.input.display()));
-        let told = Arc::clone(&progress);
-        let source = Source::open(&self.input)?.on_progress(move |p| {
-            if let Some(share) = p.share {
-                told.step(per_mille(share.get()), 1_000);
-            }
-        });
-        let options = LearnOptions {
+impl About {
+    pub(super) fn options(&self) -> anyhow::Result<LearnOptions> {
+        out::check_file(&self.out).with_context(|| format!("--out {}", self.out.display()))?;
+        let more = &self.more;
+        let mut schema = more.schema_file()?;
+        schema.version = more.version.clone().or(schema.version);
+        let plan_of = more.plan_of.as_deref().map(read).transpose().context("--plan-of")?;
+        Ok(LearnOptions {
             model: self.model.clone(),
             name: self.model.clone(),
-            schema: self.schema_file()?,
-            budget: self.budget,
-            rate: self.rate.map(PerSecond::new).transpose().context("--rate")?,
+            schema,
+            budget: more.budget.unwrap_or(Budget::DEFAULT),
+            rate: more.rate.map(PerSecond::new).transpose().context("--rate")?,
             seasonality: self.seasonality,
-            time_zone: self.time_zone.clone(),
+            time_zone: more.time_zone.clone().unwrap_or_else(|| "UTC".to_owned()),
+            plan_of,
+            accept_weak: more.accept_weak,
             now: Clock::real().now(),
-        };
-        let learnt = learn(&source, &options);
-        progress.finish();
-        let baseline = learnt?;
-        write(&self.out, &baseline.to_bytes()?)?;
-        out::say(&format!(
-            "{}: {} rows of model `{}`, {} columns, budget {}, hash {}",
-            self.out.display(),
-            baseline.profile().rows(),
-            baseline.model(),
-            baseline.schema().columns.len(),
-            baseline.budget(),
-            baseline.content_hash(),
-        ));
-        for line in power(&baseline)? {
-            out::say(&line);
-        }
-        if source.losses().total() > 0 {
-            let lost = source.losses().total();
-            let first = source.first_rejection().map_or_else(String::new, |r| format!(", the first at {r}"));
-            out::say(&format!("{lost} lines are no records and were left out{first}"));
-        }
-        Ok(0)
+        })
     }
 
+    /// Keeps the baseline and says what it amounts to.
+    pub(super) fn keep(&self, baseline: &baseline::Baseline) -> anyhow::Result<()> {
+        keep(&self.out, baseline)
+    }
+}
+
+impl More {
     fn schema_file(&self) -> anyhow::Result<SchemaFile> {
         let Some(path) = &self.schema else { return Ok(SchemaFile::parse("{}")?) };
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read the schema file `{}`", path.display()))?;
         SchemaFile::parse(&text).with_context(|| path.display().to_string())
     }
+}
+
+/// Writes a new baseline and says what it amounts to.
+fn keep(path: &Path, baseline: &baseline::Baseline) -> anyhow::Result<()> {
+    write(path, &baseline.to_bytes()?)?;
+    out::say(&format!(
+        "{}: {} rows of model `{}`, {} columns, budget {}, hash {}",
+        path.display(),
+        baseline.profile().rows(),
+        baseline.model(),
+        baseline.schema().columns.len(),
+        baseline.budget(),
+        baseline.content_hash(),
+    ));
+    for line in power(baseline)? {
+        out::say(&line);
+    }
+    Ok(())
 }
 
 impl Show {
@@ -146,6 +179,10 @@ fn power(baseline: &baseline::Baseline) -> anyhow::Result<Vec<String>> {
     }
     if lines.len() == 1 {
         lines.push("  no group has two features or more: name groups in a schema file".to_owned());
+    }
+    if !baseline.accepted_weak().is_empty() {
+        let groups = baseline.accepted_weak().join("`, `");
+        lines.push(format!("  accepted although that is more than 100 for 100 %: `{groups}`"));
     }
     Ok(lines)
 }
@@ -183,9 +220,4 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let name = name.with_context(|| format!("`{}` is no file name", path.display()))?;
     Dir::shared(folder)?.write(name, bytes)?;
     Ok(())
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share from 0 to 1")]
-fn per_mille(share: f64) -> u64 {
-    (share * 1_000.0) as u64
 }
