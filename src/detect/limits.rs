@@ -55,7 +55,6 @@ pub(super) fn upper(hits: f64, trials: f64, delta: f64) -> f64 {
 /// # Source
 /// Clopper and Pearson (1934), Biometrika 26:404. Values: tests/reference/clopper_pearson.py.
 #[must_use]
-#[cfg_attr(not(test), expect(dead_code, reason = "wired by the monitor's calibration"))]
 pub(super) fn lower(hits: f64, trials: f64, delta: f64) -> f64 {
     let known = usable(hits, trials, delta) && hits > 0.0;
     if !known {

@@ -22,15 +22,17 @@ mod finding;
 mod latched;
 mod ledger;
 mod limits;
-#[cfg_attr(not(test), expect(dead_code, reason = "wired by the monitor's calibration"))]
 mod mean;
 mod message;
 mod monitor;
+mod normal;
 mod power;
 mod rate;
 mod recovery;
 mod report;
 mod setup;
+#[cfg_attr(not(test), expect(dead_code, reason = "wired by the monitor's calibration"))]
+mod strata;
 mod state;
 #[cfg(test)]
 mod tests;
