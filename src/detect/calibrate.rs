@@ -10,7 +10,7 @@ use super::encode::Encoder;
 use super::hours::{Hours, Season};
 use super::plan::{self, Seen};
 use super::stream::{Counts, Stream};
-use super::{Error, alike};
+use super::{Error, strata};
 use crate::record::{Batch, Schema};
 use crate::units::{count, whole};
 
@@ -451,11 +451,19 @@ impl Counter {
     }
 }
 
+/// The chance that a stream with the same shares at all hours keeps a table for each: its limits are then
+/// only wider, while a table for all of unlike hours would be wrong.
+const ALIKE_LEVEL: f64 = 0.05;
+
 /// One table for all hours where they are alike.
 fn merge_alike_hours(stream: &mut Stream) {
-    let own = |bin: usize, kind: &Bin| stream.counts.iter().map(|c| c.of(bin, kind)).collect::<Vec<_>>();
-    let all_alike = stream.bins.iter().enumerate().all(|(bin, kind)| alike::are_alike(&own(bin, kind)));
-    if stream.counts.len() > 1 && all_alike {
+    if stream.counts.len() < 2 {
+        return;
+    }
+    let scores: Vec<f64> = super::scores::of(stream)
+        .map_or_else(Vec::new, |scores| scores.into_iter().map(|z| z.unwrap_or(0.0)).collect());
+    let (hits, trials) = stream.by_stratum();
+    if strata::is_homogeneous(&strata::Table { hits: &hits, trials: &trials }, &scores, ALIKE_LEVEL) {
         let mut pooled = Counts::new(stream.bins.len());
         stream.counts.iter().for_each(|c| pooled.add(c));
         stream.counts = vec![pooled];

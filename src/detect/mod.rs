@@ -11,7 +11,6 @@
 //! # Source
 //! Shin, Ramdas and Rinaldo, arXiv 2203.03532 (e-detectors); Shiryaev (1963) and Roberts (1966).
 
-mod alike;
 mod attribution;
 mod bet;
 mod bins;
@@ -34,6 +33,7 @@ mod memory;
 mod merge;
 mod message;
 mod monitor;
+mod normal;
 mod plan;
 mod power;
 mod queue;
@@ -43,6 +43,7 @@ mod report;
 mod scores;
 mod setup;
 mod state;
+mod strata;
 mod stream;
 mod table;
 mod versions;

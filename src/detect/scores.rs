@@ -3,7 +3,6 @@
 use statrs::distribution::{ContinuousCDF, Normal};
 
 use super::bins::Bin;
-use super::mean;
 use super::stream::{Stream, Topic};
 use super::table::TILTS;
 
@@ -62,15 +61,19 @@ pub(super) fn of(stream: &Stream) -> Option<Vec<Option<f64>>> {
     Some(by_bin)
 }
 
-/// By tilt and bin: `exp(l z)` over the upper confidence limit of its mean, so that its mean is at most 1.
-///
-/// A bin without a score has weight 1 before that: what was never seen is left to other bets.
-pub(super) fn tilts(scores: &[Option<f64>], counts: &[f64], delta: f64) -> Vec<Vec<f64>> {
-    let of = |tilt: f64| {
-        let weight = |z: &Option<f64>| z.map_or(1.0, |z| (tilt * z).clamp(-EXPONENT_MAX, EXPONENT_MAX).exp());
-        let weights: Vec<f64> = scores.iter().map(weight).collect();
-        let mean = mean::upper_mean(&weights, counts, delta);
+/// By bin: `exp(l z)`. A bin without a score has weight 1: what was never seen is left to other bets.
+pub(super) fn weights(scores: &[Option<f64>], tilt: f64) -> Vec<f64> {
+    let weight = |z: &Option<f64>| z.map_or(1.0, |z| (tilt * z).clamp(-EXPONENT_MAX, EXPONENT_MAX).exp());
+    scores.iter().map(weight).collect()
+}
+
+/// By tilt and bin: the weight over the upper confidence limit of the mean weight, so that its mean is at
+/// most 1.
+pub(super) fn tilts(scores: &[Option<f64>], upper_mean: impl Fn(&[f64]) -> f64) -> Vec<Vec<f64>> {
+    let of = |tilt: &f64| {
+        let weights = weights(scores, *tilt);
+        let mean = upper_mean(&weights);
         weights.iter().map(|w| w / mean).collect()
     };
-    TILTS.iter().map(|tilt| of(*tilt)).collect()
+    TILTS.iter().map(of).collect()
 }

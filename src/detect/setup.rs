@@ -12,7 +12,7 @@ use super::scores;
 use super::state::{Group, Start, State};
 use super::stream::{Role, Stream, Topic};
 use super::table::{Bet, Family, Limits, Setup, TILTS, Table};
-use super::{alike, limits};
+use super::{limits, mean, strata};
 use crate::baseline::Budget;
 use crate::record::Schema;
 use crate::units::{PerSecond, Timestamp, count, whole};
@@ -188,13 +188,20 @@ pub(super) fn upper_of_longer(
 ) -> impl Fn(f64) -> Option<f64> + use<> {
     let claimed: Vec<Owners> = streams.iter().map(claims).collect();
     let found = streams.get(stream).zip(claimed.get(stream));
-    let counts = found.and_then(|(s, _)| Some(bin_counts(s, bet.index, s.bins.get(bet.index)?)));
+    let counts = found.map(|(s, _)| own_counts(s, bet.index));
     let delta = found.map_or(0.0, |(s, owners)| Deltas::new(streams, &claimed).of(s, owners, bet));
     let known: Vec<(f64, f64)> = counts.into_iter().flatten().filter(|(_, trials)| *trials > 0.0).collect();
     move |factor| {
         let uppers = known.iter().map(|(hits, trials)| limits::upper(hits * factor, trials * factor, delta));
         uppers.reduce(|a, b| if b > a { b } else { a })
     }
+}
+
+/// By stratum: the hits and trials that speak for one bin.
+fn own_counts(stream: &Stream, bin: usize) -> Vec<(f64, f64)> {
+    let (hits, trials) = stream.by_stratum();
+    let of = |counts: &Vec<f64>| counts.get(bin).copied().unwrap_or(0.0);
+    hits.iter().map(of).zip(trials.iter().map(of)).collect()
 }
 
 fn limits_needed(stream: &Stream, owners: &Owners) -> usize {
@@ -224,43 +231,76 @@ impl Known {
     }
 }
 
-/// The limits of a stream by stratum; steps that depend on each other count as fewer. A bin that has the
-/// same share at all hours has one limit for all of them.
+/// The limits of a stream by stratum; steps that depend on each other count as fewer.
 fn limits_of(stream: &Stream, owners: &Owners, delta: &dyn Fn(Bet) -> f64, known: &mut Known) -> Vec<Limits> {
     let scores = owners.tilt.and_then(|_| scores::of(stream));
-    let by_bin: Vec<Vec<(f64, f64)>> =
-        stream.bins.iter().enumerate().map(|(bin, kind)| bin_counts(stream, bin, kind)).collect();
-    let mut limits_in = |stratum: usize| -> Limits {
-        let counts_of = |bin: usize| by_bin.get(bin).and_then(|s| s.get(stratum)).copied();
-        let mut all = Limits::default();
-        for bin in 0..stream.bins.len() {
-            let (more, less) =
-                (Bet { family: Family::More, index: bin }, Bet { family: Family::Less, index: bin });
-            let counts = counts_of(bin).unwrap_or((0.0, 0.0));
-            let has = |bet| owners.of(bet).is_some();
-            all.upper.push(if has(more) { known.upper(counts, delta(more)) } else { 1.0 });
-            all.lower.push(if has(less) { known.lower(counts, delta(less)) } else { 0.0 });
-        }
-        let counts = stream.counts.get(stratum);
-        let effective: Vec<f64> =
-            counts.iter().flat_map(|c| &c.hits).map(|hits| hits / stream.clumping).collect();
-        let tilt = delta(Bet { family: Family::Tilt, index: 0 });
-        all.tilts = scores.as_ref().map_or_else(Vec::new, |z| scores::tilts(z, &effective, tilt));
-        all.is_known = counts.is_some_and(|c| c.trials > 0.0);
-        all
-    };
-    (0..stream.counts.len()).map(&mut limits_in).collect()
+    let counts = stream.by_stratum();
+    if stream.counts.len() > 1 {
+        return limits_by_stratum(stream, owners, &counts, scores.as_deref(), delta);
+    }
+    let (hits, trials) = counts;
+    let (Some(hits), Some(trials)) = (hits.first(), trials.first()) else { return Vec::new() };
+    let mut all = Limits { is_known: trials.iter().any(|t| *t > 0.0), ..Limits::default() };
+    for (index, counts) in hits.iter().copied().zip(trials.iter().copied()).enumerate() {
+        let (more, less) = (Bet { family: Family::More, index }, Bet { family: Family::Less, index });
+        let has = |bet| owners.of(bet).is_some();
+        all.upper.push(if has(more) { known.upper(counts, delta(more)) } else { 1.0 });
+        all.lower.push(if has(less) { known.lower(counts, delta(less)) } else { 0.0 });
+    }
+    let effective: Vec<f64> =
+        stream.counts.iter().flat_map(|c| &c.hits).map(|hits| hits / stream.clumping).collect();
+    let tilt = delta(Bet { family: Family::Tilt, index: 0 });
+    all.tilts =
+        scores.map_or_else(Vec::new, |z| scores::tilts(&z, |w| mean::upper_mean(w, &effective, tilt)));
+    vec![all]
 }
 
-/// By stratum: the hits and trials that speak for one bin.
-fn bin_counts(stream: &Stream, bin: usize, kind: &Bin) -> Vec<(f64, f64)> {
-    let own: Vec<(f64, f64)> = stream.counts.iter().map(|c| c.of(bin, kind)).collect();
-    let (hits, trials) = stream.pooled(bin);
-    let pooled = (hits / stream.clumping, trials / stream.clumping);
-    if alike::are_alike(&own) {
-        return vec![pooled; own.len()];
+/// The same where hours are unlike: each has limits of its own, with rows lent by the others as far as
+/// they are alike.
+fn limits_by_stratum(
+    stream: &Stream,
+    owners: &Owners,
+    (hits, trials): &(Vec<Vec<f64>>, Vec<Vec<f64>>),
+    scores: Option<&[Option<f64>]>,
+    delta: &dyn Fn(Bet) -> f64,
+) -> Vec<Limits> {
+    // One level for all bets of the stream: the least that any of them has.
+    let of = |family, kinds: &[Option<usize>]| {
+        let mine = kinds.iter().enumerate().filter(|(_, kind)| kind.is_some());
+        mine.map(|(index, _)| delta(Bet { family, index })).collect::<Vec<f64>>()
+    };
+    let levels = [of(Family::More, &owners.more), of(Family::Less, &owners.less)].concat();
+    let tilt = delta(Bet { family: Family::Tilt, index: 0 });
+    let level = levels.into_iter().fold(tilt, |least, d| if d < least { d } else { least });
+    let table = strata::Table { hits, trials };
+    let found = strata::stratum_limits(&table, level, strata::UNNOTICED);
+    let tilts: Vec<Vec<Vec<f64>>> = scores.map_or_else(Vec::new, |z| by_tilt(&table, z, level));
+    let limits_in = |stratum: usize| {
+        let of = |all: &[Vec<Option<f64>>], unknown: f64| -> Vec<f64> {
+            let limits = all.get(stratum).map_or(&[][..], Vec::as_slice);
+            limits.iter().map(|limit| limit.unwrap_or(unknown)).collect()
+        };
+        Limits {
+            upper: of(&found.upper, 1.0),
+            lower: of(&found.lower, 0.0),
+            tilts: tilts.get(stratum).cloned().unwrap_or_else(Vec::new),
+            is_known: stream.counts.get(stratum).is_some_and(|c| c.trials > 0.0),
+        }
+    };
+    (0..stream.counts.len()).map(limits_in).collect()
+}
+
+/// By stratum and tilt: each bin's weight over the limit of its mean there; 1 where there is none.
+fn by_tilt(table: &strata::Table<'_>, scores: &[Option<f64>], delta: f64) -> Vec<Vec<Vec<f64>>> {
+    let mut all: Vec<Vec<Vec<f64>>> = vec![Vec::new(); table.hits.len()];
+    for tilt in TILTS {
+        let weights = scores::weights(scores, tilt);
+        let means = strata::stratum_mean_limits(table, &weights, delta, strata::UNNOTICED);
+        for (tilts, mean) in all.iter_mut().zip(means) {
+            tilts.push(weights.iter().map(|w| mean.map_or(1.0, |mean| w / mean)).collect());
+        }
     }
-    own.into_iter().map(|(hits, trials)| (hits / stream.clumping, trials / stream.clumping)).collect()
+    all
 }
 
 /// Leaves out the bets that could only wait: on more where health may always hit, on less where it hardly

@@ -253,6 +253,16 @@ impl Stream {
         each.fold((0.0, 0.0), |(h, t), (hits, trials)| (h + hits, t + trials))
     }
 
+    /// Hits and trials by stratum and bin; where steps depend on each other, as many as independent ones
+    /// would be worth.
+    pub(super) fn by_stratum(&self) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
+        let of = |counts: &Counts| -> (Vec<f64>, Vec<f64>) {
+            let each = self.bins.iter().enumerate().map(|(bin, kind)| counts.of(bin, kind));
+            each.map(|(hits, trials)| (hits / self.clumping, trials / self.clumping)).unzip()
+        };
+        self.counts.iter().map(of).unzip()
+    }
+
     pub(super) fn check(&self, schema: &Schema, strata: usize) -> Result<(), Error> {
         let bins = self.bins.len();
         let fits = |c: &Counts| {

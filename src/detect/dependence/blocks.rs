@@ -1,5 +1,5 @@
-use super::normal::{Cumulants, mean_square};
 use super::{Margins, Sequence, larger, smaller};
+use crate::detect::normal::{Cumulants, mean_square};
 use crate::units::{count, whole};
 
 /// The longest block has this part of the rows: fewer blocks say little about a variance.

@@ -1,4 +1,5 @@
-use super::{Sequence, normal};
+use super::Sequence;
+use crate::detect::normal;
 
 /// Counts by stratum and bin, and what follows from them.
 pub(super) struct Margins {

@@ -10,9 +10,12 @@ mod blocks;
 mod gaps;
 mod look;
 mod margins;
-mod normal;
+mod tempered;
 #[cfg(test)]
 mod tests;
+
+#[expect(unused_imports, reason = "wired by the monitor's calibration")]
+pub(super) use tempered::tempered;
 
 use look::Look;
 use margins::Margins;
@@ -49,7 +52,9 @@ pub(super) struct Clumping {
     /// variance of its count over that of independent rows; where the whole stream is dependent, the
     /// largest of all its bins.
     pub(super) bins: Vec<f64>,
-    /// The same for the sum of scores, which is what tilts add up.
+    /// The same for the sum of scores, which is what tilts add up; where single bins come in bursts,
+    /// not below their factors, since a tilt bets on each of its bins. (A tilt that leaves such a bin
+    /// out, by a weight of 1, may be checked again without its rows.)
     pub(super) score: f64,
     /// Rows farther apart than this are nearly independent: twice the shortest block whose ratio no
     /// longer block contradicts, or the span of a clump; 1 when independence is not rejected.
@@ -88,10 +93,10 @@ pub(super) fn clumping(sequence: &Sequence<'_>, streams: usize) -> Option<Clumpi
         return Some(Clumping { factor: 1.0, bins: vec![1.0; sequence.bins], score: 1.0, block: 1, p_value });
     }
     let own: Vec<f64> = (0..sequence.bins).map(|bin| look.bin(bin).unwrap_or(1.0)).collect();
-    let score = look.score();
-    let bins = match together(sequence, &look, &own, streams) {
-        Some(least) => vec![own.iter().fold(least, |most, f| larger(most, *f)); own.len()],
-        None => own,
+    let largest = |least: f64| own.iter().fold(least, |most, f| larger(most, *f));
+    let (bins, score) = match together(sequence, &look, &own, streams) {
+        Some(least) => (vec![largest(least); own.len()], look.score()),
+        None => (own.clone(), largest(look.score())),
     };
     let factor = bins.iter().fold(score, |most, f| larger(most, *f));
     Some(Clumping { factor, bins, score, block: look.decorrelation(), p_value })

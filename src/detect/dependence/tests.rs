@@ -7,6 +7,7 @@
 use super::blocks::Blocks;
 use super::gaps::Gaps;
 use super::*;
+use crate::detect::normal;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 const ROWS: usize = 20_000;

@@ -1,3 +1,5 @@
+//! The normal distribution and what is nearly normal.
+
 use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 
 use statrs::function::erf::{erfc, erfc_inv};
