@@ -1,16 +1,21 @@
-//! From bytes to checked rows: NDJSON lines to records to a batch, and Open Inference Protocol pairs to
-//! records. Two widths, two sizes, fixed seed.
+//! From bytes to checked rows: NDJSON lines to records to a batch, Open Inference Protocol pairs to
+//! records (two widths, two sizes), and whole files of every format to batches. Fixed seed.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark, not a library")]
 
 use std::fmt::Write;
+use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
+use arrow::ipc::writer::FileWriter;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use parquet::arrow::ArrowWriter;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Map, json};
 use silentry::record::{BatchBuilder, Column, Contract, Kind, Record, Role, Schema};
-use silentry::tap::{ndjson, oip::ExchangeLine};
+use silentry::tap::{Source, ndjson, oip::ExchangeLine};
 
 const WIDTHS: [usize; 2] = [10, 100];
 const SIZES: [usize; 2] = [100, 4_000];
@@ -98,5 +103,55 @@ fn decode(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, decode);
+/// Columns of doubles and a time.
+fn table(columns: usize, rows: usize) -> RecordBatch {
+    let mut random = StdRng::seed_from_u64(1);
+    let mut numbers = || Float64Array::from_iter_values((0..rows).map(|_| random.random::<f64>() * 100.0));
+    let times = Arc::new(Int64Array::from_iter_values((0..rows as i64).map(|row| row * 10)));
+    let features = names(columns).into_iter().map(|name| (name, Arc::new(numbers()) as ArrayRef));
+    RecordBatch::try_from_iter([("ts".to_owned(), times as ArrayRef)].into_iter().chain(features)).unwrap()
+}
+
+fn write(path: &Path, columns: usize, rows: usize) {
+    let file = File::create(path).unwrap();
+    match path.extension().and_then(|e| e.to_str()) {
+        Some("parquet") => {
+            let table = table(columns, rows);
+            let mut writer = ArrowWriter::try_new(file, table.schema(), None).unwrap();
+            writer.write(&table).unwrap();
+            writer.close().unwrap();
+        }
+        Some("arrow") => {
+            let table = table(columns, rows);
+            let mut writer = FileWriter::try_new(file, &table.schema()).unwrap();
+            writer.write(&table).unwrap();
+            writer.finish().unwrap();
+        }
+        Some("csv") => arrow::csv::Writer::new(file).write(&table(columns, rows)).unwrap(),
+        _ => std::fs::write(path, lines(columns, rows)).unwrap(),
+    }
+}
+
+/// Whole files, with the thread that decodes ahead: 30 doubles a row.
+fn files(criterion: &mut Criterion) {
+    const COLUMNS: usize = 30;
+    let dir = tempfile::tempdir().unwrap();
+    let schema = schema(COLUMNS);
+    let mut group = criterion.benchmark_group("file_to_batches");
+    group.sample_size(10);
+    for (extension, rows) in [("parquet", 200_000), ("arrow", 200_000), ("csv", 20_000), ("ndjson", 20_000)] {
+        let path = dir.path().join(format!("rows.{extension}"));
+        write(&path, COLUMNS, rows);
+        let source = Source::open(path).unwrap();
+        let decoded = || source.batches(&schema).unwrap().map(|batch| batch.unwrap().len()).sum::<usize>();
+        assert_eq!(decoded(), rows);
+        group.throughput(Throughput::Elements((rows * COLUMNS) as u64));
+        group.bench_function(BenchmarkId::new(extension, format!("{COLUMNS}cols_{rows}rows")), |b| {
+            b.iter(decoded);
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, decode, files);
 criterion_main!(benches);

@@ -1,7 +1,7 @@
 //! The monitor's cost a row: two widths, two batch sizes, healthy rows, fixed seed.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark, not a library")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::Float64Array;
@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use silentry::baseline::Budget;
 use silentry::detect::{Monitor, Options, Planner};
-use silentry::record::{Batch, Cells, Column, Contract, Kind, Role, RowMeta, Schema, Values};
+use silentry::record::{Batch, Cells, Column, Contract, Kind, Meta, Role, Schema, Values};
 use silentry::units::{PerSecond, Timestamp};
 
 fn schema(columns: usize) -> Arc<Schema> {
@@ -31,21 +31,15 @@ fn batch(schema: &Arc<Schema>, rows: usize, random: &mut StdRng) -> Batch {
         Cells::new("f", Values::Number(values), None).unwrap()
     };
     let columns = (0..schema.columns.len()).map(&mut cells).collect();
-    let row = |i: usize| RowMeta {
-        ts: Timestamp::from_millis(i as i64 * 10),
-        request_id: None,
-        status: None,
-        latency_ms: None,
-        feature_status: BTreeMap::new(),
-    };
-    Batch::new(schema.clone(), columns, (0..rows).map(row).collect()).unwrap()
+    let times = (0..rows).map(|i| Timestamp::from_millis(i as i64 * 10)).collect();
+    Batch::new(schema.clone(), columns, Meta::of_times(times)).unwrap()
 }
 
 fn monitor(schema: &Arc<Schema>, random: &mut StdRng) -> Monitor {
     let baseline = batch(schema, 20_000, random);
     let mut planner = Planner::new(schema.clone());
     planner.observe(&baseline);
-    let mut counter = planner.finish();
+    let mut counter = planner.finish().unwrap();
     counter.observe(&baseline);
     let options =
         Options { budget: Budget::Rows(1_000_000_000), rate: PerSecond::of(100), without: BTreeSet::new() };

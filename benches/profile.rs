@@ -2,7 +2,6 @@
 //! two sizes, fixed seed.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark, not a library")]
 
-use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use silentry::detect::{Calibration, Planner};
 use silentry::profile::Profile;
-use silentry::record::{Batch, Cells, Column, Contract, Kind, Role, RowMeta, Schema, Values};
+use silentry::record::{Batch, Cells, Column, Contract, Kind, Meta, Role, Schema, Values};
 use silentry::sketch::{Categories, Numeric};
 use silentry::units::Timestamp;
 
@@ -42,14 +41,8 @@ fn batch(schema: &Arc<Schema>, rows: usize, seed: u64) -> Batch {
         Cells::new("f", Values::Number(values), None).unwrap()
     };
     let columns = (0..schema.columns.len()).map(cells).collect();
-    let row = |i: usize| RowMeta {
-        ts: Timestamp::from_millis(i as i64 * 10),
-        request_id: None,
-        status: None,
-        latency_ms: None,
-        feature_status: BTreeMap::new(),
-    };
-    Batch::new(Arc::clone(schema), columns, (0..rows).map(row).collect()).unwrap()
+    let times = (0..rows).map(|i| Timestamp::from_millis(i as i64 * 10)).collect();
+    Batch::new(Arc::clone(schema), columns, Meta::of_times(times)).unwrap()
 }
 
 fn profile(schema: &Arc<Schema>, batch: &Batch) -> Profile {
@@ -61,7 +54,7 @@ fn profile(schema: &Arc<Schema>, batch: &Batch) -> Profile {
 fn calibration(schema: &Arc<Schema>, batch: &Batch) -> Calibration {
     let mut planner = Planner::new(Arc::clone(schema));
     planner.observe(batch);
-    let mut counter = planner.finish();
+    let mut counter = planner.finish().unwrap();
     counter.observe(batch);
     counter.finish().unwrap()
 }

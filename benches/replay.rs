@@ -71,6 +71,7 @@ fn learnt(path: &Path) -> Baseline {
         budget: Budget::Rows(100_000),
         rate: None,
         seasonality: Seasonality::None,
+        time_zone: "UTC".to_owned(),
         now: Timestamp::from_millis(START_MS),
     };
     learn(&Source::open(path).unwrap(), &options).unwrap()

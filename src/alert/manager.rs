@@ -19,6 +19,9 @@ pub struct Config {
     pub hold: Duration,
     /// The severity that alerts carry.
     pub severity: Severity,
+    /// How long an alert may fire; an older one is stale: nobody knows whether it still holds.
+    #[serde(with = "duration_text")]
+    pub max_age: Duration,
     /// The most entries of the timeline; the oldest are dropped and counted.
     pub timeline_max: NonZeroUsize,
     /// How failed notifications are tried again.
@@ -29,7 +32,9 @@ pub struct Config {
 
 /// Some hundreds of alerts with all their steps; about a megabyte on disk.
 const TIMELINE_MAX: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
-/// The most resolved alerts that are still shown.
+/// A week: whoever has not looked by then will not know what it was about.
+const MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// The most ended alerts that are still shown.
 pub(super) const RECENT_MAX: usize = 100;
 
 impl Default for Config {
@@ -37,6 +42,7 @@ impl Default for Config {
         Self {
             hold: Duration::ZERO,
             severity: Severity::default(),
+            max_age: MAX_AGE,
             timeline_max: TIMELINE_MAX,
             retry: Retry::default(),
             sinks: Vec::new(),
@@ -44,21 +50,27 @@ impl Default for Config {
     }
 }
 
-/// Turns findings into alerts: at most one open alert for a group of a model.
+/// Turns findings into alerts: at most one open alert for a group of a version of a model.
 ///
 /// Open alerts are bounded by the groups of the loaded models, for findings name no others.
 #[derive(Debug, Clone)]
 pub struct Manager {
     pub(super) hold: Duration,
     pub(super) severity: Severity,
+    pub(super) max_age: Duration,
     pub(super) next: u64,
     pub(super) open: BTreeMap<Key, Open>,
     pub(super) recent: VecDeque<Open>,
     pub(super) timeline: Bounded,
 }
 
-/// A model and a group.
-pub(super) type Key = (String, String);
+/// What an alert is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    pub(super) model: String,
+    pub(super) version: Option<String>,
+    pub(super) group: String,
+}
 
 /// An alert and what the next change to it needs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -66,7 +78,7 @@ pub(super) type Key = (String, String);
 pub(super) struct Open {
     pub(super) alert: Alert,
     /// The time of the row that raised it.
-    stream_at: Timestamp,
+    pub(super) stream_at: Timestamp,
     /// Detectors whose own evidence reached the threshold.
     detectors: Vec<Detection>,
     /// Sinks that accepted it.
@@ -90,6 +102,7 @@ impl Manager {
         Self {
             hold: config.hold,
             severity: config.severity,
+            max_age: config.max_age,
             next: 1,
             open: BTreeMap::new(),
             recent: VecDeque::new(),
@@ -99,30 +112,53 @@ impl Manager {
 
     /// Takes a finding about a model; gives what it changed, in order.
     pub fn observe(&mut self, model: &str, finding: &Finding, now: Timestamp) -> Vec<Change> {
+        self.observe_version(model, None, finding, now)
+    }
+
+    /// Takes a finding about the rows of a version that is not the one of the model's baseline.
+    pub fn observe_version(
+        &mut self,
+        model: &str,
+        version: Option<&str>,
+        finding: &Finding,
+        now: Timestamp,
+    ) -> Vec<Change> {
         let now = self.onward(now);
+        let key = |group: &str| Key {
+            model: model.to_owned(),
+            version: version.map(str::to_owned),
+            group: group.to_owned(),
+        };
         match finding {
-            Finding::Raised(alarm) => self.raised(model, alarm, now),
+            Finding::Raised(alarm) => self.raised(key(&alarm.group), alarm, now),
             Finding::Fired { group, detector, features, ts, .. } => {
-                let detection = Detection::new(detector, features, *ts);
-                self.fired(model, group, detection, now)
+                self.fired(key(group), Detection::new(detector, features, *ts), now)
             }
-            Finding::Resolved { group, ts, .. } => self.resolve(&key(model, group), *ts, now),
+            Finding::Resolved { group, ts, .. } => self.end(&key(group), State::Resolved, *ts, now),
         }
     }
 
-    /// Lets pending alerts fire that have held for long enough.
+    /// Lets pending alerts fire that have held for long enough, firing ones become stale, and silences
+    /// end.
     pub fn tick(&mut self, now: Timestamp) -> Vec<Change> {
         let now = self.onward(now);
-        let hold = self.hold;
-        let changes = self.open.values_mut().flat_map(|open| open.mature(hold, now)).collect();
+        let (hold, max_age) = (self.hold, self.max_age);
+        let mut changes: Vec<Change> = Vec::new();
+        for open in self.open.values_mut() {
+            changes.extend(open.mature(hold, now));
+            changes.extend(open.grow_old(max_age, now));
+        }
+        let all = self.open.values_mut().chain(&mut self.recent);
+        changes.extend(all.filter_map(|open| open.end_silence(now)));
         self.noted(changes)
     }
 
-    /// Resolves every alert of a model that is watched no longer, or against a new baseline.
-    pub fn close_model(&mut self, model: &str, now: Timestamp) -> Vec<Change> {
+    /// Ends the open alerts of what is watched no longer: a model, a version, a baseline.
+    pub fn supersede(&mut self, now: Timestamp, is_over: impl Fn(&Alert) -> bool) -> Vec<Change> {
         let now = self.onward(now);
-        let keys: Vec<Key> = self.open.keys().filter(|(m, _)| m == model).cloned().collect();
-        keys.iter().flat_map(|key| self.resolve(key, now, now)).collect()
+        let over = self.open.iter().filter(|(_, open)| is_over(&open.alert));
+        let keys: Vec<Key> = over.map(|(key, _)| key.clone()).collect();
+        keys.iter().flat_map(|key| self.end(key, State::Superseded, now, now)).collect()
     }
 
     /// Notes that a sink accepted an alert, once a sink; nothing for an alert long gone.
@@ -139,13 +175,18 @@ impl Manager {
         Some(change)
     }
 
-    /// The open alerts, by model and group.
+    /// The open alerts, to look at.
+    pub fn open(&self) -> impl Iterator<Item = &Alert> {
+        self.open.values().map(|open| &open.alert)
+    }
+
+    /// The open alerts, by model, version and group.
     #[must_use]
     pub fn active(&self) -> Vec<Alert> {
         self.open.values().map(|open| open.alert.clone()).collect()
     }
 
-    /// The last resolved alerts, newest first.
+    /// The last alerts that ended, newest first.
     #[must_use]
     pub fn recent(&self) -> Vec<Alert> {
         self.recent.iter().map(|open| open.alert.clone()).collect()
@@ -164,19 +205,19 @@ impl Manager {
     }
 
     /// Never before the last entry: a clock set back over a restart must not turn the order round.
-    fn onward(&self, now: Timestamp) -> Timestamp {
+    pub(super) fn onward(&self, now: Timestamp) -> Timestamp {
         self.timeline.last_at().map_or(now, |last| last.max(now))
     }
 
-    fn raised(&mut self, model: &str, alarm: &Alarm, now: Timestamp) -> Vec<Change> {
+    fn raised(&mut self, key: Key, alarm: &Alarm, now: Timestamp) -> Vec<Change> {
         let detections = alarm
             .shares
             .iter()
             .filter(|share| share.fired)
             .map(|share| Detection::new(&share.detector, &alarm.features, alarm.ts))
             .collect();
-        let Some(open) = self.open.get_mut(&key(model, &alarm.group)) else {
-            return self.begin(model, alarm, detections, now);
+        let Some(open) = self.open.get_mut(&key) else {
+            return self.begin(key, alarm, detections, now);
         };
         open.raised_again(alarm);
         let changes = open.detected(detections, now);
@@ -185,45 +226,53 @@ impl Manager {
 
     /// A detector fired within a group that is latched. Were its alert lost, it is opened here:
     /// a latched group without an alert would pass for a healthy one.
-    fn fired(&mut self, model: &str, group: &str, detection: Detection, now: Timestamp) -> Vec<Change> {
-        let Some(open) = self.open.get_mut(&key(model, group)) else {
-            return self.begin(model, &unseen(group, &detection), vec![detection], now);
+    fn fired(&mut self, key: Key, detection: Detection, now: Timestamp) -> Vec<Change> {
+        let Some(open) = self.open.get_mut(&key) else {
+            let alarm = unseen(&key.group, &detection);
+            return self.begin(key, &alarm, vec![detection], now);
         };
         let changes = open.detected(vec![detection], now);
         self.noted(changes)
     }
 
-    fn begin(
-        &mut self,
-        model: &str,
-        alarm: &Alarm,
-        detections: Vec<Detection>,
-        now: Timestamp,
-    ) -> Vec<Change> {
-        let mut open = self.opened(model, alarm, now);
+    fn begin(&mut self, key: Key, alarm: &Alarm, detections: Vec<Detection>, now: Timestamp) -> Vec<Change> {
+        let mut open = self.opened(&key, alarm, now);
         let mut changes = vec![open.change(Event::Pending, now, alarm.ts)];
         changes.extend(open.detected(detections, now));
         changes.extend(open.mature(self.hold, now));
-        self.open.insert(key(model, &alarm.group), open);
+        self.open.insert(key, open);
         self.noted(changes)
     }
 
-    fn resolve(&mut self, key: &Key, stream_at: Timestamp, now: Timestamp) -> Vec<Change> {
+    /// Ends an alert in one of the states in which none is open.
+    pub(super) fn end(
+        &mut self,
+        key: &Key,
+        state: State,
+        stream_at: Timestamp,
+        now: Timestamp,
+    ) -> Vec<Change> {
         let Some(mut open) = self.open.remove(key) else { return Vec::new() };
-        open.alert.state = State::Resolved;
+        open.alert.state = state;
         open.alert.resolved_at = Some(now);
-        let change = open.change(Event::Resolved, now, stream_at);
+        let event = match (state, &open.alert.accepted) {
+            (State::Accepted, Some(by)) => Event::Accepted { who: by.who.clone(), note: by.note.clone() },
+            (State::Superseded, _) => Event::Superseded,
+            _ => Event::Resolved,
+        };
+        let change = open.change(event, now, stream_at);
         self.recent.push_front(open);
         self.recent.truncate(RECENT_MAX);
         self.noted(vec![change])
     }
 
-    fn opened(&mut self, model: &str, alarm: &Alarm, now: Timestamp) -> Open {
+    fn opened(&mut self, key: &Key, alarm: &Alarm, now: Timestamp) -> Open {
         let id = self.next;
         self.next = id.saturating_add(1);
         let alert = Alert {
             id,
-            model: model.to_owned(),
+            model: key.model.clone(),
+            version: key.version.clone(),
             group: alarm.group.clone(),
             state: State::Pending,
             severity: self.severity,
@@ -235,12 +284,15 @@ impl Manager {
             pending_at: now,
             fired_at: None,
             resolved_at: None,
+            ack: None,
+            silence: None,
+            accepted: None,
             shares: writable(&alarm.shares),
         };
         Open { alert, stream_at: alarm.ts, detectors: Vec::new(), delivered: BTreeSet::new() }
     }
 
-    fn noted(&mut self, changes: Vec<Change>) -> Vec<Change> {
+    pub(super) fn noted(&mut self, changes: Vec<Change>) -> Vec<Change> {
         for change in &changes {
             self.timeline.note(change.entry.clone());
         }
@@ -249,7 +301,7 @@ impl Manager {
 }
 
 impl Open {
-    fn change(&self, event: Event, at: Timestamp, stream_at: Timestamp) -> Change {
+    pub(super) fn change(&self, event: Event, at: Timestamp, stream_at: Timestamp) -> Change {
         let (model, group) = (self.alert.model.clone(), self.alert.group.clone());
         let entry = Entry { at, stream_at, model, alert: self.alert.id, group, event };
         Change { entry, alert: self.alert.clone() }
@@ -273,7 +325,7 @@ impl Open {
     }
 
     fn news(&mut self, now: Timestamp) -> Vec<Change> {
-        if self.alert.state != State::Firing {
+        if !matches!(self.alert.state, State::Firing | State::Stale) {
             return Vec::new();
         }
         let mut news = Vec::new();
@@ -298,6 +350,21 @@ impl Open {
         let mut changes = vec![self.change(Event::Firing, now, self.stream_at)];
         changes.extend(self.news(now));
         changes
+    }
+
+    /// Is stale when it has fired for too long.
+    fn grow_old(&mut self, max_age: Duration, now: Timestamp) -> Option<Change> {
+        let is_old = self.alert.fired_at.is_some_and(|fired_at| now >= fired_at.plus(max_age));
+        if self.alert.state != State::Firing || !is_old {
+            return None;
+        }
+        self.alert.state = State::Stale;
+        Some(self.change(Event::Stale, now, now))
+    }
+
+    fn end_silence(&mut self, now: Timestamp) -> Option<Change> {
+        let over = self.alert.silence.take_if(|silence| now >= silence.until)?;
+        Some(self.change(Event::SilenceEnded { since: over.since }, now, now))
     }
 }
 
@@ -335,10 +402,6 @@ fn writable(shares: &[Share]) -> Vec<Share> {
         Share { of_threshold, ..share.clone() }
     };
     shares.iter().map(finite).collect()
-}
-
-fn key(model: &str, group: &str) -> Key {
-    (model.to_owned(), group.to_owned())
 }
 
 #[cfg(test)]

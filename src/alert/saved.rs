@@ -3,9 +3,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::Error;
-use super::manager::{Config, Manager, Open, RECENT_MAX};
+use super::manager::{Config, Key, Manager, Open, RECENT_MAX};
 use super::timeline::{Bounded, Lost, Timeline};
-use super::view::State;
+use super::view::{Alert, State};
 
 /// The alerts of a process, to go on with in the next one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,7 +46,11 @@ impl Manager {
     /// [`Error::Saved`] when the state contradicts itself.
     pub fn restore(config: &Config, saved: Saved) -> Result<Self, Error> {
         check(&saved)?;
-        let key = |open: Open| ((open.alert.model.clone(), open.alert.group.clone()), open);
+        let key = |open: Open| {
+            let Alert { model, version, group, .. } = &open.alert;
+            let key = Key { model: model.clone(), version: version.clone(), group: group.clone() };
+            (key, open)
+        };
         Ok(Self {
             next: saved.next,
             open: saved.open.into_iter().map(key).collect::<BTreeMap<_, _>>(),
@@ -68,10 +72,11 @@ fn check(saved: &Saved) -> Result<(), Error> {
         }
     }
     for alert in saved.open.iter().map(|open| &open.alert) {
-        if !groups.insert((&alert.model, &alert.group)) {
+        if !groups.insert((&alert.model, &alert.version, &alert.group)) {
             return wrong(format!("two open alerts for model `{}`, group `{}`", alert.model, alert.group));
         }
-        if alert.state == State::Resolved || (alert.state == State::Firing) != alert.fired_at.is_some() {
+        let has_fired = alert.state != State::Pending;
+        if !alert.state.is_open() || has_fired != alert.fired_at.is_some() {
             return wrong(format!(
                 "open alert {} is {:?}, fired at {:?}",
                 alert.id, alert.state, alert.fired_at

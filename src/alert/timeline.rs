@@ -24,8 +24,48 @@ pub enum Event {
         /// Which receiver.
         sink: String,
     },
+    /// Somebody looks at it.
+    Acknowledged {
+        /// Who.
+        who: String,
+        /// What they said.
+        note: Option<String>,
+    },
+    /// Nobody is told of it for a time.
+    Silenced {
+        /// Who asked for that.
+        who: String,
+        /// What they said.
+        note: Option<String>,
+        /// When it ends by itself.
+        until: Timestamp,
+    },
+    /// The silence is over: who knows of the alert is told how it stands.
+    SilenceEnded {
+        /// Since when nobody was told.
+        since: Timestamp,
+    },
+    /// It has stood for longer than the configured age: whether it still holds is not known.
+    Stale,
     /// The test of recovery held.
     Resolved,
+    /// Somebody said that the change is meant: it ends.
+    Accepted {
+        /// Who.
+        who: String,
+        /// What they said.
+        note: Option<String>,
+    },
+    /// What it was held against is watched no longer: it ends.
+    Superseded,
+}
+
+impl Event {
+    /// Whether the alert ends with it.
+    #[must_use]
+    pub const fn ends(&self) -> bool {
+        matches!(self, Self::Resolved | Self::Accepted { .. } | Self::Superseded)
+    }
 }
 
 /// An event of one alert, with the two times it has.

@@ -14,8 +14,14 @@ pub enum State {
     Pending,
     /// It fires: somebody is told.
     Firing,
+    /// It has stood for longer than the configured age: whether it still holds is not known.
+    Stale,
     /// The test of recovery held.
     Resolved,
+    /// Somebody said that the change is meant.
+    Accepted,
+    /// What it was held against is watched no longer: the model, its version or its baseline.
+    Superseded,
 }
 
 impl State {
@@ -25,8 +31,17 @@ impl State {
         match self {
             Self::Pending => "pending",
             Self::Firing => "firing",
+            Self::Stale => "stale",
             Self::Resolved => "resolved",
+            Self::Accepted => "accepted",
+            Self::Superseded => "superseded",
         }
+    }
+
+    /// Whether something may still change about it.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Pending | Self::Firing | Self::Stale)
     }
 }
 
@@ -57,13 +72,38 @@ impl Severity {
     }
 }
 
-/// One alert as it stands: one group of one model, from the condition to recovery.
+/// What somebody said of an alert, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Signed {
+    /// Who.
+    pub who: String,
+    /// What they said, when they said anything.
+    pub note: Option<String>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Nobody is told of an alert for a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Silence {
+    /// Who asked for it last.
+    #[serde(flatten)]
+    pub by: Signed,
+    /// Since when nobody is told.
+    pub since: Timestamp,
+    /// When it ends by itself.
+    pub until: Timestamp,
+}
+
+/// One alert as it stands: one group of one model, from the condition to its end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Alert {
     /// Its number, never used again; a group raised anew has a new one.
     pub id: u64,
     /// The model.
     pub model: String,
+    /// The version whose rows it is about, where that is not the one of the model's baseline.
+    pub version: Option<String>,
     /// The upstream that the features come from.
     pub group: String,
     /// How far it is.
@@ -84,8 +124,14 @@ pub struct Alert {
     pub pending_at: Timestamp,
     /// The rising edge, when there was one.
     pub fired_at: Option<Timestamp>,
-    /// When recovery became known here.
+    /// When it ended: recovery became known here, or it was accepted or superseded.
     pub resolved_at: Option<Timestamp>,
+    /// Who looks at it.
+    pub ack: Option<Signed>,
+    /// Under which nobody is told of it now.
+    pub silence: Option<Silence>,
+    /// Who said that the change is meant.
+    pub accepted: Option<Signed>,
     /// Every detector with a part in it, largest first.
     pub shares: Vec<Share>,
 }

@@ -6,6 +6,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::alert;
 use crate::service::Error;
 
 /// The header that carries a request's id, in and out.
@@ -41,6 +42,14 @@ impl Refusal {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
     }
 
+    /// Our fault: the cause goes to the log.
+    pub(super) fn internal(error: &dyn std::fmt::Display, what: &'static str) -> Self {
+        let refusal =
+            Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "silentry failed: see its log");
+        tracing::error!(request_id = refusal.request_id, %error, "{what}");
+        refusal
+    }
+
     pub(super) fn bad_request(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, message)
     }
@@ -60,14 +69,16 @@ impl From<Error> for Refusal {
             Error::UnknownFault { .. } => (StatusCode::BAD_REQUEST, "unknown_fault"),
             Error::Experiment(_) | Error::SceneOverTheApi => (StatusCode::BAD_REQUEST, "bad_experiment"),
             Error::RunGoesOn(_) => (StatusCode::CONFLICT, "run_goes_on"),
+            Error::RunUnderWay { .. } => (StatusCode::CONFLICT, "run_under_way"),
+            Error::Alert(alert::Error::Unknown { .. }) => (StatusCode::NOT_FOUND, "unknown_alert"),
+            Error::Alert(alert::Error::Ended { .. }) => (StatusCode::CONFLICT, "alert_ended"),
+            Error::Alert(alert::Error::Signature { .. } | alert::Error::SilenceLength { .. }) => {
+                (StatusCode::BAD_REQUEST, "bad_action")
+            }
+            Error::Baseline(_) | Error::Detect { .. } => (StatusCode::BAD_REQUEST, "bad_baseline"),
             Error::TooManyEvents { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_events"),
             Error::TooManyRuns(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_runs"),
-            _ => {
-                let refusal =
-                    Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "silentry failed: see its log");
-                tracing::error!(request_id = refusal.request_id, %error, "request failed");
-                return refusal;
-            }
+            _ => return Self::internal(&error, "request failed"),
         };
         Self::new(status, code, error.to_string())
     }

@@ -6,6 +6,7 @@
 mod auth;
 mod error;
 mod guard;
+mod operate;
 mod operations;
 mod records;
 mod runs;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use tokio::sync::Semaphore;
 use tower_http::decompression::RequestDecompressionLayer;
 
@@ -26,9 +27,9 @@ pub use auth::Token;
 pub use error::Refusal;
 pub use server::serve;
 
-use crate::service::Handle;
+use crate::service::{BASELINE_BYTES_MAX, Handle};
 
-/// The largest experiment or event, after decompression.
+/// The largest experiment, event or word on an alert, after decompression.
 const DOCUMENT_BYTES_MAX: usize = 1 << 20;
 
 /// How the API is served.
@@ -70,9 +71,19 @@ fn routes(api: Api, body_bytes_max: usize) -> Router {
         .route("/v1/runs", post(runs::start))
         .route("/v1/runs/{id}/events", post(runs::event))
         .layer(DefaultBodyLimit::max(DOCUMENT_BYTES_MAX));
+    let alerts = Router::new()
+        .route("/v1/models/{model}/alerts/{id}/ack", post(operate::acknowledge))
+        .route("/v1/models/{model}/alerts/{id}/silence", post(operate::silence))
+        .route("/v1/models/{model}/alerts/{id}/accept", post(operate::accept))
+        .layer(DefaultBodyLimit::max(DOCUMENT_BYTES_MAX));
+    let baselines = Router::new()
+        .route("/v1/models/{model}/baseline", put(operate::baseline))
+        .layer(DefaultBodyLimit::max(BASELINE_BYTES_MAX));
     // The last layer is the first to see a request: who may, how many at once, in which encoding.
     let changing = records
         .merge(runs)
+        .merge(alerts)
+        .merge(baselines)
         .layer(RequestDecompressionLayer::new())
         .layer(from_fn(guard::known_encoding))
         .layer(from_fn_with_state(api.clone(), guard::a_few_bodies))

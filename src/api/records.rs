@@ -30,12 +30,8 @@ pub(super) async fn oip(
 
 /// Decodes beside the threads that answer requests: a large body takes long.
 async fn decoded(decode: impl FnOnce() -> Ingested + Send + 'static) -> Result<Ingested, Refusal> {
-    tokio::task::spawn_blocking(decode).await.map_err(|error| {
-        let refusal =
-            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "silentry failed: see its log");
-        tracing::error!(request_id = refusal.request_id, %error, "a body could not be decoded");
-        refusal
-    })
+    let decoded = tokio::task::spawn_blocking(decode).await;
+    decoded.map_err(|error| Refusal::internal(&error, "a body could not be decoded"))
 }
 
 /// The body, or its refusal; a body that is refused whole is counted too.

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,6 +14,9 @@ use crate::units::{PerSecond, Timestamp, count};
 
 /// The format that this program writes and reads; another one is refused.
 const FORMAT: &str = "silentry/baseline/v1";
+
+/// Two recorded days are as good as two days, though their last row comes a little before midnight.
+const SPAN_NEARLY: f64 = 0.99;
 
 /// Where the rows of a baseline came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +48,18 @@ pub enum Seasonality {
     HourOfDay,
     /// One for each hour of the week.
     HourOfWeek,
+}
+
+impl Seasonality {
+    /// The time after which it begins anew; nothing where all hours are alike.
+    #[must_use]
+    pub const fn cycle(self) -> Option<Duration> {
+        match self {
+            Self::None => None,
+            Self::HourOfDay => Some(Duration::from_secs(86_400)),
+            Self::HourOfWeek => Some(Duration::from_secs(7 * 86_400)),
+        }
+    }
 }
 
 impl fmt::Display for Seasonality {
@@ -241,10 +257,17 @@ fn check(draft: &Draft) -> Result<(), Error> {
     if draft.rate.get() <= 0.0 {
         return wrong("rate", "0 rows a second", "more than 0");
     }
-    match draft.seasonality {
-        Seasonality::None => Ok(()),
-        other => Err(Error::Seasonality(other)),
+    let Some(cycle) = draft.seasonality.cycle() else { return Ok(()) };
+    let span = draft.provenance.to.seconds_since(draft.provenance.from);
+    let wanted = 2.0 * cycle.as_secs_f64();
+    if span < SPAN_NEARLY * wanted {
+        return Err(Error::Cycles {
+            seasonality: draft.seasonality,
+            days: span / 86_400.0,
+            wanted: wanted / 86_400.0,
+        });
     }
+    Ok(())
 }
 
 fn hash(mut content: Value) -> Result<String, Error> {

@@ -52,9 +52,18 @@ pub enum Error {
         /// What it must hold.
         expected: &'static str,
     },
-    /// A seasonality that cannot be built.
-    #[error("seasonality `{0}` cannot be built, expected `none`: detectors have no baseline per hour")]
-    Seasonality(Seasonality),
+    /// Too short a recording to know what each hour is like.
+    #[error(
+        "seasonality `{seasonality}` needs a recording of at least {wanted} days (two cycles), found {days:.2}"
+    )]
+    Cycles {
+        /// What was declared.
+        seasonality: Seasonality,
+        /// Days from the first row to the last.
+        days: f64,
+        /// Days that are needed.
+        wanted: f64,
+    },
     /// A word that is no seasonality.
     #[error("seasonality is `{0}`, expected `none`, `hour-of-day` or `hour-of-week`")]
     NoSeasonality(String),

@@ -46,9 +46,12 @@ pub(super) struct Build {
     /// Requests a second in health; read from `ts` unless given
     #[arg(long, value_name = "R", allow_negative_numbers = true)]
     rate: Option<f64>,
-    /// Whether what is normal depends on the hour: state it
-    #[arg(long, value_name = "none|hour-of-day|hour-of-week", default_value = "none")]
+    /// Whether what is normal depends on the hour: `none` must be stated too
+    #[arg(long, value_name = "none|hour-of-day|hour-of-week")]
     seasonality: Seasonality,
+    /// By whose clocks the hours are, such as Europe/Berlin
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    time_zone: String,
 }
 
 #[derive(Debug, Args)]
@@ -83,6 +86,7 @@ impl Build {
             budget: self.budget,
             rate: self.rate.map(PerSecond::new).transpose().context("--rate")?,
             seasonality: self.seasonality,
+            time_zone: self.time_zone.clone(),
             now: Clock::real().now(),
         };
         let learnt = learn(&source, &options);
@@ -177,7 +181,7 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let name = path.file_name().and_then(|n| n.to_str());
     let name = name.with_context(|| format!("`{}` is no file name", path.display()))?;
-    Dir::open(folder)?.write(name, bytes)?;
+    Dir::shared(folder)?.write(name, bytes)?;
     Ok(())
 }
 

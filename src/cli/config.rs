@@ -7,6 +7,7 @@ use super::out;
 use super::run::check_known;
 use crate::baseline::Baseline;
 use crate::config;
+use crate::service::ModelSetup;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Config {
@@ -35,7 +36,9 @@ impl Config {
                     sink.check_secret().with_context(field)?;
                 }
                 for model in &config.models {
-                    baseline_of(model)?;
+                    let versions = baselines_of_versions(model)?;
+                    let setup = ModelSetup { versions, ..ModelSetup::new(baseline_of(model)?) };
+                    setup.check().with_context(|| check.path.display().to_string())?;
                 }
                 let names: Vec<&str> = config.models.iter().map(|m| m.name.as_str()).collect();
                 let watched = if names.is_empty() { "no model yet".to_owned() } else { names.join(", ") };
@@ -60,9 +63,18 @@ pub(super) fn read(path: &Path) -> anyhow::Result<config::Config> {
 
 /// The baseline of a configured model, which must be that model's.
 pub(super) fn baseline_of(model: &config::Model) -> anyhow::Result<Baseline> {
-    let shown = model.baseline.display().to_string();
-    let bytes = std::fs::read(&model.baseline)
-        .with_context(|| format!("model `{}`: cannot read its baseline `{shown}`", model.name))?;
+    baseline_in(&model.baseline, &model.name)
+}
+
+/// Those of its further versions.
+pub(super) fn baselines_of_versions(model: &config::Model) -> anyhow::Result<Vec<Baseline>> {
+    model.versions.iter().map(|file| baseline_in(file, &model.name)).collect()
+}
+
+fn baseline_in(file: &Path, model: &str) -> anyhow::Result<Baseline> {
+    let shown = file.display().to_string();
+    let bytes = std::fs::read(file)
+        .with_context(|| format!("model `{model}`: cannot read its baseline `{shown}`"))?;
     let baseline = Baseline::read(&bytes).with_context(|| shown.clone())?;
-    baseline.for_model(&model.name).with_context(|| shown)
+    baseline.for_model(model).with_context(|| shown)
 }

@@ -20,7 +20,7 @@ pub(super) fn say_json(document: &impl Serialize) -> anyhow::Result<()> {
 /// Whether files can be left in a folder, which is made when it is missing: asked before the work, not
 /// after it.
 pub(super) fn check_folder(folder: &Path) -> anyhow::Result<()> {
-    Dir::open(folder)?;
+    Dir::shared(folder)?;
     tempfile::tempfile_in(folder).with_context(|| format!("cannot write in `{}`", folder.display()))?;
     Ok(())
 }

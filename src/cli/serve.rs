@@ -4,7 +4,7 @@ use anyhow::Context;
 use clap::Args;
 use tokio::net::TcpListener;
 
-use super::config::{baseline_of, read};
+use super::config::{baseline_of, baselines_of_versions, read};
 use super::{asked_to_stop, runtime};
 use crate::api;
 use crate::config::{Config, Objective};
@@ -79,5 +79,11 @@ fn model(config: &Config, model: &crate::config::Model) -> anyhow::Result<ModelS
         };
         (slo::Objective { name: slo.name.clone(), ordinary: slo.ordinary, kind }, slo.window)
     });
-    Ok(ModelSetup { baseline: baseline_of(model)?, without: model.without.clone(), slos: slos.collect() })
+    Ok(ModelSetup {
+        versions: baselines_of_versions(model)?,
+        without: model.without.clone(),
+        slos: slos.collect(),
+        coverage_min: model.coverage_min,
+        ..ModelSetup::new(baseline_of(model)?)
+    })
 }

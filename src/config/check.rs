@@ -62,6 +62,9 @@ impl Config {
             if model.baseline.as_os_str().is_empty() {
                 return wrong(format!("models[{i}].baseline"), "empty, expected a file");
             }
+            if let Some(j) = model.versions.iter().position(|path| path.as_os_str().is_empty()) {
+                return wrong(format!("models[{i}].versions[{j}]"), "empty, expected a file");
+            }
         }
         Ok(())
     }
@@ -89,6 +92,7 @@ impl Config {
     fn check_alerts(&self) -> Result<(), Error> {
         let retry = self.alerts.retry;
         positive("alerts.retry.first", retry.first)?;
+        positive("alerts.max_age", self.alerts.max_age)?;
         if retry.longest < retry.first || retry.longest > RETRY_MAX {
             return wrong("alerts.retry.longest", "expected at least `first` and at most 1h");
         }

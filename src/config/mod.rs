@@ -115,7 +115,8 @@ impl Config {
 
     /// Makes relative paths relative to `base`, the folder of the configuration file.
     pub fn resolve(&mut self, base: &Path) {
-        let paths = self.models.iter_mut().map(|m| &mut m.baseline).chain(&mut self.token_file);
+        let baselines = self.models.iter_mut().flat_map(|m| m.versions.iter_mut().chain([&mut m.baseline]));
+        let paths = baselines.chain(&mut self.token_file);
         for path in paths.chain([&mut self.state_dir]) {
             *path = base.join(&*path);
         }

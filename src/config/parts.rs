@@ -57,16 +57,26 @@ impl Default for Metrics {
 }
 
 /// One model that is watched.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
     /// Its name, as records carry it.
     pub name: String,
     /// The file that `silentry baseline build` made.
     pub baseline: PathBuf,
+    /// Those of further versions of it; each says which one it is of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub versions: Vec<PathBuf>,
     /// Detectors that are switched off.
     #[serde(default)]
     pub without: Vec<String>,
+    /// Where a smaller share of its rows on offer is judged in a minute, nothing about it is known.
+    #[serde(default = "coverage_min")]
+    pub coverage_min: Ratio,
+}
+
+const fn coverage_min() -> Ratio {
+    Ratio::one_in(2)
 }
 
 /// Effect sizes, for people to read; never an alarm.

@@ -149,6 +149,7 @@ mod tests {
                 format!("alerts:\n  sinks:\n{hook}{hook}"),
                 "field `alerts.sinks[1].name`: `webhook` appears twice",
             ),
+            ("alerts: {max_age: 0s}".to_owned(), "field `alerts.max_age`: 0s, expected a duration above 0"),
             ("alerts: {retry: {longest: 2h}}".to_owned(), "field `alerts.retry.longest`: expected at least"),
         ] {
             let error = refused(&yaml);

@@ -2,18 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use super::calibrate::Source;
-use super::ledger::{Step, Suspicion};
+use super::bet::Subject;
+use super::evidence::Suspicion;
 use super::message::{self, Change};
 use super::monitor::{Monitor, reaches};
-use super::state::Group;
+use super::state::{Group, Step};
+use super::stream::Source;
+use super::table::{Bet, Family};
 use super::{Alarm, KINDS, Share};
 
-/// A bin takes part in an alarm when its own likelihood ratio speaks against it by this many nats,
+/// A bet takes part in an alarm when this many nats speak for it,
 const SUSPECT_NATS: f64 = 9.0;
 /// and its weighted evidence has come this near to the threshold: among thousands of bets some reach
 /// nine nats by chance within minutes, and a chance suspect would hold an alarm open.
 const SUSPECT_SHARE: f64 = 1e-3;
+
+/// A column with this part of the evidence of its group's unusual rows is their cause.
+const POOLED_SHARE: f64 = 1e-3;
 
 /// Evidence is told up to this multiple of the threshold; the sum of a long fault means no more.
 const TOLD_MAX: f64 = 1e6;
@@ -25,14 +30,24 @@ pub(super) fn of_threshold(evidence: f64, threshold: f64) -> f64 {
 }
 
 impl Monitor {
+    /// The weighted evidence of one bet.
+    fn share(&self, stream: usize, bet: Bet) -> f64 {
+        let found = self.state.evidence.get(stream).zip(self.wiring.table(stream));
+        found.map_or(0.0, |(evidence, table)| evidence.share(table, bet))
+    }
+
+    /// What speaks for one bet.
+    pub(super) fn suspicion(&self, stream: usize, bet: Bet) -> Option<Suspicion> {
+        self.state.evidence.get(stream)?.suspicion(self.wiring.table(stream)?, bet)
+    }
+
     /// The evidence of each detector over some streams, largest first.
     pub(super) fn shares(&self, streams: &[usize]) -> Vec<Share> {
         let mut by_kind: BTreeMap<usize, f64> = BTreeMap::new();
         for &stream in streams {
-            let Some(evidence) = self.state.evidence.get(stream) else { continue };
-            for bin in 0..self.bins_of(stream) {
-                if let Some(kind) = self.wiring.owner_index(stream, bin) {
-                    *by_kind.entry(kind).or_insert(0.0) += evidence.share(bin, self.state.judged);
+            for bet in self.wiring.bets(stream) {
+                if let Some(kind) = self.wiring.owner_index(stream, bet) {
+                    *by_kind.entry(kind).or_insert(0.0) += self.share(stream, bet);
                 }
             }
         }
@@ -51,26 +66,15 @@ impl Monitor {
         shares
     }
 
-    fn bins_of(&self, stream: usize) -> usize {
-        self.calibration.streams.get(stream).map_or(0, |s| s.bins.len())
-    }
-
-    fn is_on(&self, stream: usize, bin: usize) -> bool {
-        self.wiring.owner(stream, bin).is_some_and(|k| !self.options.without.contains(k.name()))
-    }
-
-    /// Bins of some streams that enough speaks against, most evident first.
-    pub(super) fn suspects(&self, streams: &[usize]) -> Vec<(usize, usize, Suspicion)> {
+    /// Bets on some streams that enough speaks for, most evident first.
+    pub(super) fn suspects(&self, streams: &[usize]) -> Vec<(usize, Bet, Suspicion)> {
         let mut suspects = Vec::new();
         for &stream in streams {
-            let Some(evidence) = self.state.evidence.get(stream) else { continue };
-            for bin in (0..self.bins_of(stream)).filter(|bin| self.is_on(stream, *bin)) {
-                let Some(suspicion) = evidence.suspicion(bin) else { continue };
-                if suspicion.nats < SUSPECT_NATS {
-                    continue;
-                }
-                if evidence.share(bin, self.state.judged) >= SUSPECT_SHARE * self.threshold {
-                    suspects.push((stream, bin, suspicion));
+            for bet in self.wiring.bets(stream) {
+                let Some(suspicion) = self.suspicion(stream, bet) else { continue };
+                if suspicion.nats >= SUSPECT_NATS && self.share(stream, bet) >= SUSPECT_SHARE * self.threshold
+                {
+                    suspects.push((stream, bet, suspicion));
                 }
             }
         }
@@ -78,27 +82,34 @@ impl Monitor {
         suspects
     }
 
-    /// The bin with the largest weighted evidence, of those that were hit at all.
-    pub(super) fn top_bin(&self, streams: &[usize]) -> Option<(usize, usize)> {
-        let mut top: Option<(usize, usize, f64)> = None;
-        for &stream in streams {
-            let Some(evidence) = self.state.evidence.get(stream) else { continue };
-            let hit = |bin: &usize| self.is_on(stream, *bin) && evidence.suspicion(*bin).is_some();
-            for bin in (0..self.bins_of(stream)).filter(hit) {
-                let share = evidence.share(bin, self.state.judged);
-                if top.is_none_or(|(_, _, most)| share > most) {
-                    top = Some((stream, bin, share));
-                }
-            }
+    /// The bet with the largest weighted evidence.
+    pub(super) fn top_bet(&self, streams: &[usize]) -> Option<(usize, Bet)> {
+        let each = streams.iter().flat_map(|s| self.wiring.bets(*s).map(|bet| (*s, bet)));
+        let weighed: Vec<(usize, Bet, f64)> = each
+            .filter(|(stream, bet)| self.suspicion(*stream, *bet).is_some())
+            .map(|(stream, bet)| (stream, bet, self.share(stream, bet)))
+            .collect();
+        let most = |of: &dyn Fn(&&(usize, Bet, f64)) -> bool| {
+            weighed.iter().filter(of).copied().reduce(|a, b| if b.2 > a.2 { b } else { a })
+        };
+        let top = most(&|_| true)?;
+        if !self.is_pooled(top.0) {
+            return Some((top.0, top.1));
         }
-        top.map(|(stream, bin, _)| (stream, bin))
+        // Pooled evidence is told by the column that it comes from, where that is evident too.
+        let own = most(&|(stream, _, share)| !self.is_pooled(*stream) && *share >= POOLED_SHARE * top.2);
+        own.or(Some(top)).map(|(stream, bet, _)| (stream, bet))
     }
 
-    /// The alarm of one group, told by its most evident bin.
+    fn is_pooled(&self, stream: usize) -> bool {
+        self.calibration.streams.get(stream).is_some_and(|s| matches!(s.source, Source::Unusual { .. }))
+    }
+
+    /// The alarm of one group, told by its most evident bet.
     pub(super) fn alarm(
         &self,
         group: &Group,
-        top: (usize, usize),
+        top: (usize, Bet),
         step: Step,
         score: f64,
         shares: Vec<Share>,
@@ -120,39 +131,57 @@ impl Monitor {
         })
     }
 
-    fn change(&self, group: &Group, top: (usize, usize), step: Step) -> Option<Change> {
-        let (stream, bin) = top;
-        let kind = self.wiring.owner(stream, bin)?;
+    fn change(&self, group: &Group, top: (usize, Bet), step: Step) -> Option<Change> {
+        let (stream, bet) = top;
+        let kind = self.wiring.owner(stream, bet)?;
         let calibrated = self.calibration.streams.get(stream)?;
-        let suspicion = self.state.evidence.get(stream)?.suspicion(bin);
+        let suspicion = self.suspicion(stream, bet);
         let columns = self.schema.columns.iter().filter(|c| c.group == group.name);
+        let bin = calibrated.bins.get(if bet.family == Family::Tilt { 0 } else { bet.index })?;
+        let subject = Subject { topic: calibrated.source.topic(), family: bet.family, bin };
+        let features = self.features(group, top);
         Some(Change {
             detector: kind.name(),
             kind: kind.kind(),
-            became: kind.became(calibrated.bins.get(bin)?),
-            features: self.features(group, top),
+            became: kind.became(&subject),
+            subject: if features.is_empty() { Some(calibrated.name.clone()) } else { None },
+            features,
             of_features: columns.count(),
-            hits: suspicion.map_or(1, |s| s.hits),
-            start: suspicion.map_or(step.start(), |s| s.start),
-            baseline_hits: calibrated.hits.get(bin).copied()?,
-            baseline_rows: calibrated.trials.get(bin).copied()?,
+            hits: match (bet.family, suspicion) {
+                (Family::More, Some(suspicion)) => suspicion.hits.map(u64::from),
+                (Family::More, None) => Some(1),
+                _ => None,
+            },
+            start: suspicion.map_or(step.start(), |s| self.state.start_of(s.since)),
+            baseline: (bet.family != Family::Tilt).then(|| calibrated.pooled(bet.index)),
         })
     }
 
-    /// The columns to which the same happened as to the most evident bin; every member of the group
+    /// The columns to which the same happened as to the most evident bet; every member of the group
     /// when its own stream shows it best, for then it happened to all of them at once.
-    fn features(&self, group: &Group, top: (usize, usize)) -> Vec<String> {
-        let stream = self.calibration.streams.get(top.0);
-        if let Some(Source::Group { members }) = stream.map(|s| &s.source) {
-            let columns = members.iter().filter_map(|position| self.schema.columns.get(*position));
-            return columns.map(|c| c.name.clone()).collect();
+    fn features(&self, group: &Group, top: (usize, Bet)) -> Vec<String> {
+        let source = self.calibration.streams.get(top.0).map(|s| &s.source);
+        if let Some(source) = source.filter(|s| s.is_of_all_members()) {
+            return self.names_of(source);
         }
-        let word = |stream, bin| self.wiring.owner(stream, bin).map(|k| k.kind());
-        let mut bins: Vec<(usize, usize)> =
-            self.suspects(&group.streams).into_iter().map(|(stream, bin, _)| (stream, bin)).collect();
-        bins.push(top);
-        bins.retain(|(stream, bin)| word(*stream, *bin) == word(top.0, top.1));
-        self.column_names(bins.into_iter().map(|(stream, _)| stream))
+        let word = |stream, bet| self.wiring.owner(stream, bet).map(|k| k.kind());
+        let mut bets: Vec<(usize, Bet)> =
+            self.suspects(&group.streams).into_iter().map(|(stream, bet, _)| (stream, bet)).collect();
+        bets.push(top);
+        if matches!(source, Some(Source::Unusual { .. })) {
+            // Which columns are unusual, their own streams tell; if none does yet, any may be.
+            let others: Vec<usize> =
+                bets.iter().filter(|b| b.0 != top.0).map(|(stream, _)| *stream).collect();
+            let named = self.column_names(others.into_iter());
+            return if named.is_empty() { source.map_or_else(Vec::new, |s| self.names_of(s)) } else { named };
+        }
+        bets.retain(|(stream, bet)| word(*stream, *bet) == word(top.0, top.1));
+        self.column_names(bets.into_iter().map(|(stream, _)| stream))
+    }
+
+    fn names_of(&self, source: &Source) -> Vec<String> {
+        let columns = source.positions().into_iter().filter_map(|p| self.schema.columns.get(p));
+        columns.map(|c| c.name.clone()).collect()
     }
 
     /// The columns on which one detector has evidence, most evident first.

@@ -7,12 +7,18 @@ use crate::units::count;
 
 /// Quantile bins of a numeric column, at the most.
 const QUANTILE_BINS: usize = 16;
+/// The outermost quantile bins are cut again so far from the ends: one row in so many, rarest first.
+const TAILS: [usize; 2] = [200, 64];
 /// Values frequent enough for a bin of their own, at the most.
 const ATOMS_MAX: usize = 12;
 /// The share of planning rows that makes a value an atom.
 const ATOM_SHARE: f64 = 0.004;
 /// A column with no more distinct values than this is discrete: each is an atom.
 const DISCRETE_MAX: usize = 24;
+/// Beyond the range by this share of its width is far.
+const FAR_SHARE: f64 = 0.5;
+const FAR_BELOW: usize = 9;
+const FAR_ABOVE: usize = 10;
 /// The planning range is widened by this share of its width before values count as outside.
 const RANGE_MARGIN: f64 = 0.02;
 /// Categories with a bin of their own, at the most; the other known ones share a bin.
@@ -38,6 +44,10 @@ pub enum Bin {
     BelowRange,
     /// Above all that planning rows had.
     AboveRange,
+    /// Below it by more than half of its width.
+    FarBelow,
+    /// Above it by more than half of its width.
+    FarAbove,
     /// A value where planning rows had none, or a category that they lacked.
     Unseen,
     /// A numeric interval, from (exclusive) to (inclusive).
@@ -56,12 +66,34 @@ pub enum Bin {
     GroupZero,
     /// The same, where some have a declared default that counts as well.
     GroupDefault,
+    /// So many more features of the group are zero or at their default than planning rows ever had.
+    ManyZeros(u8),
     /// Some feature of the group is something else.
     GroupAlive,
     /// A declared rule was broken.
     Broken,
     /// Every declared rule was kept.
     Kept,
+    /// So many members of the group (or the one column) have the value of the row before.
+    Repeats(u8),
+    /// The number lies on a grid of so many decimals; from 7 on, on the grid of a narrower float.
+    Grid(u8),
+    /// The row, or the request, is new.
+    First,
+    /// The row was seen already: 3 just before, 2 within 512 rows, 1 within 2,048.
+    SeenAgo(u8),
+    /// The request was delivered already.
+    Again,
+    /// So many columns of the group have what planning rows never had.
+    Unusual(u8),
+    /// The second answer is where planning rows had it with the first.
+    Agrees,
+    /// It is elsewhere.
+    Contradicts,
+    /// The entity's values of the group are what they were.
+    Unchanged,
+    /// The entity's values of the group have changed.
+    Changed,
 }
 
 impl Bin {
@@ -73,11 +105,45 @@ impl Bin {
             self,
             Self::BelowRange
                 | Self::AboveRange
+                | Self::FarBelow
+                | Self::FarAbove
                 | Self::Unseen
                 | Self::Between(..)
                 | Self::Number(_)
                 | Self::Category(_)
                 | Self::OtherCategory
+                | Self::Unusual(_)
+                | Self::ManyZeros(_)
+                | Self::Agrees
+                | Self::Contradicts
+        )
+    }
+
+    /// Where the bin's values lie on the number line; nothing for what is no number.
+    pub(super) const fn place(&self) -> Option<f64> {
+        match self {
+            Self::BelowRange | Self::FarBelow => Some(f64::NEG_INFINITY),
+            Self::AboveRange | Self::FarAbove => Some(f64::INFINITY),
+            Self::Zero => Some(0.0),
+            Self::Number(v) => Some(*v),
+            Self::Between(low, high) => Some(f64::midpoint(*low, *high)),
+            _ => None,
+        }
+    }
+
+    /// Whether the bin is special: where planning rows had none of it, hardly any other row has.
+    pub(super) const fn is_special(&self) -> bool {
+        matches!(
+            self,
+            Self::Null
+                | Self::WrongType
+                | Self::NotANumber
+                | Self::Infinite
+                | Self::Zero
+                | Self::Default
+                | Self::FarBelow
+                | Self::FarAbove
+                | Self::Grid(_)
         )
     }
 }
@@ -92,7 +158,7 @@ pub(super) enum Plan {
 }
 
 /// Positions of the bins that every numeric column has; intervals and atoms follow.
-const NUMERIC_HEAD: [Bin; 9] = [
+const NUMERIC_HEAD: [Bin; 11] = [
     Bin::Null,
     Bin::WrongType,
     Bin::NotANumber,
@@ -102,6 +168,8 @@ const NUMERIC_HEAD: [Bin; 9] = [
     Bin::BelowRange,
     Bin::AboveRange,
     Bin::Unseen,
+    Bin::FarBelow,
+    Bin::FarAbove,
 ];
 const WORDS_HEAD: [Bin; 5] = [Bin::Null, Bin::WrongType, Bin::Default, Bin::Unseen, Bin::OtherCategory];
 const PRESENCE: [Bin; 3] = [Bin::Null, Bin::WrongType, Bin::Text];
@@ -116,6 +184,8 @@ impl Plan {
                 never(&mut bins, &Bin::Unseen, !edges.is_empty());
                 never(&mut bins, &Bin::BelowRange, edges.is_empty());
                 never(&mut bins, &Bin::AboveRange, edges.is_empty());
+                never(&mut bins, &Bin::FarBelow, edges.is_empty());
+                never(&mut bins, &Bin::FarAbove, edges.is_empty());
                 bins.extend(edges.windows(2).filter_map(|pair| match pair {
                     [low, high] => Some(Bin::Between(*low, *high)),
                     _ => None,
@@ -159,7 +229,7 @@ fn never(bins: &mut [Bin], bin: &Bin, cannot: bool) {
     }
 }
 
-fn numeric_bin(v: f64, default: Option<f64>, atoms: &[f64], edges: &[f64]) -> usize {
+pub(super) fn numeric_bin(v: f64, default: Option<f64>, atoms: &[f64], edges: &[f64]) -> usize {
     if v.is_nan() {
         return 2;
     }
@@ -178,6 +248,8 @@ fn numeric_bin(v: f64, default: Option<f64>, atoms: &[f64], edges: &[f64]) -> us
         return head + intervals + i;
     }
     match (edges.first(), edges.last()) {
+        (Some(low), Some(high)) if v < far_below(*low, *high) => FAR_BELOW,
+        (Some(low), Some(high)) if v > far_above(*low, *high) => FAR_ABOVE,
         (Some(low), _) if v < *low => 6,
         (_, Some(high)) if v > *high => 7,
         (Some(_), Some(_)) => {
@@ -189,7 +261,21 @@ fn numeric_bin(v: f64, default: Option<f64>, atoms: &[f64], edges: &[f64]) -> us
     }
 }
 
-fn words_bin(word: &str, default: Option<&str>, own: &BTreeMap<String, usize>, known: &[String]) -> usize {
+/// The values from which on a number lies far below or above a range: out by half of its width.
+pub(super) fn far_below(low: f64, high: f64) -> f64 {
+    low - FAR_SHARE * (high - low)
+}
+
+pub(super) fn far_above(low: f64, high: f64) -> f64 {
+    high + FAR_SHARE * (high - low)
+}
+
+pub(super) fn words_bin(
+    word: &str,
+    default: Option<&str>,
+    own: &BTreeMap<String, usize>,
+    known: &[String],
+) -> usize {
     if default == Some(word) {
         return 2;
     }
@@ -273,7 +359,12 @@ fn plan_numeric(default: Option<f64>, mut values: Vec<f64>) -> Plan {
         values.iter().copied().filter(|v| atoms.binary_search_by(|a| a.total_cmp(v)).is_err()).collect();
     let margin = (high - low) * RANGE_MARGIN;
     let mut edges = vec![low - margin];
+    let tail = |share: usize| rest.len() / share;
+    edges.extend(TAILS.iter().filter_map(|share| rest.get(tail(*share)).filter(|_| tail(*share) > 0)));
     edges.extend((1..QUANTILE_BINS).filter_map(|i| rest.get(rest.len() * i / QUANTILE_BINS).copied()));
+    let upper =
+        |share: &usize| rest.get(rest.len().checked_sub(1 + tail(*share)).filter(|_| tail(*share) > 0)?);
+    edges.extend(TAILS.iter().rev().filter_map(upper));
     edges.push(high + margin);
     edges.dedup_by(|a, b| a.total_cmp(b).is_eq());
     if edges.len() == 1 {

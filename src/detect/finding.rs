@@ -92,6 +92,14 @@ pub enum Undecided {
     NotANumber,
     /// Evidence is on its way to the threshold.
     Gathering,
+    /// The baseline never saw this hour.
+    UnseenHour,
+    /// What it remembers of the rows before is not full yet.
+    Filling,
+    /// Somebody said that the change is meant: it is not judged until there is a new baseline.
+    Accepted,
+    /// Its alert is so old that nobody knows whether it still holds.
+    Stale,
 }
 
 impl Undecided {
@@ -106,6 +114,10 @@ impl Undecided {
             Self::Explained => "explained",
             Self::NotANumber => "not_a_number",
             Self::Gathering => "gathering",
+            Self::UnseenHour => "unseen_hour",
+            Self::Filling => "filling",
+            Self::Accepted => "accepted",
+            Self::Stale => "stale",
         }
     }
 }

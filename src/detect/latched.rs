@@ -1,12 +1,14 @@
 //! What happens to a group between its alarm and its recovery.
 
 use super::attribution::of_threshold;
+use super::bet::Subject;
 use super::bins::Bin;
-use super::ledger::Step;
 use super::monitor::{Monitor, reaches};
 use super::rate::Rate;
 use super::setup::ROW_RATE;
-use super::state::{Latch, Role};
+use super::state::{Group, Latch, Step};
+use super::stream::{Role, Topic};
+use super::table::{Bet, Family};
 use super::{Alarm, Finding, KINDS, Share};
 use crate::units::Timestamp;
 
@@ -15,10 +17,26 @@ const WATCHED_ROWS: u64 = 512;
 /// later one row in so many, because looking costs more than betting.
 const LATER_EVERY: u64 = 32;
 
+/// The bet on a declared rule being broken. It has no weight: one row is enough.
+const BROKEN: Bet = Bet { family: Family::More, index: 0 };
+/// A declared rule has no healthy exceptions; for its recovery this many count as none.
+const CONTRACT_HEALTHY: f64 = 1e-4;
+
 impl Monitor {
+    /// Takes the change of a latched group for meant: it stays latched, undecided, without further
+    /// findings, until the monitor is built anew on another baseline. Answers whether it was latched.
+    pub fn accept(&mut self, group: &str) -> bool {
+        let mut latched = self.state.groups.iter_mut().filter(|g| g.name == group);
+        let Some(latch) = latched.find_map(|g| g.latch.as_mut()) else { return false };
+        latch.accepted = true;
+        latch.by_contract_only = false;
+        true
+    }
+
     /// A declared rule was broken: an alarm at once, or one more detector of a latched group.
     pub(super) fn break_contract(&mut self, stream: usize, step: Step, findings: &mut Vec<Finding>) {
-        let Some(kind) = KINDS.iter().position(|k| k.claims(&Bin::Broken)) else { return };
+        let broken = Subject { topic: Topic::Contract, family: Family::More, bin: &Bin::Broken };
+        let Some(kind) = KINDS.iter().position(|k| k.claims(&broken)) else { return };
         let is_off = KINDS.get(kind).is_none_or(|k| self.options.without.contains(k.name()));
         let Some(index) = self.state.groups.iter().position(|g| g.streams.contains(&stream)) else { return };
         if is_off {
@@ -31,8 +49,11 @@ impl Monitor {
         let told = if explained { self.cause() } else { Some(index) };
         let Some(group) = told.and_then(|i| self.state.groups.get_mut(i)) else { return };
         if let Some(latch) = &mut group.latch {
+            if latch.accepted {
+                return;
+            }
             let is_new = latch.fired.insert(kind);
-            latch.recovery.suspect_anew(stream, 0);
+            latch.recovery.start_anew(stream, BROKEN);
             if is_new {
                 findings.push(fired(&group.name, kind, feature.into_iter().collect(), step));
             }
@@ -40,11 +61,13 @@ impl Monitor {
         }
         let Some(group) = self.state.groups.get(index) else { return };
         let own = Share { detector: name_of(kind), of_threshold: 1.0, fired: true };
-        let Some(alarm) = self.alarm(group, (stream, 0), step, self.threshold, vec![own]) else { return };
+        let Some(alarm) = self.alarm(group, (stream, BROKEN), step, self.threshold, vec![own]) else {
+            return;
+        };
         let mut latch = Latch::new(step);
         latch.by_contract_only = true;
         latch.fired.insert(kind);
-        latch.recovery.suspect_anew(stream, 0);
+        latch.recovery.suspect((stream, BROKEN), (vec![1.0, 0.0], CONTRACT_HEALTHY), 1.0);
         // It spent nothing of the budget, so nobody's evidence starts anew.
         self.latch(index, latch);
         findings.push(Finding::Raised(alarm));
@@ -63,18 +86,20 @@ impl Monitor {
             let Some(latch) = &group.latch else { continue };
             let is_due = step.judged.saturating_sub(latch.since) < WATCHED_ROWS
                 || step.judged.is_multiple_of(LATER_EVERY);
-            if latch.by_contract_only || group.role == Role::Traffic || !is_due {
+            if latch.accepted || latch.by_contract_only || group.role == Role::Traffic || !is_due {
                 continue;
             }
             let own = group.streams.clone();
             let is_input = group.role == Role::Input;
             self.note_fired_in(index, &own, step, findings);
             let mut anew = self.suspects(&own);
-            if let Some(latch) = self.state.groups.get_mut(index).and_then(|g| g.latch.as_mut()) {
-                anew.retain(|(stream, bin, _)| !latch.recovery.is_suspect(*stream, *bin));
-                for (stream, bin, suspicion) in anew {
-                    latch.recovery.suspect(stream, bin, suspicion.share(step.judged));
+            if let Some(latch) = self.state.groups.get(index).and_then(|g| g.latch.as_ref()) {
+                anew.retain(|(stream, bet, _)| !latch.recovery.is_suspect(*stream, *bet));
+                let mut latch = latch.clone();
+                for (stream, bet, suspicion) in anew {
+                    self.wait_for(&mut latch, (stream, bet), Some(suspicion), step);
                 }
+                self.latch(index, latch);
             }
             if is_input {
                 let answers =
@@ -86,7 +111,7 @@ impl Monitor {
     }
 
     fn note_fired_in(&mut self, index: usize, streams: &[usize], step: Step, findings: &mut Vec<Finding>) {
-        let total: f64 = streams.iter().filter_map(|s| self.state.evidence.get(*s)).map(|e| e.total()).sum();
+        let total = self.evidence_in(streams);
         if reaches(total, self.threshold) != Some(true) {
             return;
         }
@@ -109,7 +134,7 @@ impl Monitor {
     pub(super) fn resolve(&mut self, step: Step, findings: &mut Vec<Finding>) {
         for index in 0..self.state.groups.len() {
             let Some(group) = self.state.groups.get_mut(index) else { continue };
-            if !group.latch.as_ref().is_some_and(|l| l.recovery.is_complete()) {
+            if !group.latch.as_ref().is_some_and(|l| !l.accepted && l.recovery.is_complete()) {
                 continue;
             }
             group.latch = None;
@@ -117,9 +142,12 @@ impl Monitor {
             let name = group.name.clone();
             findings.push(Finding::Resolved { group: name, row: step.row.saturating_sub(1), ts: step.ts });
             if !self.outputs_are_explained() {
-                let answers =
-                    self.state.groups.iter().filter(|g| g.role == Role::Output && g.latch.is_none());
-                streams.extend(answers.flat_map(|g| g.streams.iter().copied()));
+                // What follows from inputs begins anew with them.
+                let follows = |g: &&super::state::Group| {
+                    matches!(g.role, Role::Output | Role::Rows) && g.latch.is_none()
+                };
+                let streams_of = self.state.groups.iter().filter(follows);
+                streams.extend(streams_of.flat_map(|g| g.streams.iter().copied()));
             }
             self.state.restart(&streams, step);
         }
@@ -129,7 +157,10 @@ impl Monitor {
     pub(super) fn judge_rate(&mut self, now: Timestamp, findings: &mut Vec<Finding>) {
         let Some(index) = self.state.groups.iter().position(|g| g.role == Role::Traffic) else { return };
         let Some(rate) = &self.state.rate else { return };
-        let step = self.step(now, 0.0);
+        let step = self.step(now, self.state.row);
+        if self.state.groups.get(index).is_some_and(Group::is_accepted) {
+            return;
+        }
         let is_latched = self.state.groups.get(index).is_some_and(|g| g.latch.is_some());
         if is_latched && rate.has_recovered() {
             self.release_rate(index, step, findings);

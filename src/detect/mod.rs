@@ -11,34 +11,51 @@
 //! # Source
 //! Shin, Ramdas and Rinaldo, arXiv 2203.03532 (e-detectors); Shiryaev (1963) and Roberts (1966).
 
+mod alike;
 mod attribution;
 mod bet;
 mod bins;
 mod calibrate;
+mod contract;
+mod cut;
 mod effect;
+mod encode;
+mod evidence;
 mod finding;
+mod grid;
+mod hours;
 mod latched;
-mod ledger;
 mod limits;
+mod mean;
+mod memory;
 mod message;
 mod monitor;
+mod plan;
 mod power;
+mod queue;
 mod rate;
 mod recovery;
 mod report;
+mod scores;
 mod setup;
 mod state;
+mod stream;
+mod table;
+mod versions;
 #[cfg(test)]
 mod tests;
 
-pub use bet::{KINDS, Kind};
+pub use bet::{KINDS, Kind, Subject};
 pub use bins::Bin;
-pub use calibrate::{Calibration, Counter, Planner};
+pub use calibrate::{Calibration, Counter, Planner, Promise};
 pub use effect::{EFFECTS, Effect, EffectSize, effect_sizes};
 pub use finding::{Alarm, Finding, Share, StreamState, Undecided};
+pub use hours::Season;
 pub use monitor::{Monitor, Saved};
 pub use report::{Power, StreamReport};
 pub use setup::Options;
+pub use stream::Topic;
+pub use table::Family;
 
 /// What keeps a detector from being built or resumed.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +96,9 @@ pub enum Error {
     /// A budget that no threshold stands for.
     #[error("the budget is empty: expected a time or a number of rows above 0")]
     EmptyBudget,
+    /// A time zone that nobody knows.
+    #[error("no time zone is called `{0}`, expected a name of the IANA database such as `Europe/Berlin`")]
+    NoZone(String),
     /// Saved evidence of another baseline, budget or set of detectors.
     #[error("saved evidence belongs to another baseline, budget or set of detectors")]
     StateOfAnother,
@@ -88,4 +108,15 @@ pub enum Error {
 #[must_use]
 pub fn names() -> Vec<&'static str> {
     KINDS.iter().map(|b| b.name()).collect()
+}
+
+/// Checks that every name is a detector's.
+///
+/// # Errors
+/// [`Error::UnknownDetector`] for the first that is not.
+pub fn check_names<'a>(mut names: impl Iterator<Item = &'a str>) -> Result<(), Error> {
+    match names.find(|name| !KINDS.iter().any(|k| k.name() == *name)) {
+        Some(name) => Err(Error::UnknownDetector { name: name.to_owned() }),
+        None => Ok(()),
+    }
 }

@@ -3,11 +3,17 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::bins::Bin;
-use super::calibrate::{Calibration, is_judged};
-use super::ledger::{Evidence, Step};
+use super::calibrate::Calibration;
+use super::contract::is_judged;
+use super::encode::Encoder;
+use super::evidence::Evidence;
+use super::hours::Hours;
+use super::queue::{Queue, Span};
 use super::rate::Rate;
 use super::setup::{self, Options, Wiring};
-use super::state::{Group, Latch, Pending, Role, State};
+use super::state::{Group, Latch, State, Step};
+use super::stream::Role;
+use super::table::Bet;
 use super::{Alarm, Error, Finding, KINDS, latched};
 use crate::baseline::Budget;
 use crate::record::{Batch, Schema};
@@ -18,13 +24,15 @@ const SILENT_GAPS: f64 = 100.0;
 const SILENT_SECONDS_MIN: f64 = 10.0;
 /// An input group with this part of the threshold is the cause of what the answers show.
 const CAUSE_SHARE: f64 = 0.01;
+/// Rows that are looked at together.
+const CHUNK_ROWS: usize = 1_024;
 
 /// Sequential detection for one model: every detector, one ledger of evidence, one threshold.
 ///
 /// Pure: its only clocks are the rows' time and what [`Monitor::observe_at`] and [`Monitor::advance`]
-/// are told. Findings do not depend on how rows are cut into batches. Adjacent rows of one request are
-/// not independent: they make one step with the mean of their e-values, taken when the next request
-/// begins, and the request counts once for the row rate.
+/// are told. Findings do not depend on how rows are cut into batches. Adjacent rows of one request or of
+/// one entity are not independent: where such steps of several rows occur, each makes one step with the
+/// mean of its rows' e-values, taken when the next begins.
 #[derive(Debug)]
 pub struct Monitor {
     pub(super) schema: Arc<Schema>,
@@ -34,10 +42,18 @@ pub struct Monitor {
     pub(super) threshold: f64,
     pub(super) state: State,
     fingerprint: String,
+    encoder: Encoder,
+    hours: Hours,
+    queue: Queue,
+    /// Positions of the streams of declared rules.
+    contracts: Vec<usize>,
+    // What follows is overwritten chunk by chunk.
+    before: Vec<Evidence>,
+    totals: Vec<f64>,
 }
 
 /// A monitor's evidence, saved for a restart.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Saved {
     fingerprint: String,
     state: State,
@@ -57,9 +73,7 @@ impl Monitor {
     /// [`Error::EmptyBudget`]; [`Error::UnknownDetector`] for a name in `without` that no detector
     /// has.
     pub fn new(schema: Arc<Schema>, calibration: Calibration, options: Options) -> Result<Self, Error> {
-        if let Some(name) = options.without.iter().find(|n| !KINDS.iter().any(|k| k.name() == n.as_str())) {
-            return Err(Error::UnknownDetector { name: name.clone() });
-        }
+        super::check_names(options.without.iter().map(String::as_str))?;
         let threshold = match options.budget {
             Budget::Time(time) => time.as_secs_f64(),
             Budget::Rows(rows) => count(rows),
@@ -67,10 +81,27 @@ impl Monitor {
         if threshold <= 0.0 {
             return Err(Error::EmptyBudget);
         }
-        let wiring = Wiring::new(&calibration, &options.without);
-        let state = setup::at_rest(&calibration, &wiring, &options);
+        let wiring = Wiring::new(&calibration, &options);
+        let mut state = setup::at_rest(&calibration, &wiring, &options);
+        state.clustered = calibration.clustered;
         let fingerprint = setup::fingerprint(&calibration, &options)?;
-        Ok(Self { schema, calibration, wiring, options, threshold, state, fingerprint })
+        let broken = |s: &super::stream::Stream| s.bins.first() == Some(&Bin::Broken);
+        let contracts = calibration.streams.iter().enumerate().filter(|(_, s)| broken(s)).map(|(i, _)| i);
+        Ok(Self {
+            contracts: contracts.collect(),
+            encoder: Encoder::new(&schema, &calibration.streams),
+            hours: Hours::new(calibration.season())?,
+            queue: Queue::new(calibration.streams.len()),
+            before: state.evidence.clone(),
+            totals: Vec::new(),
+            schema,
+            calibration,
+            wiring,
+            options,
+            threshold,
+            state,
+            fingerprint,
+        })
     }
 
     /// What the ledger must reach: the wanted mean time to a false alarm, in seconds or in rows.
@@ -110,16 +141,28 @@ impl Monitor {
         self.take(batch, Some(now))
     }
 
+    /// Says whether enough of the rows on offer are judged. Where not, every stream that is not latched is
+    /// undecided, because of lost rows; no group recovers, and the row rate, which would see a fall that is
+    /// none, is not judged. Bets go on: what the judged rows show is true of them.
+    pub fn set_coverage(&mut self, enough: bool) {
+        if self.state.is_short == enough
+            && let Some(rate) = &mut self.state.rate
+        {
+            rate.resume();
+        }
+        self.state.is_short = !enough;
+    }
+
     /// Takes the present time where no row brings it: judges a request that waits for more rows, closes
     /// seconds of the row rate, and leaves streams undecided after a silence.
     pub fn advance(&mut self, now: Timestamp) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        self.judge_pending(&mut findings);
+        let mut findings = self.finish();
         if self.state.last_seen.is_some_and(|last| now.seconds_since(last) > self.patience()) {
             self.state.is_silent = true;
         }
         let row = self.state.row;
-        if self.state.rate.as_mut().is_some_and(|r| r.advance(row, now)) {
+        let is_counted = !self.state.is_short;
+        if is_counted && self.state.rate.as_mut().is_some_and(|r| r.advance(row, now)) {
             self.judge_rate(now, &mut findings);
         }
         findings
@@ -128,82 +171,162 @@ impl Monitor {
     /// The end of recorded rows: judges the last request, which has no more.
     pub fn finish(&mut self) -> Vec<Finding> {
         let mut findings = Vec::new();
-        self.judge_pending(&mut findings);
+        self.queue.close();
+        self.judge_queued(&mut findings);
         findings
     }
 
     fn take(&mut self, batch: &Batch, arrival: Option<Timestamp>) -> Vec<Finding> {
         let mut findings = Vec::new();
-        for (row, meta) in batch.rows().iter().enumerate() {
-            let ts = arrival.map_or(meta.ts, |now| meta.ts.min(now));
-            let starts_request = self.state.starts_request(meta.request_id.as_deref());
-            if starts_request || self.state.pending.rows() >= Pending::ROWS_MAX {
-                self.judge_pending(&mut findings);
+        let mut from = 0;
+        while from < batch.len() {
+            let rows = from..batch.len().min(from + CHUNK_ROWS);
+            self.encoder.encode(batch, &rows);
+            let first = self.queue.begin_chunk(&self.encoder);
+            for (row, place) in rows.clone().zip(first..) {
+                self.take_row(batch, row, (place, place - first), arrival, &mut findings);
             }
-            self.state.row += 1;
-            if is_judged(batch, row) {
-                self.state.last_seen = Some(arrival.unwrap_or(ts));
-                self.state.is_silent = false;
-                self.gather(batch, row, ts, &mut findings);
-            }
-            if meta.request_id.is_none() {
-                self.judge_pending(&mut findings);
-            }
-            let row = self.state.row;
-            if starts_request && self.state.rate.as_mut().is_some_and(|rate| rate.observe(row, ts)) {
-                self.judge_rate(ts, &mut findings);
-            }
+            self.judge_queued(&mut findings);
+            from = rows.end;
         }
         findings
     }
 
-    /// Adds a row to its request. A declared rule that it breaks is an alarm at once.
-    fn gather(&mut self, batch: &Batch, row: usize, ts: Timestamp, findings: &mut Vec<Finding>) {
+    fn take_row(
+        &mut self,
+        batch: &Batch,
+        row: usize,
+        (place, in_chunk): (usize, usize),
+        arrival: Option<Timestamp>,
+        findings: &mut Vec<Finding>,
+    ) {
+        let said = batch.meta().ts().get(row).copied().unwrap_or(Timestamp::from_micros(0));
+        let ts = arrival.map_or(said, |now| said.min(now));
+        let begins = self.state.steps.begins(batch, row);
+        if begins || self.queue.is_full() {
+            self.queue.close_at(self.state.row + 1);
+        }
+        self.state.row += 1;
+        if is_judged(batch, row) {
+            self.state.last_seen = Some(arrival.unwrap_or(ts));
+            self.state.is_silent = false;
+            let is_new = !self.encoder.is_repeated(in_chunk);
+            self.gather(place, ts, begins || !is_new, findings);
+        } else {
+            self.queue.skip(place);
+        }
+        if self.state.rate.is_some() && begins && !self.state.is_short {
+            self.count_row(ts, findings);
+        }
+    }
+
+    /// Counts a request for the row rate; judges what came before the second that it closes.
+    pub(super) fn count_row(&mut self, ts: Timestamp, findings: &mut Vec<Finding>) {
+        let row = self.state.row;
+        if self.state.rate.as_ref().is_some_and(|rate| rate.would_close(ts)) {
+            self.judge_queued(findings);
+        }
+        if self.state.rate.as_mut().is_some_and(|rate| rate.observe(row, ts)) {
+            self.judge_rate(ts, findings);
+        }
+    }
+
+    /// Adds a row to its step. A declared rule that it breaks is an alarm at once.
+    fn gather(&mut self, place: usize, ts: Timestamp, is_alone: bool, findings: &mut Vec<Finding>) {
         let passed = self.state.pass(ts, self.patience());
-        let mut broken = None;
-        let (streams, schema) = (&self.calibration.streams, &self.schema);
-        let bins = streams.iter().enumerate().map(|(index, stream)| {
-            let bin = stream.bin(batch.columns(), schema, row);
-            if stream.bins.get(bin) == Some(&Bin::Broken) {
-                broken = Some(index);
-            }
-            bin
-        });
-        self.state.pending.push(bins);
-        self.state.pending.ts = Some(ts);
-        self.state.pending.length += passed;
-        if let Some(stream) = broken {
-            self.break_contract(stream, self.step(ts, 0.0), findings);
-        }
-    }
-
-    /// Lets every stream bet on the request that is complete, as one step.
-    fn judge_pending(&mut self, findings: &mut Vec<Finding>) {
-        let Some(ts) = self.state.pending.ts else { return };
+        let stratum = self.hours.stratum(ts);
+        // The first request of several rows shows that requests must be waited for.
+        self.state.clustered |= !is_alone;
+        let is_known = self.calibration.seen.get(stratum).is_some_and(|steps| *steps > 0);
         let length = match self.options.budget {
-            Budget::Rows(_) => 1.0,
-            Budget::Time(_) => self.state.pending.length,
+            Budget::Rows(_) => None,
+            Budget::Time(_) => Some(passed),
         };
-        self.state.judged += 1;
-        let step = self.step(ts, length);
-        let streams = self.state.evidence.len();
-        let mut hits = Vec::new();
-        for (index, evidence) in self.state.evidence.iter_mut().enumerate() {
-            self.state.pending.hits(index, streams, &mut hits);
-            evidence.observe(&hits, step);
-            for latch in self.state.groups.iter_mut().filter_map(|g| g.latch.as_mut()) {
-                if let Some(limits) = self.wiring.limits.get(index) {
-                    latch.recovery.observe(index, &hits, limits);
-                }
-            }
+        self.queue
+            .push(place, Span { row: self.state.row, ts, length, stratum, is_known, ..Span::new(place) });
+        if !self.state.clustered {
+            self.queue.close();
         }
-        self.state.pending.clear();
-        self.judge(step, findings);
+        let broken = self.contracts.iter().copied().find(|s| self.queue.code(*s, place) == 0);
+        if let Some(stream) = broken {
+            self.judge_queued(findings);
+            let step = Step { row: self.state.row, judged: self.state.judged + 1, ts };
+            self.break_contract(stream, step, findings);
+        }
     }
 
-    /// This moment, lengthening the run by so much.
-    pub(super) const fn step(&self, ts: Timestamp, length: f64) -> Step {
-        Step { row: self.state.row, judged: self.state.judged, ts, length }
+    /// Lets every stream bet on the steps that are complete.
+    fn judge_queued(&mut self, findings: &mut Vec<Finding>) {
+        let mut from = 0;
+        let spans = self.queue.take_spans();
+        while let Some(rest) = spans.get(from..).filter(|rest| !rest.is_empty()) {
+            from += if self.state.any_latch() {
+                self.judge_one(rest, findings);
+                1
+            } else {
+                self.judge_many(rest, findings)
+            };
+        }
+        self.queue.give_back(spans);
+    }
+
+    /// Bets on steps until one reaches the threshold, or all. Gives how many were judged.
+    fn judge_many(&mut self, spans: &[Span], findings: &mut Vec<Finding>) -> usize {
+        let rate = self.state.rate.as_ref().map_or(0.0, Rate::total);
+        self.totals.clear();
+        self.totals.resize(spans.len(), rate);
+        self.before.clone_from(&self.state.evidence);
+        self.bet(spans, true);
+        let threshold = self.threshold;
+        let reached = self.totals.iter().position(|total| reaches(*total, threshold) == Some(true));
+        let judged = reached.map_or(spans.len(), |place| place + 1);
+        let Some(spans) = spans.get(..judged) else { return judged };
+        if reached.is_some() {
+            // What came after the alarm is not known yet.
+            std::mem::swap(&mut self.before, &mut self.state.evidence);
+            self.bet(spans, false);
+        }
+        for span in spans {
+            let step = Step { row: span.row, judged: self.state.judged + 1, ts: span.ts };
+            self.state.mark(step);
+        }
+        if let Some(last) = spans.last() {
+            self.state.in_unseen_hour = !last.is_known;
+            if reached.is_some() {
+                self.judge(self.step(last.ts, last.row), findings);
+            }
+        }
+        judged
+    }
+
+    /// Bets on one step while some group is latched.
+    fn judge_one(&mut self, spans: &[Span], findings: &mut Vec<Finding>) {
+        let Some(span) = spans.first() else { return };
+        self.bet(std::slice::from_ref(span), false);
+        // While rows are short, the faulty ones may be among those that nobody saw: calm of the others is none.
+        let is_short = self.state.is_short;
+        let groups = self.state.groups.iter_mut().filter(|_| !is_short);
+        for latch in groups.filter_map(|g| g.latch.as_mut()) {
+            latch.recovery.observe(|stream| self.queue.codes(stream, span));
+        }
+        self.state.mark(Step { row: span.row, judged: self.state.judged + 1, ts: span.ts });
+        self.state.in_unseen_hour = !span.is_known;
+        self.judge(self.step(span.ts, span.row), findings);
+    }
+
+    /// Every stream's bets on some steps; `adds` their totals up.
+    fn bet(&mut self, spans: &[Span], adds: bool) {
+        let first = super::state::tick(self.state.judged).wrapping_add(1);
+        let streams = self.state.evidence.iter_mut().zip(&self.wiring.tables).enumerate();
+        for (index, (evidence, table)) in streams {
+            let totals = if adds { Some(self.totals.as_mut_slice()) } else { None };
+            self.queue.bet(index, spans, (evidence, table), first, totals);
+        }
+    }
+
+    /// This moment.
+    pub(super) const fn step(&self, ts: Timestamp, row: u64) -> Step {
+        Step { row, judged: self.state.judged, ts }
     }
 
     /// The silence, in seconds, that leaves every stream undecided.
@@ -216,7 +339,8 @@ impl Monitor {
     /// Adds up the evidence of every group that is free to alarm and compares it with the threshold.
     fn judge(&mut self, step: Step, findings: &mut Vec<Finding>) {
         let explained = self.outputs_are_explained();
-        let free = |g: &Group| g.is_free() && !(g.role == Role::Output && explained);
+        let follows = |g: &Group| matches!(g.role, Role::Output | Role::Rows);
+        let free = |g: &Group| g.is_free() && !(explained && follows(g));
         // A group whose evidence is not a number mutes itself, not the others.
         let shares: Vec<(usize, f64)> = self
             .state
@@ -254,14 +378,18 @@ impl Monitor {
         }
     }
 
-    /// The weighted evidence of one group.
+    /// The weighted evidence of one group, as of this step.
     pub(super) fn evidence_of(&self, group: &Group) -> f64 {
         match group.role {
             Role::Traffic => self.state.rate.as_ref().map_or(0.0, Rate::total),
-            Role::Input | Role::Output => {
-                group.streams.iter().filter_map(|s| self.state.evidence.get(*s)).map(Evidence::total).sum()
-            }
+            Role::Input | Role::Output | Role::Rows => self.evidence_in(&group.streams),
         }
+    }
+
+    /// The weighted evidence of some streams, as of this step.
+    pub(super) fn evidence_in(&self, streams: &[usize]) -> f64 {
+        let of = |s: &usize| Some(self.state.evidence.get(*s)?.exact_total(self.wiring.table(*s)?));
+        streams.iter().filter_map(of).sum()
     }
 
     /// Whether the alarm of an input group explains what the answers do.
@@ -276,7 +404,7 @@ impl Monitor {
             self.raise_rate(index, step, findings);
             return;
         }
-        let Some(top) = self.top_bin(&group.streams) else { return };
+        let Some(top) = self.top_bet(&group.streams) else { return };
         let shares = self.shares(&group.streams);
         let Some(alarm) = self.alarm(group, top, step, score, shares) else { return };
         let latch = self.latch_for(group, top, &alarm, step);
@@ -316,17 +444,39 @@ impl Monitor {
         }
     }
 
-    fn latch_for(&self, group: &Group, top: (usize, usize), alarm: &Alarm, step: Step) -> Latch {
+    fn latch_for(&self, group: &Group, top: (usize, Bet), alarm: &Alarm, step: Step) -> Latch {
         let fired_alone = |name: &str| alarm.shares.iter().any(|s| s.fired && s.detector == name);
         let mut latch = group.latch.clone().unwrap_or_else(|| Latch::new(step));
         latch.by_contract_only = false;
         latch.fired.extend((0..KINDS.len()).filter(|k| KINDS.get(*k).is_some_and(|k| fired_alone(k.name()))));
-        for (stream, bin, suspicion) in self.suspects(&group.streams) {
-            latch.recovery.suspect(stream, bin, suspicion.share(step.judged));
+        for (stream, bet, suspicion) in self.suspects(&group.streams) {
+            self.wait_for(&mut latch, (stream, bet), Some(suspicion), step);
         }
-        let suspicion = self.state.evidence.get(top.0).and_then(|e| e.suspicion(top.1));
-        latch.recovery.suspect(top.0, top.1, suspicion.map_or(1.0, |s| s.share(step.judged)));
+        self.wait_for(&mut latch, top, self.suspicion(top.0, top.1), step);
         latch
+    }
+
+    /// Adds a bet to what a latched group must calm down of.
+    pub(super) fn wait_for(
+        &self,
+        latch: &mut Latch,
+        (stream, bet): (usize, Bet),
+        suspicion: Option<super::evidence::Suspicion>,
+        step: Step,
+    ) {
+        let Some(waits) = self.wiring.table(stream).and_then(|t| t.badness(bet)) else { return };
+        let hits = suspicion.and_then(|s| Some((self.state.start_of(s.since), s.hits?)));
+        // Where hits are not counted, a fault counts as complete.
+        let seen = hits.map_or(1.0, |(start, hits)| {
+            f64::from(hits) / count(step.judged.saturating_sub(start.judged) + 1)
+        });
+        latch.recovery.suspect((stream, bet), waits, seen);
+    }
+
+    /// Bytes of evidence that change with rows, and the streams that they belong to.
+    #[must_use]
+    pub fn evidence_bytes(&self) -> (usize, usize) {
+        (self.state.evidence.iter().map(Evidence::bytes).sum(), self.state.evidence.len())
     }
 
     /// All evidence, to be kept across a restart.
@@ -342,12 +492,14 @@ impl Monitor {
     pub fn restore(&mut self, saved: Saved) -> Result<(), Error> {
         let fits = saved.fingerprint == self.fingerprint
             && saved.state.evidence.len() == self.state.evidence.len()
+            && saved.state.evidence.iter().zip(&self.wiring.tables).all(|(e, t)| e.fits(t))
             && saved.state.groups.len() == self.state.groups.len();
         if !fits {
             return Err(Error::StateOfAnother);
         }
         self.state = saved.state;
         self.state.resume();
+        self.encoder.forget();
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-use super::ledger::EPSILONS;
+use super::table::EPSILONS;
 
 /// Nine in ten faults alarm within the rows that are told.
 const QUANTILE_Z: f64 = 1.2816;
@@ -12,6 +12,8 @@ pub(super) struct Bet {
     pub(super) limit: f64,
     /// The healthy share itself, as estimated.
     pub(super) healthy: f64,
+    /// By how much evidence is tempered.
+    pub(super) clumping: f64,
 }
 
 impl Bet {
@@ -21,7 +23,8 @@ impl Bet {
     pub(super) fn rows_to_alarm(&self, q: f64) -> Option<f64> {
         let hit = self.healthy + q * (1.0 - self.healthy);
         let rows = EPSILONS.iter().filter_map(|eps| {
-            let (won, lost) = ((1.0 - eps + eps / self.limit).ln(), (1.0 - eps).ln());
+            let temper = |e: f64| e.ln() / self.clumping;
+            let (won, lost) = (temper(1.0 - eps + eps / self.limit), temper(1.0 - eps));
             let growth = hit * won + (1.0 - hit) * lost;
             let spread = (hit * (1.0 - hit)).sqrt() * (won - lost);
             // The root of rows * growth - z * sqrt(rows) * spread = nats.
@@ -40,7 +43,7 @@ mod tests {
     use super::*;
 
     fn rows(limit: f64, healthy: f64, q: f64) -> Option<f64> {
-        Bet { nats: 27.6, limit, healthy }.rows_to_alarm(q)
+        Bet { nats: 27.6, limit, healthy, clumping: 1.0 }.rows_to_alarm(q)
     }
 
     /// The smaller the fault the longer it takes, and a bin that is always hit never alarms.

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::ledger::Start;
+use super::state::Start;
 use crate::units::{PerSecond, Timestamp, count};
 
 /// A stream's rate may move within a quarter and four times the baseline's without being news.
@@ -107,6 +107,12 @@ impl Rate {
             return false;
         }
         self.close_until(second.saturating_sub(GRACE_SECONDS), row)
+    }
+
+    /// Whether a row of this time closes a second, so that what came before must be judged first.
+    pub(super) fn would_close(&self, ts: Timestamp) -> bool {
+        let second = second_of(ts).saturating_sub(GRACE_SECONDS);
+        self.next.is_some_and(|next| next < second) || self.late + 1 >= LATE_ROWS
     }
 
     /// Time passed: closes the seconds that can have no more rows. Answers whether any was closed.

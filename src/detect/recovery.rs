@@ -1,8 +1,8 @@
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
-use super::ledger::Hit;
+use super::cut::{Code, SKIP};
+use super::table::Bet;
+use crate::units::{count, whole};
 
 /// The share of rows that must not be overlooked: a fault live at this dose must not resolve.
 const LIVE_SHARE: f64 = 0.01;
@@ -13,50 +13,78 @@ const PATIENCE_ROWS: f64 = 2_000.0;
 const RECOVERY_ROWS: f64 = 100_000.0;
 /// Calm is not counted beyond this: what was calm long ago must not hide a fault of now.
 const CALM_MAX: f64 = 10.0 * RECOVERY_ROWS;
+/// Bets that are waited for, at the most: the most evident ones.
+const SUSPECTS_MAX: usize = 256;
 
 /// The test of recovery of one latched group: the roles of healthy and faulty swapped.
 ///
-/// For every suspect bin a Shiryaev-Roberts e-detector bets that its share is back below the
-/// baseline's upper limit `p`, against the hypothesis that it is still `p + d` or more. `d` is 1 % of
-/// the rows that could hit it, or where the bin is too common for that, the least that 2,000 rows can
-/// tell from health. The group has recovered when every suspect's evidence reaches 100,000 rows.
+/// Every suspect bet has a badness of rows, from 0 to 1: for a bet on a bin becoming commoner a hit is 1.
+/// A Shiryaev-Roberts e-detector bets that the mean badness is back at the most that health has, `p`,
+/// against the hypothesis that it is still `p + d` or more. `d` is 1 % of what could be bad, or where
+/// health has too much of it for that, the least that 2,000 rows can tell from health. The group has
+/// recovered when every suspect's evidence reaches 100,000 rows.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Recovery {
-    suspects: BTreeMap<usize, BTreeMap<usize, Suspect>>,
+    suspects: Vec<Suspect>,
 }
 
-/// One bin that must calm down.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// One bet that must calm down.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Suspect {
+    stream: usize,
+    bet: Bet,
     calm: f64,
-    /// Its share of rows while the fault was on, as far as the alarm knew.
-    seen: f64,
+    /// By bin: from 0 to 1.
+    badness: Vec<f64>,
+    /// The most that health has, on average.
+    healthy: f64,
+    /// What still counts as live, on average.
+    live: f64,
 }
 
 impl Recovery {
-    /// Adds a bin of a stream to those that must calm down; one already there goes on.
+    /// Adds a bet on a stream to those that must calm down; one already there goes on.
     ///
-    /// `seen`: its share of rows since the fault began.
-    pub(super) fn suspect(&mut self, stream: usize, bin: usize, seen: f64) {
-        self.suspects.entry(stream).or_default().entry(bin).or_insert(Suspect { calm: 0.0, seen });
+    /// `badness`: by bin; `healthy`: the most that health has on average; `seen`: the mean since the fault
+    /// began.
+    pub(super) fn suspect(
+        &mut self,
+        (stream, bet): (usize, Bet),
+        (badness, healthy): (Vec<f64>, f64),
+        seen: f64,
+    ) {
+        let is_known = self.is_suspect(stream, bet);
+        // What health may always have cannot calm down.
+        if is_known || healthy >= 1.0 || self.suspects.len() >= SUSPECTS_MAX {
+            return;
+        }
+        let live = live_share(healthy, seen);
+        self.suspects.push(Suspect { stream, bet, calm: 0.0, badness, healthy, live });
     }
 
-    /// Adds a bin, or starts one that is already there anew.
-    pub(super) fn suspect_anew(&mut self, stream: usize, bin: usize) {
-        self.suspects.entry(stream).or_default().insert(bin, Suspect { calm: 0.0, seen: 1.0 });
+    /// Starts a bet that is already there anew.
+    pub(super) fn start_anew(&mut self, stream: usize, bet: Bet) {
+        for suspect in self.suspects.iter_mut().filter(|s| s.stream == stream && s.bet == bet) {
+            suspect.calm = 0.0;
+        }
     }
 
-    pub(super) fn is_suspect(&self, stream: usize, bin: usize) -> bool {
-        self.suspects.get(&stream).is_some_and(|bins| bins.contains_key(&bin))
+    pub(super) fn is_suspect(&self, stream: usize, bet: Bet) -> bool {
+        self.suspects.iter().any(|s| s.stream == stream && s.bet == bet)
     }
 
-    /// One request in one stream: the bins that its rows fell into, and the stream's upper limits.
-    pub(super) fn observe(&mut self, stream: usize, hits: &[Hit], limits: &[f64]) {
-        let Some(bins) = self.suspects.get_mut(&stream) else { return };
-        for (bin, suspect) in bins {
-            let Some(&healthy) = limits.get(*bin) else { continue };
-            let live = live_share(healthy, suspect.seen);
-            let share = hits.iter().find(|hit| hit.bin == *bin).map_or(0.0, |hit| hit.share);
+    /// One step: the codes of its rows in each stream.
+    pub(super) fn observe<'a>(&mut self, codes: impl Fn(usize) -> &'a [Code]) {
+        for suspect in &mut self.suspects {
+            let rows = codes(suspect.stream);
+            let bad = |code: &Code| suspect.badness.get(usize::from(*code)).copied().unwrap_or(0.0);
+            let told = rows.iter().filter(|code| **code != SKIP).count();
+            if told == 0 {
+                continue;
+            }
+            let sum: f64 = rows.iter().filter(|code| **code != SKIP).map(bad).sum();
+            let share = sum / count(whole(told));
+            let (healthy, live) = (suspect.healthy, suspect.live);
             let e = share * (healthy / live) + (1.0 - share) * ((1.0 - healthy) / (1.0 - live));
             let value = (suspect.calm + 1.0) * e;
             // What is not a number is not calm.
@@ -66,8 +94,7 @@ impl Recovery {
 
     /// Whether every suspect has calmed down; never without a suspect.
     pub(super) fn is_complete(&self) -> bool {
-        !self.suspects.is_empty()
-            && self.suspects.values().flat_map(BTreeMap::values).all(|s| s.calm >= RECOVERY_ROWS)
+        !self.suspects.is_empty() && self.suspects.iter().all(|s| s.calm >= RECOVERY_ROWS)
     }
 }
 
@@ -90,30 +117,35 @@ fn usual_live_share(healthy: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::table::Family;
     use super::*;
 
     /// A bin that is common in health resolves too, within a few thousand rows.
     #[test]
     fn common_bins_resolve() {
         let mut recovery = Recovery::default();
-        recovery.suspect(0, 1, 0.9);
-        let resolved = (0..20_000).find(|row| {
-            recovery.observe(0, &one(usize::from(row % 5 == 0)), &[1.0, 0.21]);
+        suspect(&mut recovery, 0.21, 0.9);
+        let resolved = (0..20_000_u32).find(|row| {
+            recovery.observe(one(row % 5 == 0));
             recovery.is_complete()
         });
         assert!(resolved.is_some_and(|rows| rows < 4_000), "{resolved:?}");
     }
 
-    fn one(bin: usize) -> [Hit; 1] {
-        [Hit { bin, share: 1.0 }]
+    fn suspect(recovery: &mut Recovery, healthy: f64, seen: f64) {
+        let bet = Bet { family: Family::More, index: 1 };
+        recovery.suspect((0, bet), (vec![0.0, 1.0], healthy), seen);
     }
 
-    fn rows_until_resolved(period: usize, limit: usize) -> Option<usize> {
+    fn one(is_hit: bool) -> impl Fn(usize) -> &'static [Code] {
+        move |_| if is_hit { &[1] } else { &[0] }
+    }
+
+    fn rows_until_resolved(period: u32, limit: u32) -> Option<u32> {
         let mut recovery = Recovery::default();
-        recovery.suspect(0, 1, 0.9);
+        suspect(&mut recovery, 3e-4, 0.9);
         (0..limit).find(|row| {
-            let hit = usize::from(period > 0 && row % period == 0);
-            recovery.observe(0, &one(hit), &[1.0, 3e-4]);
+            recovery.observe(one(period > 0 && row % period == 0));
             recovery.is_complete()
         })
     }
@@ -131,9 +163,9 @@ mod tests {
     #[test]
     fn moderate_change_that_stays_does_not_resolve() {
         let mut recovery = Recovery::default();
-        recovery.suspect(0, 1, 0.22);
-        let resolved = (0..300_000).find(|row| {
-            recovery.observe(0, &one(usize::from(row % 50 < 11)), &[1.0, 0.2006]);
+        suspect(&mut recovery, 0.2006, 0.22);
+        let resolved = (0..300_000_u32).find(|row| {
+            recovery.observe(one(row % 50 < 11));
             recovery.is_complete()
         });
         assert_eq!(resolved, None);

@@ -3,11 +3,13 @@
 use serde::Serialize;
 
 use super::attribution::of_threshold;
+use super::bet::Subject;
 use super::bins::Bin;
-use super::ledger::EPSILONS;
 use super::monitor::Monitor;
 use super::setup::ROW_RATE;
-use super::state::{Group, Role};
+use super::state::Group;
+use super::stream::{Role, Topic};
+use super::table::{Bet, Family};
 use super::{KINDS, StreamState, Undecided, power};
 use crate::baseline::Budget;
 use crate::units::count;
@@ -16,6 +18,9 @@ use crate::units::count;
 const POWER_SHARE: f64 = 0.05;
 /// Evidence of this part of the threshold is no quiet any more.
 const GATHERING_SHARE: f64 = 0.1;
+
+/// The part of a bin's weight that one share of rows has, about.
+const LANE_MEAN: f64 = 0.25;
 
 /// How one detector stands in one group.
 #[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
@@ -91,7 +96,9 @@ impl Monitor {
     fn report_rate(&self, group: &Group) -> StreamReport {
         let is_off = self.options.without.contains(ROW_RATE);
         let state = match &self.state.rate {
+            Some(_) if group.is_accepted() => StreamState::Undecided(Undecided::Accepted),
             Some(_) if group.latch.is_some() => StreamState::Drifted,
+            Some(_) if self.state.is_short => StreamState::Undecided(Undecided::RowsLost),
             Some(_) if self.state.last_seen.is_none() || self.state.is_silent => {
                 StreamState::Undecided(Undecided::NoRows)
             }
@@ -114,16 +121,29 @@ impl Monitor {
     }
 
     fn state_of(&self, group: &Group, kind: usize, of_kind: f64) -> StreamState {
+        if group.is_accepted() {
+            return StreamState::Undecided(Undecided::Accepted);
+        }
         if group.latch.as_ref().is_some_and(|l| l.fired.contains(&kind)) {
             return StreamState::Drifted;
+        }
+        if self.state.is_short {
+            return StreamState::Undecided(Undecided::RowsLost);
         }
         if self.state.is_silent || self.state.last_seen.is_none() {
             return StreamState::Undecided(Undecided::NoRows);
         }
+        if self.state.is_short {
+            return StreamState::Undecided(Undecided::RowsLost);
+        }
+        if self.state.in_unseen_hour {
+            return StreamState::Undecided(Undecided::UnseenHour);
+        }
         if !self.evidence_of(group).is_finite() {
             return StreamState::Undecided(Undecided::NotANumber);
         }
-        if !group.is_free() || (group.role == Role::Output && self.outputs_are_explained()) {
+        let follows = matches!(group.role, Role::Output | Role::Rows);
+        if !group.is_free() || (follows && self.outputs_are_explained()) {
             return StreamState::Undecided(Undecided::Explained);
         }
         let seen = count(self.state.judged.saturating_sub(self.state.began));
@@ -142,12 +162,11 @@ impl Monitor {
     fn rows_needed(&self, group: &Group, kind: usize, q: f64) -> Needed {
         let mut most = Needed::Nothing;
         for &stream in &group.streams {
-            let Some(calibrated) = self.calibration.streams.get(stream) else { continue };
-            for bin in 0..calibrated.bins.len() {
-                if self.wiring.owner_index(stream, bin) != Some(kind) {
+            for bet in self.wiring.bets(stream).filter(|b| b.family == Family::More) {
+                if self.wiring.owner_index(stream, bet) != Some(kind) {
                     continue;
                 }
-                match (self.rows_needed_by(stream, bin, q), most) {
+                match (self.rows_needed_by(stream, bet, q), most) {
                     (Some(Needed::Never), _) => return Needed::Never,
                     (Some(Needed::Rows(rows)), Needed::Rows(others)) if rows <= others => {}
                     (Some(needed), _) => most = needed,
@@ -159,24 +178,22 @@ impl Monitor {
     }
 
     /// Nothing where no bet is possible.
-    fn rows_needed_by(&self, stream: usize, bin: usize, q: f64) -> Option<Needed> {
+    fn rows_needed_by(&self, stream: usize, bet: Bet, q: f64) -> Option<Needed> {
         let calibrated = self.calibration.streams.get(stream)?;
-        if calibrated.bins.get(bin) == Some(&Bin::Broken) {
-            return Some(Needed::Rows(1.0));
-        }
-        let weight = self.wiring.weights.get(stream)?.get(bin)? / count(EPSILONS.len() as u64);
-        if weight <= 0.0 {
-            return None;
-        }
-        let (hits, trials) = (calibrated.hits.get(bin)?, calibrated.trials.get(bin)?);
+        let table = self.wiring.table(stream)?;
+        let place = table.place(bet)?;
+        let weight = *table.weights.get(place)?;
+        let upper = table.strata.iter().filter_map(|s| s.upper.get(place).copied());
+        let (hits, trials) = calibrated.pooled(bet.index);
         let length = match self.options.budget {
             Budget::Time(_) if self.options.rate.get() > 0.0 => 1.0 / self.options.rate.get(),
             Budget::Time(_) | Budget::Rows(_) => 1.0,
         };
         let bet = power::Bet {
-            nats: (self.threshold / (weight * length)).ln(),
-            limit: *self.wiring.limits.get(stream)?.get(bin)?,
-            healthy: (count(*hits) + 0.5) / (count(*trials) + 1.0),
+            nats: (self.threshold / (weight * length * LANE_MEAN)).ln(),
+            limit: upper.reduce(|a, b| if b > a { b } else { a })?,
+            healthy: (hits + 0.5) / (trials + 1.0),
+            clumping: calibrated.clumping,
         };
         Some(bet.rows_to_alarm(q).map_or(Needed::Never, Needed::Rows))
     }
@@ -188,7 +205,8 @@ impl Monitor {
         let mut powers = Vec::new();
         for group in &self.state.groups {
             for (index, kind) in KINDS.iter().enumerate() {
-                if !kind.claims(&Bin::GroupZero) || !self.watches(group, index) {
+                let zero = Subject { topic: Topic::Group, family: Family::More, bin: &Bin::GroupZero };
+                if !kind.claims(&zero) || !self.watches(group, index) {
                     continue;
                 }
                 powers.extend(shares.iter().map(|&share| Power {

@@ -3,23 +3,33 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 
 use super::Error;
-use super::bet::{KINDS, Kind};
+use super::bet::{KINDS, Kind, Subject};
 use super::bins::Bin;
-use super::calibrate::{Calibration, Stream};
-use super::ledger::{Evidence, Start};
+use super::calibrate::Calibration;
+use super::evidence::Evidence;
 use super::rate::{BAND, Rate};
-use super::state::{Group, Role, State};
+use super::scores;
+use super::state::{Group, Start, State};
+use super::stream::{Role, Stream, Topic};
+use super::table::{Bet, Family, Limits, Setup, TILTS, Table};
+use super::{alike, limits};
 use crate::baseline::Budget;
 use crate::record::Schema;
-use crate::units::{PerSecond, Timestamp, count};
+use crate::units::{PerSecond, Timestamp, count, whole};
 
 /// The version of everything else that judges: shares bet on, factors, bands, tests of recovery. To be
 /// raised with any change to them, so that no evidence outlives its rules.
-const RULES: u32 = 1;
+const RULES: u32 = 2;
 /// The group of the row rate.
 const TRAFFIC_GROUP: &str = Schema::TRAFFIC_GROUP;
 /// The detector of the row rate: the one whose stream is not cut into bins.
 pub(super) const ROW_RATE: &str = "row_rate";
+/// The chance, over baselines, that any limit of this calibration is wrong.
+const WRONG_LIMITS: f64 = 0.05;
+/// A bin that health has in fewer rows than this cannot be seen to become rarer.
+const LESS_SHARE_MIN: f64 = 0.002;
+/// Bins that a stream has at most, of those that a detector bets on.
+const NO_BET: Option<usize> = None;
 
 /// How a monitor is set up beside its baseline.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,63 +42,210 @@ pub struct Options {
     pub without: BTreeSet<String>,
 }
 
-/// Who bets on what, with how much, against which limit: by stream and bin.
+/// Who bets on what, with how much, against which limit: by stream.
 #[derive(Debug)]
 pub(super) struct Wiring {
-    /// The position in [`KINDS`] of the detector that bets on the bin.
-    pub(super) owners: Vec<Vec<Option<usize>>>,
-    /// The bin's part of the alarm budget; 0 when its detector is switched off.
-    pub(super) weights: Vec<Vec<f64>>,
-    /// The upper confidence limit of the bin's healthy share.
-    pub(super) limits: Vec<Vec<f64>>,
+    pub(super) tables: Vec<Table>,
+    owners: Vec<Owners>,
+    /// The part of the budget that the row rate has.
+    rate_weight: f64,
+}
+
+/// By bet: the position in [`KINDS`] of the detector whose it is.
+#[derive(Debug, Clone)]
+struct Owners {
+    more: Vec<Option<usize>>,
+    less: Vec<Option<usize>>,
+    tilt: Option<usize>,
+}
+
+impl Owners {
+    fn of(&self, bet: Bet) -> Option<usize> {
+        match bet.family {
+            Family::More => self.more.get(bet.index).copied().flatten(),
+            Family::Less => self.less.get(bet.index).copied().flatten(),
+            Family::Tilt => self.tilt,
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = usize> + '_ {
+        self.more.iter().chain(&self.less).copied().chain([self.tilt]).flatten()
+    }
 }
 
 impl Wiring {
-    pub(super) fn new(calibration: &Calibration, without: &BTreeSet<String>) -> Self {
-        let owner = |bin: &Bin| KINDS.iter().position(|k| k.claims(bin));
-        let owners: Vec<Vec<Option<usize>>> =
-            calibration.streams.iter().map(|s| s.bins.iter().map(owner).collect()).collect();
-        let limits = calibration.upper_limits();
-        let mut weights = weights(&calibration.streams, &owners, without);
-        for (weights, limits) in weights.iter_mut().zip(&limits) {
-            for (weight, limit) in weights.iter_mut().zip(limits) {
-                // A bin that health may always hit cannot become commoner: its bet could only wait.
-                if *limit >= 1.0 {
-                    *weight = 0.0;
-                }
-            }
-        }
-        Self { owners, weights, limits }
+    pub(super) fn new(calibration: &Calibration, options: &Options) -> Self {
+        let streams = &calibration.streams;
+        let claimed: Vec<Owners> = streams.iter().map(claims).collect();
+        let limits = all_limits(streams, &claimed);
+        let owners: Vec<Owners> =
+            claimed.iter().zip(&limits).map(|(owners, limits)| worth_it(owners, limits)).collect();
+        let parts = Parts::new(streams, &owners, options.rate.get() > 0.0);
+        let each = streams.iter().zip(&owners).zip(limits);
+        let tables = each
+            .map(|((stream, owners), limits)| {
+                let is_on =
+                    |kind: &usize| KINDS.get(*kind).is_some_and(|k| !options.without.contains(k.name()));
+                let part = |family, index, kind: Option<usize>| {
+                    let bet = Bet { family, index };
+                    kind.filter(is_on).map_or(0.0, |kind| parts.of(stream, owners, bet, kind))
+                };
+                let all = |family, kinds: &[Option<usize>]| {
+                    kinds.iter().enumerate().map(|(bin, kind)| part(family, bin, *kind)).collect()
+                };
+                Table::new(&Setup {
+                    more: all(Family::More, &owners.more),
+                    less: all(Family::Less, &owners.less),
+                    tilt: part(Family::Tilt, 0, owners.tilt) * count(whole(TILTS.len())),
+                    limits,
+                    clumping: stream.clumping,
+                })
+            })
+            .collect();
+        let rate_weight = weight_of(ROW_RATE, &options.without) / parts.all;
+        Self { tables, owners, rate_weight }
     }
 
-    pub(super) fn owner(&self, stream: usize, bin: usize) -> Option<&'static dyn Kind> {
-        let kind = self.owner_index(stream, bin)?;
-        KINDS.get(kind).copied()
+    pub(super) fn table(&self, stream: usize) -> Option<&Table> {
+        self.tables.get(stream)
     }
 
-    pub(super) fn owner_index(&self, stream: usize, bin: usize) -> Option<usize> {
-        self.owners.get(stream)?.get(bin).copied().flatten()
+    pub(super) fn owner(&self, stream: usize, bet: Bet) -> Option<&'static dyn Kind> {
+        KINDS.get(self.owner_index(stream, bet)?).copied()
+    }
+
+    pub(super) fn owner_index(&self, stream: usize, bet: Bet) -> Option<usize> {
+        self.owners.get(stream)?.of(bet)
     }
 
     pub(super) fn has(&self, stream: usize, kind: usize) -> bool {
-        self.owners.get(stream).is_some_and(|o| o.contains(&Some(kind)))
+        self.owners.get(stream).is_some_and(|o| o.all().any(|k| k == kind))
+    }
+
+    /// Every bet of a stream that has a weight: those of detectors that are switched off have none.
+    pub(super) fn bets(&self, stream: usize) -> impl Iterator<Item = Bet> + '_ {
+        self.tables.get(stream).into_iter().flat_map(Table::bets)
     }
 }
 
-/// A monitor's state at rest.
-pub(super) fn at_rest(calibration: &Calibration, wiring: &Wiring, options: &Options) -> State {
-    let start = Start { row: 0, judged: 0, ts: Timestamp::from_micros(0) };
-    let each = wiring.weights.iter().zip(&wiring.limits);
-    let second = match options.budget {
-        Budget::Time(_) => 1.0,
-        // The fewest rows that a healthy second may have: the run is never made longer than it is.
-        Budget::Rows(_) => options.rate.get() / BAND,
+/// Whose each bet of a stream would be.
+fn claims(stream: &Stream) -> Owners {
+    let topic = stream.source.topic();
+    let owner = |family, bin: &Bin| {
+        if *bin == Bin::Never {
+            return NO_BET;
+        }
+        KINDS.iter().position(|k| k.claims(&Subject { topic, family, bin }))
     };
-    State::new(
-        each.map(|(weights, limits)| Evidence::new(weights, limits, start)).collect(),
-        Rate::new(options.rate, weight_of(ROW_RATE, &options.without), second, start),
-        groups(&calibration.streams),
-    )
+    let has_scores = scores::has_any(stream);
+    Owners {
+        more: stream.bins.iter().map(|b| owner(Family::More, b)).collect(),
+        less: stream.bins.iter().map(|b| owner(Family::Less, b)).collect(),
+        tilt: stream.bins.first().filter(|_| has_scores).and_then(|b| owner(Family::Tilt, b)),
+    }
+}
+
+/// Confidence limits of all streams that hold together with 95 %.
+///
+/// Half of the chance to be wrong is split evenly over the limits, half by the weights of their bets: a
+/// bet of much weight is worth a sharp limit. Both halves are known before any count is looked at, but
+/// for the bins that are too rare to become rarer.
+fn all_limits(streams: &[Stream], claimed: &[Owners]) -> Vec<Vec<Limits>> {
+    let needed: usize = streams.iter().zip(claimed).map(|(s, o)| limits_needed(s, o)).sum();
+    let even = 0.5 * WRONG_LIMITS / count(whole(needed.max(1)));
+    let parts = Parts::new(streams, claimed, false);
+    let mut known = Known::default();
+    let mut of_stream = |stream: &Stream, owners: &Owners| {
+        let strata = count(whole(stream.counts.len().max(1)));
+        let delta = |bet: Bet| {
+            let part = owners.of(bet).map_or(0.0, |kind| parts.of(stream, owners, bet, kind));
+            even + 0.5 * WRONG_LIMITS * part / strata
+        };
+        limits_of(stream, owners, &delta, &mut known)
+    };
+    streams.iter().zip(claimed).map(|(stream, owners)| of_stream(stream, owners)).collect()
+}
+
+fn limits_needed(stream: &Stream, owners: &Owners) -> usize {
+    let common = |bin: &usize| {
+        let (hits, trials) = stream.pooled(*bin);
+        hits > LESS_SHARE_MIN * trials
+    };
+    let more = owners.more.iter().flatten().count();
+    let less = owners.less.iter().enumerate().filter(|(b, k)| k.is_some() && common(b)).count();
+    let tilts = if owners.tilt.is_some() { TILTS.len() } else { 0 };
+    (more + less + tilts) * stream.counts.len()
+}
+
+/// Limits already computed: the same counts come again and again.
+#[derive(Default)]
+struct Known(BTreeMap<(u64, u64, u64, bool), f64>);
+
+impl Known {
+    fn upper(&mut self, (hits, trials): (f64, f64), delta: f64) -> f64 {
+        let key = (hits.to_bits(), trials.to_bits(), delta.to_bits(), true);
+        *self.0.entry(key).or_insert_with(|| limits::upper(hits, trials, delta))
+    }
+
+    fn lower(&mut self, (hits, trials): (f64, f64), delta: f64) -> f64 {
+        let key = (hits.to_bits(), trials.to_bits(), delta.to_bits(), false);
+        *self.0.entry(key).or_insert_with(|| limits::lower(hits, trials, delta))
+    }
+}
+
+/// The limits of a stream by stratum; steps that depend on each other count as fewer. A bin that has the
+/// same share at all hours has one limit for all of them.
+fn limits_of(stream: &Stream, owners: &Owners, delta: &dyn Fn(Bet) -> f64, known: &mut Known) -> Vec<Limits> {
+    let scores = owners.tilt.and_then(|_| scores::of(stream));
+    let by_bin: Vec<Vec<(f64, f64)>> =
+        stream.bins.iter().enumerate().map(|(bin, kind)| bin_counts(stream, bin, kind)).collect();
+    let mut limits_in = |stratum: usize| -> Limits {
+        let counts_of = |bin: usize| by_bin.get(bin).and_then(|s| s.get(stratum)).copied();
+        let mut all = Limits::default();
+        for bin in 0..stream.bins.len() {
+            let (more, less) =
+                (Bet { family: Family::More, index: bin }, Bet { family: Family::Less, index: bin });
+            let counts = counts_of(bin).unwrap_or((0.0, 0.0));
+            let has = |bet| owners.of(bet).is_some();
+            all.upper.push(if has(more) { known.upper(counts, delta(more)) } else { 1.0 });
+            all.lower.push(if has(less) { known.lower(counts, delta(less)) } else { 0.0 });
+        }
+        let counts = stream.counts.get(stratum);
+        let effective: Vec<f64> =
+            counts.iter().flat_map(|c| &c.hits).map(|hits| hits / stream.clumping).collect();
+        let tilt = delta(Bet { family: Family::Tilt, index: 0 });
+        all.tilts = scores.as_ref().map_or_else(Vec::new, |z| scores::tilts(z, &effective, tilt));
+        all.is_known = counts.is_some_and(|c| c.trials > 0.0);
+        all
+    };
+    (0..stream.counts.len()).map(&mut limits_in).collect()
+}
+
+/// By stratum: the hits and trials that speak for one bin.
+fn bin_counts(stream: &Stream, bin: usize, kind: &Bin) -> Vec<(f64, f64)> {
+    let own: Vec<(f64, f64)> = stream.counts.iter().map(|c| c.of(bin, kind)).collect();
+    let (hits, trials) = stream.pooled(bin);
+    let pooled = (hits / stream.clumping, trials / stream.clumping);
+    if alike::are_alike(&own) {
+        return vec![pooled; own.len()];
+    }
+    own.into_iter().map(|(hits, trials)| (hits / stream.clumping, trials / stream.clumping)).collect()
+}
+
+/// Leaves out the bets that could only wait: on more where health may always hit, on less where it hardly
+/// ever does.
+fn worth_it(owners: &Owners, limits: &[Limits]) -> Owners {
+    let any = |is: &dyn Fn(&Limits) -> bool| limits.iter().filter(|l| l.is_known).any(is);
+    let kept = |kinds: &[Option<usize>], is: &dyn Fn(&Limits, usize) -> bool| {
+        kinds.iter().enumerate().map(|(bin, kind)| kind.filter(|_| any(&|l| is(l, bin)))).collect()
+    };
+    let upper = |l: &Limits, bin: usize| l.upper.get(bin).is_some_and(|u| *u < 1.0);
+    let lower = |l: &Limits, bin: usize| l.lower.get(bin).is_some_and(|p| *p > LESS_SHARE_MIN && *p < 1.0);
+    Owners {
+        more: kept(&owners.more, &upper),
+        less: kept(&owners.less, &lower),
+        tilt: owners.tilt.filter(|_| any(&|l| !l.tilts.is_empty())),
+    }
 }
 
 /// The weight of a detector by name; 0 when it is switched off.
@@ -97,37 +254,90 @@ fn weight_of(name: &str, without: &BTreeSet<String>) -> f64 {
     kind.map_or(0.0, |k| k.weight())
 }
 
-/// By stream and bin: its part of its detector's weight.
-///
-/// Answers count double; a stream's part is spread evenly over the bins that its detector bets on.
-/// A detector that is switched off keeps its part of the budget unused.
-fn weights(streams: &[Stream], owners: &[Vec<Option<usize>>], without: &BTreeSet<String>) -> Vec<Vec<f64>> {
-    let units = |s: &Stream| if s.is_output { 2.0 } else { 1.0 };
-    let mut all_units: BTreeMap<usize, f64> = BTreeMap::new();
-    for (stream, owners) in streams.iter().zip(owners) {
-        for kind in owners.iter().copied().flatten().collect::<BTreeSet<usize>>() {
-            *all_units.entry(kind).or_insert(0.0) += units(stream);
+/// How the budget is split: over the detectors that this traffic has a bet for, switched off or not (what
+/// a detector that is switched off would have had goes to nobody), over their streams, over their bets.
+struct Parts {
+    /// The weights of all detectors that have a bet.
+    all: f64,
+    /// By detector: the units of its streams.
+    units: BTreeMap<usize, f64>,
+}
+
+impl Parts {
+    fn new(streams: &[Stream], owners: &[Owners], has_rate: bool) -> Self {
+        let mut units: BTreeMap<usize, f64> = BTreeMap::new();
+        for (stream, owners) in streams.iter().zip(owners) {
+            for kind in owners.all().collect::<BTreeSet<usize>>() {
+                *units.entry(kind).or_insert(0.0) += units_of(stream);
+            }
         }
+        let weight = |kind: &usize| KINDS.get(*kind).map_or(0.0, |k| k.weight());
+        let rate = if has_rate { weight_of(ROW_RATE, &BTreeSet::new()) } else { 0.0 };
+        let all = units.keys().map(weight).sum::<f64>() + rate;
+        Self { all: if all > 0.0 { all } else { 1.0 }, units }
     }
-    let weight = |stream: &Stream, owners: &[Option<usize>], owner: &Option<usize>| {
-        let Some(kind) = owner else { return 0.0 };
-        let (Some(detector), Some(all)) = (KINDS.get(*kind), all_units.get(kind)) else { return 0.0 };
-        let bins = owners.iter().filter(|o| *o == owner).count();
-        weight_of(detector.name(), without) * units(stream) / all / count(bins as u64)
+
+    /// The part of one bet of a detector.
+    fn of(&self, stream: &Stream, owners: &Owners, bet: Bet, kind: usize) -> f64 {
+        let Some((detector, units)) = KINDS.get(kind).zip(self.units.get(&kind)) else { return 0.0 };
+        let share = preference(stream, bet) / preferences(stream, owners, kind);
+        detector.weight() / self.all * units_of(stream) / units * share
+    }
+}
+
+/// Answers count double; rows of answers do not.
+fn units_of(stream: &Stream) -> f64 {
+    let is_answer = stream.role == Role::Output && stream.source.topic() != Topic::Unusual;
+    if is_answer { 2.0 } else { 1.0 }
+}
+
+/// What a detector's bets on one stream have together, in units of the usual bet.
+fn preferences(stream: &Stream, owners: &Owners, kind: usize) -> f64 {
+    let of = |family, kinds: &[Option<usize>]| -> f64 {
+        let mine = kinds.iter().enumerate().filter(|(_, k)| **k == Some(kind));
+        mine.map(|(index, _)| preference(stream, Bet { family, index })).sum()
     };
-    streams.iter().zip(owners).map(|(s, o)| o.iter().map(|owner| weight(s, o, owner)).collect()).collect()
+    let tilts = if owners.tilt == Some(kind) { count(whole(TILTS.len())) } else { 0.0 };
+    of(Family::More, &owners.more) + of(Family::Less, &owners.less) + tilts
+}
+
+/// What a bet weighs against the others that its detector has on the stream: the fault that it is made
+/// for comes first.
+fn preference(stream: &Stream, bet: Bet) -> f64 {
+    match (bet.family, stream.bins.get(bet.index)) {
+        (Family::More, Some(Bin::GroupZero | Bin::GroupDefault)) => 2.0,
+        (Family::More, Some(Bin::Unusual(1))) => 4.0,
+        _ => 1.0,
+    }
+}
+
+/// A monitor's state at rest.
+pub(super) fn at_rest(calibration: &Calibration, wiring: &Wiring, options: &Options) -> State {
+    let start = Start { row: 0, judged: 0, ts: Timestamp::from_micros(0) };
+    let second = match options.budget {
+        Budget::Time(_) => 1.0,
+        // The fewest rows that a healthy second may have: the run is never made longer than it is.
+        Budget::Rows(_) => options.rate.get() / BAND,
+    };
+    State::new(
+        wiring.tables.iter().map(Evidence::new).collect(),
+        Rate::new(options.rate, wiring.rate_weight, second, start),
+        groups(&calibration.streams),
+    )
 }
 
 /// Streams that alarm together, and the row rate as a group of its own.
 fn groups(streams: &[Stream]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for (index, stream) in streams.iter().enumerate() {
-        let role = if stream.is_output { Role::Output } else { Role::Input };
-        match groups.iter_mut().find(|g| g.name == stream.group && g.role == role) {
+        match groups.iter_mut().find(|g| g.name == stream.group && g.role == stream.role) {
             Some(group) => group.streams.push(index),
-            None => {
-                groups.push(Group { name: stream.group.clone(), role, streams: vec![index], latch: None })
-            }
+            None => groups.push(Group {
+                name: stream.group.clone(),
+                role: stream.role,
+                streams: vec![index],
+                latch: None,
+            }),
         }
     }
     groups.push(Group {

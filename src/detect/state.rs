@@ -1,19 +1,50 @@
-use std::collections::BTreeSet;
-use std::hash::{DefaultHasher, Hasher};
+use std::collections::{BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use super::ledger::{Evidence, Hit, Step};
+use super::calibrate::Steps;
+use super::evidence::Evidence;
 use super::rate::Rate;
 use super::recovery::Recovery;
-use crate::units::{Timestamp, count, whole};
+use super::stream::Role;
+use crate::units::Timestamp;
+
+/// Where a change seems to have begun.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) struct Start {
+    /// The row's number over all rows, from 1.
+    pub(super) row: u64,
+    /// The step's number over those that are judged, from 1.
+    pub(super) judged: u64,
+    pub(super) ts: Timestamp,
+}
+
+/// The moment of a step: its last row, and when.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Step {
+    pub(super) row: u64,
+    pub(super) judged: u64,
+    pub(super) ts: Timestamp,
+}
+
+impl Step {
+    /// A change that begins with this step.
+    pub(super) const fn start(self) -> Start {
+        Start { row: self.row, judged: self.judged, ts: self.ts }
+    }
+}
+
+/// A step's number modulo 2^32.
+pub(super) fn tick(judged: u64) -> u32 {
+    u32::try_from(judged & u64::from(u32::MAX)).unwrap_or(u32::MAX)
+}
 
 /// All that changes with rows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct State {
     /// Rows seen.
     pub(super) row: u64,
-    /// Requests judged: those that the model answered.
+    /// Steps judged: requests, or runs of one entity, that the model answered.
     pub(super) judged: u64,
     /// When the last judged row was seen: on arrival, or by its own time in a replay.
     pub(super) last_seen: Option<Timestamp>,
@@ -21,77 +52,54 @@ pub(super) struct State {
     latest: Option<Timestamp>,
     /// Judged rows in a row that lie far before it.
     behind: u32,
-    /// The request of the last row, as a hash.
-    request: Option<u64>,
-    /// The rows of a request that may have more.
-    pub(super) pending: Pending,
-    /// The judged row after which the unlatched streams began.
+    #[serde(skip)]
+    pub(super) steps: Steps,
+    /// Whether steps may have several rows and must be waited for.
+    pub(super) clustered: bool,
+    /// The judged step after which the unlatched streams began.
     pub(super) began: u64,
     /// No row for too long.
     pub(super) is_silent: bool,
+    /// The last step lay in an hour that the baseline never saw.
+    pub(super) in_unseen_hour: bool,
+    /// Too few of the rows on offer are judged.
+    pub(super) is_short: bool,
     /// By stream.
     pub(super) evidence: Vec<Evidence>,
     pub(super) rate: Option<Rate>,
     pub(super) groups: Vec<Group>,
+    marks: Marks,
 }
 
-/// Answered rows of one request, waiting for the others: they make one step together.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Pending {
-    /// The bin of each row in each stream, row by row.
-    bins: Vec<usize>,
-    rows: usize,
-    /// The last row's time.
-    pub(super) ts: Option<Timestamp>,
-    /// By how much the rows lengthen the run.
-    pub(super) length: f64,
-}
+/// Which row and time a step had: exact for the latest, every second, fourth … of those before.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Marks(VecDeque<(u64, u64, Timestamp)>);
 
-impl Pending {
-    /// More rows than this make a step of their own.
-    pub(super) const ROWS_MAX: usize = 4_096;
+impl Marks {
+    /// Steps are known exactly for so long, and are looked through so often.
+    const EXACT: u64 = 1_024;
 
-    pub(super) const fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// Adds a row by its bin in each stream.
-    pub(super) fn push(&mut self, bins: impl Iterator<Item = usize>) {
-        self.bins.extend(bins);
-        self.rows += 1;
-    }
-
-    /// The bins of one of `streams`, each with its share of the rows.
-    pub(super) fn hits(&self, stream: usize, streams: usize, hits: &mut Vec<Hit>) {
-        hits.clear();
-        let share = 1.0 / count(whole(self.rows.max(1)));
-        for bin in self.bins.iter().skip(stream).step_by(streams.max(1)) {
-            match hits.iter_mut().find(|hit| hit.bin == *bin) {
-                Some(hit) => hit.share += share,
-                None => hits.push(Hit { bin: *bin, share }),
-            }
+    fn push(&mut self, step: Step) {
+        if step.judged.is_multiple_of(Self::EXACT) {
+            // Of steps so many times older, one in so many.
+            self.0.retain(|(judged, _, _)| {
+                let times = (step.judged.saturating_sub(*judged) / Self::EXACT).max(1);
+                judged.is_multiple_of(1 << times.ilog2())
+            });
         }
+        self.0.push_back((step.judged, step.row, step.ts));
     }
 
-    pub(super) fn clear(&mut self) {
-        self.bins.clear();
-        (self.rows, self.ts, self.length) = (0, None, 0.0);
+    /// The step with this number, or the latest known before it.
+    fn at(&self, judged: u64) -> Option<Start> {
+        let after = self.0.partition_point(|(known, _, _)| *known <= judged);
+        let (known, row, ts) = self.0.get(after.saturating_sub(1))?;
+        Some(Start { judged: *known, row: *row, ts: *ts })
     }
-}
-
-/// What the streams of a group are to the model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Role {
-    /// Features from one upstream.
-    Input,
-    /// Its answers.
-    Output,
-    /// The row rate.
-    Traffic,
 }
 
 /// Streams that alarm together.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Group {
     pub(super) name: String,
     pub(super) role: Role,
@@ -100,15 +108,18 @@ pub(super) struct Group {
 }
 
 /// A group after its alarm.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Latch {
     /// Detectors whose own evidence has reached the threshold, by position in [`KINDS`].
     pub(super) fired: BTreeSet<usize>,
     pub(super) recovery: Recovery,
     /// Only a declared rule was broken: the group goes on betting, and explains nothing.
     pub(super) by_contract_only: bool,
-    /// The judged row at which it began.
+    /// The judged step at which it began.
     pub(super) since: u64,
+    /// Somebody said that the change is meant: it stays latched for good, and says nothing more.
+    #[serde(default)]
+    pub(super) accepted: bool,
 }
 
 impl Latch {
@@ -118,11 +129,17 @@ impl Latch {
             recovery: Recovery::default(),
             by_contract_only: false,
             since: step.judged,
+            accepted: false,
         }
     }
 }
 
 impl Group {
+    /// Whether its change was accepted.
+    pub(super) fn is_accepted(&self) -> bool {
+        self.latch.as_ref().is_some_and(|latch| latch.accepted)
+    }
+
     /// Whether its evidence may raise an alarm.
     pub(super) fn is_free(&self) -> bool {
         self.latch.as_ref().is_none_or(|latch| latch.by_contract_only)
@@ -141,14 +158,35 @@ impl State {
             last_seen: None,
             latest: None,
             behind: 0,
-            request: None,
-            pending: Pending::default(),
+            steps: Steps::default(),
+            clustered: false,
             began: 0,
             is_silent: true,
+            in_unseen_hour: false,
+            is_short: false,
             evidence,
             rate,
             groups,
+            marks: Marks::default(),
         }
+    }
+
+    /// A step was judged.
+    pub(super) fn mark(&mut self, step: Step) {
+        self.judged = step.judged;
+        self.marks.push(step);
+    }
+
+    /// The step with this number modulo 2^32, none of them later than the last.
+    pub(super) fn start_of(&self, tick_then: u32) -> Start {
+        let ago = u64::from(tick(self.judged).wrapping_sub(tick_then));
+        let judged = self.judged.saturating_sub(ago);
+        self.marks.at(judged).unwrap_or(Start { row: 0, judged, ts: Timestamp::from_micros(0) })
+    }
+
+    /// Whether any group is latched.
+    pub(super) fn any_latch(&self) -> bool {
+        self.groups.iter().any(|g| g.latch.is_some())
     }
 
     /// Lets the rows' time pass to `ts`; gives the seconds by which that lengthens the run, known
@@ -168,21 +206,10 @@ impl State {
         if gap > 0.0 && gap <= patience { gap } else { 0.0 }
     }
 
-    /// Whether a row is the first of its request; a row without a request is one by itself.
-    pub(super) fn starts_request(&mut self, request: Option<&str>) -> bool {
-        let hash = request.map(|id| {
-            let mut hasher = DefaultHasher::new();
-            hasher.write(id.as_bytes());
-            hasher.finish()
-        });
-        let starts = hash.is_none() || hash != self.request;
-        self.request = hash;
-        starts
-    }
-
     /// Goes on after a time of which nothing is known: it is no silence of the traffic's.
     pub(super) fn resume(&mut self) {
         self.is_silent = true;
+        self.is_short = false;
         self.last_seen = None;
         if let Some(rate) = &mut self.rate {
             rate.resume();
@@ -194,7 +221,7 @@ impl State {
         self.began = step.judged;
         for stream in streams {
             if let Some(evidence) = self.evidence.get_mut(*stream) {
-                evidence.reset(step.start());
+                evidence.reset();
             }
         }
     }
@@ -223,20 +250,6 @@ mod tests {
         assert!(lengths(one_wrong) <= 10.0);
     }
 
-    /// The rows of a request share one step: three in four at a bin are three quarters of a hit.
-    #[test]
-    fn rows_of_a_request_share_a_step() {
-        let mut pending = Pending::default();
-        for bins in [[0, 7], [0, 7], [0, 7], [1, 7]] {
-            pending.push(bins.into_iter());
-        }
-        let mut hits = Vec::new();
-        pending.hits(0, 2, &mut hits);
-        assert_eq!(hits, [Hit { bin: 0, share: 0.75 }, Hit { bin: 1, share: 0.25 }]);
-        pending.hits(1, 2, &mut hits);
-        assert_eq!(hits, [Hit { bin: 7, share: 1.0 }]);
-    }
-
     fn count_seconds(millis: i64) -> f64 {
         Timestamp::from_millis(millis).seconds_since(Timestamp::from_millis(0))
     }
@@ -249,13 +262,19 @@ mod tests {
         assert!(counted > 17.0 && counted <= 20.0, "{counted}");
     }
 
-    /// Adjacent rows of one request are one request; rows without one are each their own.
+    /// The latest steps are known exactly, those long ago nearly.
     #[test]
-    fn requests_begin_once() {
+    fn steps_are_remembered() {
         let mut state = State::new(Vec::new(), None, Vec::new());
-        let starts: Vec<bool> = [Some("a"), Some("a"), Some("b"), None, None, Some("b")]
-            .map(|id| state.starts_request(id))
-            .into();
-        assert_eq!(starts, [true, false, true, true, true, true]);
+        for judged in 1..=50_000_u64 {
+            state.mark(Step { row: 2 * judged, judged, ts: Timestamp::from_millis(judged.cast_signed()) });
+        }
+        for judged in [50_000, 49_501, 49_000] {
+            let start = state.start_of(tick(judged));
+            assert_eq!((start.judged, start.row), (judged, 2 * judged));
+        }
+        let long_ago = state.start_of(tick(20_000));
+        assert!((19_900..=20_000).contains(&long_ago.judged), "{long_ago:?}");
+        assert!(state.marks.0.len() < 12_000);
     }
 }

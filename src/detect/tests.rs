@@ -7,9 +7,11 @@ use arrow::array::{Float64Array, StringArray};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::{Calibration, Error, Finding, KINDS, Monitor, Options, Planner, StreamState, Undecided};
+use super::{
+    Calibration, Error, Family, Finding, KINDS, Monitor, Options, Planner, StreamState, Subject, Undecided,
+};
 use crate::baseline::Budget;
-use crate::record::{Batch, Cells, Column, Contract, Kind, Role, RowMeta, Schema, Values};
+use crate::record::{Batch, Cells, Column, Contract, Kind, Meta, Role, Schema, Values};
 use crate::units::{PerSecond, Timestamp};
 
 /// Three store features, one of them with natural zeros; a category; an answer.
@@ -52,14 +54,9 @@ fn batch(schema: &Arc<Schema>, rows: &[Row], first: u64) -> Batch {
     let city = Values::Text(rows.iter().map(|r| r.2.clone()).collect::<StringArray>());
     let columns = [number(|r| r.0), number(|r| r.1), city, number(|r| r.3)];
     let cells = columns.into_iter().map(|v| Cells::new("c", v, None).unwrap()).collect();
-    let meta = |i: usize| RowMeta {
-        ts: Timestamp::from_millis((first + i as u64).cast_signed() * 10),
-        request_id: None,
-        status: None,
-        latency_ms: None,
-        feature_status: std::collections::BTreeMap::new(),
-    };
-    Batch::new(schema.clone(), cells, (0..rows.len()).map(meta).collect()).unwrap()
+    let at = |i: u64| Timestamp::from_millis((first + i).cast_signed() * 10);
+    let times = (0..rows.len() as u64).map(at).collect();
+    Batch::new(schema.clone(), cells, Meta::of_times(times)).unwrap()
 }
 
 fn calibrate(rows: &[Row]) -> Result<Calibration, Error> {
@@ -67,7 +64,7 @@ fn calibrate(rows: &[Row]) -> Result<Calibration, Error> {
     let batch = batch(&schema, rows, 0);
     let mut planner = Planner::new(schema);
     planner.observe(&batch);
-    let mut counter = planner.finish();
+    let mut counter = planner.finish().unwrap();
     counter.observe(&batch);
     counter.finish()
 }
@@ -168,7 +165,7 @@ fn each_fault_has_its_detector() {
         ("nan_rate", |r| r.3 = Some(f64::NAN)),
         ("out_of_range", |r| r.0 = Some(-5.0)),
         ("unseen", |r| r.2 = Some("nowhere".into())),
-        ("value_share", |r| r.3 = Some(0.5)),
+        ("value_share", |r| r.3 = r.0.map(|v| 0.5 + v * 1.234_567e-7)),
     ];
     for (expected, fault) in faults {
         let (mut monitor, mut random) = monitor(20_000, options(month()));
@@ -284,7 +281,7 @@ fn contract_alarms_at_once() {
         let batch = batch(&declared, rows, 0);
         let mut planner = Planner::new(declared.clone());
         planner.observe(&batch);
-        let mut counter = planner.finish();
+        let mut counter = planner.finish().unwrap();
         counter.observe(&batch);
         counter.finish()
     };
@@ -301,11 +298,9 @@ fn contract_alarms_at_once() {
 /// Requests of several rows: what the rows say, `of` rows a request, 100 requests a second.
 fn requests(all: &[Row], of: usize) -> Batch {
     let plain = batch(&schema(), all, 0);
-    let mut meta = plain.rows().to_vec();
-    for (i, row) in meta.iter_mut().enumerate() {
-        row.request_id = Some((i / of).to_string());
-        row.ts = Timestamp::from_millis((i as i64 / of as i64) * 10);
-    }
+    let ids = (0..all.len()).map(|i| Some((i / of).to_string())).collect();
+    let at = |i: usize| Timestamp::from_millis((i / of) as i64 * 10);
+    let meta = Meta::of_times((0..all.len()).map(at).collect()).with_request_ids(ids).unwrap();
     Batch::new(schema(), plain.columns().to_vec(), meta).unwrap()
 }
 
@@ -330,7 +325,7 @@ fn later_rows_of_a_request_are_judged() {
     let healthy = rows(&mut random, 20_000);
     let mut planner = Planner::new(schema());
     planner.observe(&requests(&healthy, 4));
-    let mut counter = planner.finish();
+    let mut counter = planner.finish().unwrap();
     counter.observe(&requests(&healthy, 4));
     let calibration = counter.finish().unwrap();
     assert_eq!(calibration.rows(), 5_000);
@@ -353,10 +348,8 @@ fn failed_requests_are_no_evidence_and_no_quiet() {
     let healthy = rows(&mut random, 2_000);
     run(&mut monitor, &healthy, 100);
     let failed = batch(&schema(), &vec![(None, None, None, None); 3_000], 2_000);
-    let mut meta = failed.rows().to_vec();
-    for row in &mut meta {
-        row.status = Some(crate::record::RowStatus::Error);
-    }
+    let status = vec![Some(crate::record::RowStatus::Error); failed.len()];
+    let meta = failed.meta().clone().with_statuses(status).unwrap();
     let failed = Batch::new(schema(), failed.columns().to_vec(), meta).unwrap();
     assert_eq!(monitor.observe(&failed), []);
     monitor.advance(Timestamp::from_millis(5_000 * 10));
@@ -379,17 +372,23 @@ fn detectors_without_bins_are_absent() {
 fn kinds_conform() {
     let names: BTreeSet<&str> = KINDS.iter().map(|k| k.name()).collect();
     assert_eq!(names.len(), KINDS.len());
-    let budget: f64 = KINDS.iter().map(|k| k.weight()).sum();
-    assert!(budget <= 1.0 + 1e-12 && budget > 0.99, "{budget}");
     let (monitor, _) = monitor(2_000, options(month()));
     for stream in &monitor.calibration.streams {
+        let topic = stream.source.topic();
         for bin in &stream.bins {
-            assert!(KINDS.iter().filter(|k| k.claims(bin)).count() <= 1, "{bin:?}");
+            for family in [Family::More, Family::Less, Family::Tilt] {
+                let bet = Subject { topic, family, bin };
+                assert!(KINDS.iter().filter(|k| k.claims(&bet)).count() <= 1, "{bet:?}");
+            }
         }
     }
-    let all: f64 = monitor.wiring.weights.iter().flatten().sum();
-    let row_rate = KINDS.iter().find(|k| k.name() == "row_rate").unwrap().weight();
-    assert!(all + row_rate <= 1.0 + 1e-12, "{all}");
+    let of = |table: &super::table::Table| {
+        let more: f64 = table.weights.iter().sum();
+        let less: f64 = table.less_weights.iter().sum();
+        more + 2.0 * less + 8.0 * table.tilt_weight
+    };
+    let all: f64 = monitor.wiring.tables.iter().map(of).sum();
+    assert!(all <= 1.0 + 1e-12 && all > 0.9, "the row rate has the rest: {all}");
 }
 
 /// Unusable baselines and options are refused by name.
@@ -432,4 +431,86 @@ fn false_alarm_budget_holds() {
     let lower = mean - 1.653 * (variance / 200.0).sqrt();
     println!("mean {mean:.0}, lower 95 % limit {lower:.0}, budget {BUDGET}");
     assert!(lower >= crate::units::count(BUDGET), "mean {mean}, lower {lower}");
+}
+
+/// An accepted change stays latched and undecided, says nothing more however long health lasts or
+/// other detectors fire, and survives a restart; the other groups go on.
+#[test]
+fn an_accepted_group_is_undecided_for_good() {
+    let (mut monitor, mut random) = monitor(20_000, options(month()));
+    let mut story = story(&mut random, zeros);
+    story.truncate(2_400);
+    assert!(!monitor.accept("redis:user"), "nothing is latched yet");
+    assert_eq!(run(&mut monitor, &story, 64).iter().filter(|f| matches!(f, Finding::Raised(_))).count(), 1);
+    assert!(monitor.accept("redis:user"));
+    let states = |monitor: &Monitor, group: &str| -> BTreeSet<String> {
+        let report = monitor.report().into_iter().filter(|r| r.group == group);
+        report.map(|r| format!("{:?}", r.state)).collect()
+    };
+    let accepted = BTreeSet::from(["Undecided(Accepted)".to_owned()]);
+    assert_eq!(states(&monitor, "redis:user"), accepted);
+    let saved = serde_json::to_string(&monitor.save()).unwrap();
+    monitor.restore(serde_json::from_str(&saved).unwrap()).unwrap();
+    assert_eq!(run(&mut monitor, &rows(&mut random, 8_000), 64), []);
+    assert_eq!(states(&monitor, "redis:user"), accepted);
+    let mut nulls = rows(&mut random, 500);
+    for row in &mut nulls {
+        zeros(row);
+        row.2 = None;
+    }
+    let findings = run(&mut monitor, &nulls, 64);
+    let groups: BTreeSet<&str> = findings
+        .iter()
+        .map(|f| match f {
+            Finding::Raised(alarm) => alarm.group.as_str(),
+            Finding::Fired { group, .. } | Finding::Resolved { group, .. } => group,
+        })
+        .collect();
+    assert_eq!(groups, BTreeSet::from(["request"]), "{findings:?}");
+}
+
+/// With too few rows judged nothing is quiet, what is latched stays so however healthy the rest looks, and
+/// bets go on; with enough again, recovery does too.
+#[test]
+fn without_coverage_nothing_is_known() {
+    let (mut monitor, mut random) = monitor(20_000, options(month()));
+    run(&mut monitor, &rows(&mut random, 6_000), 64);
+    monitor.set_coverage(false);
+    let lost = StreamState::Undecided(Undecided::RowsLost);
+    assert!(monitor.report().iter().all(|r| r.state == lost), "{:?}", monitor.report());
+    let mut story = story(&mut random, zeros);
+    story.extend(rows(&mut random, 4_000));
+    let findings = run(&mut monitor, &story, 64);
+    assert!(matches!(findings.first(), Some(Finding::Raised(_))), "{findings:?}");
+    assert!(!findings.iter().any(|f| matches!(f, Finding::Resolved { .. })), "{findings:?}");
+    assert!(monitor.report().iter().any(|r| r.state == StreamState::Drifted));
+    monitor.set_coverage(true);
+    assert_eq!(run(&mut monitor, &rows(&mut random, 100), 64), [], "health must be shown anew");
+    let findings = run(&mut monitor, &rows(&mut random, 4_000), 64);
+    assert!(matches!(findings[..], [Finding::Resolved { .. }]), "{findings:?}");
+    assert!(monitor.report().iter().all(|r| r.state != lost));
+}
+
+/// Rows that another monitor judges keep the row rate as it is, and are no evidence of anything else; a
+/// monitor without answers has no stream of them and sees what is wrong with features.
+#[test]
+fn rows_of_other_versions_are_traffic() {
+    let (mut monitor, mut random) = monitor(20_000, options(month()));
+    let schema = schema();
+    let story = story(&mut random, zeros);
+    let last = Timestamp::from_millis(60_000);
+    for part in story.chunks(64).enumerate().map(|(i, part)| batch(&schema, part, i as u64 * 64)) {
+        assert_eq!(monitor.count_at(&part, last), []);
+    }
+    assert_eq!((monitor.rows(), monitor.advance(last)), (0, Vec::new()));
+    assert!(!monitor.advance(Timestamp::from_millis(300_000)).is_empty(), "a silence after them is seen");
+
+    let calibration = calibrate(&rows(&mut random, 20_000)).unwrap().inputs_only();
+    let mut inputs = Monitor::new(schema, calibration, options(month())).unwrap();
+    let mut story = story;
+    story.iter_mut().for_each(|row| row.3 = None);
+    let findings = run(&mut inputs, &story, 64);
+    let [Finding::Raised(alarm), ..] = &findings[..] else { panic!("{findings:?}") };
+    assert_eq!((alarm.group.as_str(), alarm.row / 100), ("redis:user", 20));
+    assert!(inputs.report().iter().all(|r| r.group != "output"));
 }

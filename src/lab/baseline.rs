@@ -123,6 +123,7 @@ async fn build(path: &Path, stage: &Stage, settings: &Scene) -> Result<Baseline,
         budget: Budget::DEFAULT,
         rate: Some(settings.rate),
         seasonality: Seasonality::None,
+        time_zone: "UTC".to_owned(),
         now: stage.clock.now(),
     };
     let built = tokio::task::spawn_blocking(move || service::learn(&source, &options)).await;

@@ -233,7 +233,7 @@ struct Beside {
 
 impl Beside {
     async fn start(baseline: Baseline, plan: &Plan, stage: &Stage) -> Result<Self, Error> {
-        let model = ModelSetup { baseline, without: plan.without.clone(), slos: Vec::new() };
+        let model = ModelSetup { without: plan.without.clone(), ..ModelSetup::new(baseline) };
         let service = Service::start(Setup::in_memory(vec![model], stage.clock.clone()))?;
         let handle = service.handle();
         let (listener, url) = listen().await?;

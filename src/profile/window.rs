@@ -99,13 +99,13 @@ impl Profile {
 
     fn rows_inside(&mut self, batch: &Batch) -> Vec<usize> {
         let mut inside = Vec::with_capacity(batch.len());
-        for (i, row) in batch.rows().iter().enumerate() {
-            if self.window.is_some_and(|window| !window.contains(row.ts)) {
+        for (i, ts) in batch.meta().ts().iter().enumerate() {
+            if self.window.is_some_and(|window| !window.contains(*ts)) {
                 self.outside += 1;
                 continue;
             }
             self.rows += 1;
-            self.seen = Some(join(self.seen, (row.ts, row.ts)));
+            self.seen = Some(join(self.seen, (*ts, *ts)));
             inside.push(i);
         }
         inside

@@ -2,10 +2,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, BooleanBufferBuilder, Float64Array, Float64Builder, StringArray, StringBuilder};
-use arrow::buffer::BooleanBuffer;
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 
-use super::{Error, Kind, Prediction, Record, RowStatus, Scalar, Schema, Status};
-use crate::units::Timestamp;
+use super::columnar::spell;
+use super::meta_builder::MetaBuilder;
+use super::names::DIM_PREFIX;
+use super::{Error, Kind, Meta, Prediction, Record, Scalar, Schema};
 
 /// The values of one column of a batch, as Arrow arrays.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,7 +22,7 @@ pub enum Values {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cells {
     values: Values,
-    /// Cells that held something of another type; null in `values`.
+    /// Cells that held something of another type; null in `values`. Absent when there are none.
     wrong: Option<BooleanBuffer>,
 }
 
@@ -43,13 +45,13 @@ impl Cells {
     /// # Errors
     /// When the two differ in length.
     pub fn new(column: &str, values: Values, wrong: Option<BooleanBuffer>) -> Result<Self, Error> {
-        let cells = Self { values, wrong };
-        match &cells.wrong {
-            Some(mask) if mask.len() != cells.len() => {
-                Err(Error::Length { column: column.to_owned(), found: mask.len(), expected: cells.len() })
-            }
-            _ => Ok(cells),
+        let mut cells = Self { values, wrong: None };
+        let (found, expected) = (wrong.as_ref().map_or(cells.len(), BooleanBuffer::len), cells.len());
+        if found != expected {
+            return Err(Error::Length { column: column.to_owned(), found, expected });
         }
+        cells.wrong = wrong.filter(|mask| mask.count_set_bits() > 0);
+        Ok(cells)
     }
 
     /// Rows.
@@ -73,6 +75,33 @@ impl Cells {
         &self.values
     }
 
+    /// Whether some cell held something of another type.
+    #[must_use]
+    pub const fn has_wrong_type(&self) -> bool {
+        self.wrong.is_some()
+    }
+
+    /// The numbers of the whole column, and which of them are null where some are; what stands in a
+    /// null's place means nothing. Nothing for words, or when some cell is of another type.
+    #[must_use]
+    pub fn numbers(&self) -> Option<(&[f64], Option<&NullBuffer>)> {
+        match (&self.values, &self.wrong) {
+            (Values::Number(numbers), None) => {
+                Some((numbers.values(), numbers.nulls().filter(|nulls| nulls.null_count() > 0)))
+            }
+            _ => None,
+        }
+    }
+
+    /// The words of the whole column. Nothing for numbers, or when some cell is of another type.
+    #[must_use]
+    pub const fn texts(&self) -> Option<&StringArray> {
+        match (&self.values, &self.wrong) {
+            (Values::Text(words), None) => Some(words),
+            _ => None,
+        }
+    }
+
     /// The cell of one row; [`Cell::Null`] past the end.
     #[must_use]
     pub fn cell(&self, row: usize) -> Cell<'_> {
@@ -87,27 +116,12 @@ impl Cells {
     }
 }
 
-/// What is known about one row beside its columns.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RowMeta {
-    /// When the model answered.
-    pub ts: Timestamp,
-    /// The request.
-    pub request_id: Option<String>,
-    /// How it ended, where the sender said.
-    pub status: Option<RowStatus>,
-    /// How long it took, where the sender said.
-    pub latency_ms: Option<f64>,
-    /// What the service knew about features, by column position; absent means it did not say.
-    pub feature_status: BTreeMap<usize, Status>,
-}
-
 /// A checked run of rows of one model, in arrival order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
     schema: Arc<Schema>,
     columns: Vec<Cells>,
-    rows: Vec<RowMeta>,
+    meta: Meta,
 }
 
 impl Batch {
@@ -115,24 +129,19 @@ impl Batch {
     ///
     /// # Errors
     /// [`Error::Length`] naming the column.
-    pub fn new(schema: Arc<Schema>, columns: Vec<Cells>, rows: Vec<RowMeta>) -> Result<Self, Error> {
-        if columns.len() != schema.columns.len() {
-            return Err(Error::Length {
-                column: "(all)".to_owned(),
-                found: columns.len(),
-                expected: schema.columns.len(),
-            });
-        }
+    pub fn new(schema: Arc<Schema>, columns: Vec<Cells>, meta: Meta) -> Result<Self, Error> {
+        let check = |column: &str, found: usize, expected: usize, fits: bool| {
+            let column = column.to_owned();
+            if fits { Ok(()) } else { Err(Error::Length { column, found, expected }) }
+        };
+        let (width, rows) = (schema.columns.len(), meta.len());
+        check("(all)", columns.len(), width, columns.len() == width)?;
+        let spoken_of = meta.feature_columns();
+        check("(status and times of features)", spoken_of, width, spoken_of <= width)?;
         for (column, cells) in schema.columns.iter().zip(&columns) {
-            if cells.len() != rows.len() {
-                return Err(Error::Length {
-                    column: column.name.clone(),
-                    found: cells.len(),
-                    expected: rows.len(),
-                });
-            }
+            check(&column.name, cells.len(), rows, cells.len() == rows)?;
         }
-        Ok(Self { schema, columns, rows })
+        Ok(Self { schema, columns, meta })
     }
 
     /// The schema that every column follows.
@@ -144,13 +153,13 @@ impl Batch {
     /// Rows.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.rows.len()
+        self.meta.len()
     }
 
     /// Whether there are no rows.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.meta.is_empty()
     }
 
     /// Columns in the schema's order.
@@ -159,10 +168,10 @@ impl Batch {
         &self.columns
     }
 
-    /// What is known about each row.
+    /// What is known about each row beside its columns.
     #[must_use]
-    pub fn rows(&self) -> &[RowMeta] {
-        &self.rows
+    pub const fn meta(&self) -> &Meta {
+        &self.meta
     }
 }
 
@@ -171,7 +180,7 @@ impl Batch {
 pub struct BatchBuilder {
     schema: Arc<Schema>,
     columns: Vec<ColumnBuilder>,
-    rows: Vec<RowMeta>,
+    meta: MetaBuilder,
     /// Positions by the name that records use.
     positions: BTreeMap<String, usize>,
     unexpected: BTreeMap<String, u64>,
@@ -187,22 +196,23 @@ impl BatchBuilder {
         let columns = schema.columns.iter().map(|c| ColumnBuilder::new(c.kind)).collect();
         let name = |(i, c): (usize, &super::Column)| (schema.file_name(&c.name).to_owned(), i);
         let positions = schema.columns.iter().enumerate().map(name).collect();
-        Self { schema, columns, rows: Vec::new(), positions, unexpected: BTreeMap::new() }
+        Self { schema, columns, meta: MetaBuilder::default(), positions, unexpected: BTreeMap::new() }
     }
 
     /// Rows so far.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.rows.len()
+        self.meta.len()
     }
 
     /// Whether there are no rows yet.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.meta.is_empty()
     }
 
-    /// Adds one row. A feature that the schema does not know is counted, not kept.
+    /// Adds one row. A feature that the schema does not know, and a dimension beyond
+    /// [`Meta::DIMS_MAX`], are counted, not kept.
     pub fn push(&mut self, record: &Record) {
         let answer = record.prediction.as_ref();
         for (column, builder) in self.schema.columns.iter().zip(&mut self.columns) {
@@ -212,34 +222,32 @@ impl BatchBuilder {
             };
             builder.push(cell);
         }
-        let mut feature_status = BTreeMap::new();
-        for (name, status) in &record.feature_status {
-            if let Some(position) = self.positions.get(name) {
-                feature_status.insert(*position, *status);
-            }
-        }
         for name in record.features.keys().filter(|name| !self.positions.contains_key(*name)) {
-            let full = self.unexpected.len() >= UNEXPECTED_NAMES_MAX && !self.unexpected.contains_key(name);
-            let name = if full { "(others)".to_owned() } else { name.clone() };
-            *self.unexpected.entry(name).or_insert(0) += 1;
+            count_unexpected(&mut self.unexpected, name);
         }
-        self.rows.push(RowMeta {
-            ts: record.ts,
-            request_id: record.request_id.clone(),
-            status: record.status,
-            latency_ms: record.latency_ms,
-            feature_status,
-        });
+        for dim in self.meta.push(record, &self.positions) {
+            count_unexpected(&mut self.unexpected, &format!("{DIM_PREFIX}{dim}"));
+        }
     }
 
-    /// The batch of what was pushed, and how often each feature outside the schema was seen.
+    /// The batch of what was pushed, and how often each feature outside the schema, and each
+    /// dimension beyond the bound as `dims.<name>`, was seen.
     ///
     /// # Errors
     /// Those of [`Batch::new`].
     pub fn finish(self) -> Result<(Batch, BTreeMap<String, u64>), Error> {
         let columns = self.columns.into_iter().map(ColumnBuilder::finish).collect();
-        Ok((Batch::new(self.schema, columns, self.rows)?, self.unexpected))
+        Ok((Batch::new(self.schema, columns, self.meta.finish()?)?, self.unexpected))
     }
+}
+
+fn count_unexpected(unexpected: &mut BTreeMap<String, u64>, name: &str) {
+    if let Some(rows) = unexpected.get_mut(name) {
+        *rows += 1;
+        return;
+    }
+    let full = unexpected.len() >= UNEXPECTED_NAMES_MAX;
+    *unexpected.entry(if full { "(others)" } else { name }.to_owned()).or_insert(0) += 1;
 }
 
 /// The part of an answer that a column of that name holds: `prediction` (the label, or the value
@@ -277,7 +285,7 @@ impl ColumnBuilder {
             }
             Self::Text(kind, values, wrong) => {
                 let text = text_of(*kind, cell);
-                values.append_option(text.as_deref());
+                values.append_option(text);
                 wrong.append(text.is_none() && !matches!(cell, None | Some(Scalar::Null)));
             }
         }
@@ -295,10 +303,10 @@ impl ColumnBuilder {
 }
 
 /// A cell as a word of a column of this kind; nothing when it is of another type.
-fn text_of(kind: Kind, cell: Option<&Scalar>) -> Option<String> {
+fn text_of(kind: Kind, cell: Option<&Scalar>) -> Option<&str> {
     match (kind, cell?) {
-        (Kind::Boolean, Scalar::Bool(b)) => Some(b.to_string()),
-        (Kind::Categorical | Kind::Text, Scalar::Text(t)) => Some(t.clone()),
+        (Kind::Boolean, Scalar::Bool(b)) => Some(spell(*b)),
+        (Kind::Categorical | Kind::Text, Scalar::Text(t)) => Some(t),
         _ => None,
     }
 }
@@ -306,7 +314,7 @@ fn text_of(kind: Kind, cell: Option<&Scalar>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Column, Contract, Role};
+    use crate::record::{Column, Contract, Role, Status};
 
     fn schema() -> Arc<Schema> {
         let column = |name: &str, role, kind| Column {
@@ -350,6 +358,26 @@ mod tests {
         assert_eq!(unexpected.get("extra"), Some(&1));
     }
 
+    /// A whole column is handed out only when every cell is of its type, and nulls only when there are any.
+    #[test]
+    fn whole_columns() {
+        let cells = |values, wrong: Option<Vec<bool>>| {
+            Cells::new("x", values, wrong.map(BooleanBuffer::from)).unwrap()
+        };
+        let numbers = |cells: &[Option<f64>]| Values::Number(cells.iter().copied().collect());
+        let words = || Values::Text(StringArray::from(vec![Some("a"), None]));
+        let plain = cells(numbers(&[Some(1.0), Some(2.0)]), Some(vec![false, false]));
+        assert_eq!((plain.numbers(), plain.has_wrong_type()), (Some((&[1.0, 2.0][..], None)), false));
+        let gaps = cells(numbers(&[Some(1.0), None]), None);
+        assert_eq!(gaps.numbers().unwrap().1.map(NullBuffer::null_count), Some(1));
+        let wrong = cells(numbers(&[Some(1.0), None]), Some(vec![false, true]));
+        assert_eq!((wrong.numbers(), wrong.has_wrong_type()), (None, true));
+        assert_eq!((cells(words(), None).numbers(), gaps.texts()), (None, None));
+        assert_eq!(cells(words(), None).texts().unwrap().value(0), "a");
+        assert_eq!(cells(words(), Some(vec![false, true])).texts(), None);
+        assert!(Cells::new("x", words(), Some(BooleanBuffer::from(vec![true]))).is_err());
+    }
+
     /// Columns that files call otherwise are found under that name, and only the unknown is unexpected.
     #[test]
     fn renamed_features() {
@@ -360,7 +388,7 @@ mod tests {
         builder.push(&serde_json::from_str::<Record>(line).unwrap());
         let (batch, unexpected) = builder.finish().unwrap();
         assert_eq!(batch.columns().first().unwrap().cell(0), Cell::Number(39.0));
-        assert_eq!(batch.rows().first().unwrap().feature_status, BTreeMap::from([(0, Status::Stale)]));
+        assert_eq!(batch.meta().feature_status(0, 0), Some(Status::Stale));
         assert_eq!(unexpected, BTreeMap::from([("age".to_owned(), 1)]));
     }
 }

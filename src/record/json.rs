@@ -121,6 +121,25 @@ pub enum Status {
     Error,
 }
 
+impl Status {
+    /// Every status, in the order in which they are told.
+    pub const ALL: [Self; 6] =
+        [Self::Present, Self::Null, Self::NotFound, Self::Stale, Self::Default, Self::Error];
+
+    /// The word in records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Present => "present",
+            Self::Null => "null",
+            Self::NotFound => "not_found",
+            Self::Stale => "stale",
+            Self::Default => "default",
+            Self::Error => "error",
+        }
+    }
+}
+
 /// How the request itself ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]

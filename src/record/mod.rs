@@ -5,16 +5,23 @@
 
 mod batch;
 mod columnar;
+mod columnar_meta;
+mod file_names;
+#[cfg(test)]
+mod fixture;
 mod infer;
 mod json;
+mod meta;
+mod meta_builder;
 mod names;
 mod published;
 mod schema;
 mod schema_file;
 
-pub use batch::{Batch, BatchBuilder, Cell, Cells, RowMeta, Values};
+pub use batch::{Batch, BatchBuilder, Cell, Cells, Values};
 pub use infer::{DISTINCT_MAX, Observed, infer};
 pub use json::{Prediction, Record, RowStatus, Scalar, Status};
+pub use meta::{Meta, Tag};
 pub use published::json_schema;
 pub use schema::{Column, Contract, Kind, Role, Schema};
 pub use schema_file::{ColumnSpec, SchemaFile};
@@ -92,6 +99,18 @@ pub enum Error {
         /// What was seen.
         found: String,
     },
+    /// More dimensions than are kept.
+    #[error(
+        "the data has {} columns of dimensions, expected at most {limit}: {}; \
+         rename one to a column of role `meta` in a schema file to leave it out",
+        .names.len(), quoted(.names)
+    )]
+    TooManyDims {
+        /// The columns.
+        names: Vec<String>,
+        /// How many are kept.
+        limit: usize,
+    },
     /// A table that does not say when its rows happened.
     #[error(
         "the data has no column `{0}`: every row needs its time, as RFC 3339 or integer milliseconds since 1970"
@@ -112,6 +131,9 @@ pub enum Error {
 }
 
 fn list(names: &[String]) -> String {
-    let quoted: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
-    format!("{} {}", if names.len() == 1 { "column" } else { "columns" }, quoted.join(", "))
+    format!("{} {}", if names.len() == 1 { "column" } else { "columns" }, quoted(names))
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

@@ -24,12 +24,22 @@ const META: [&str; 16] = [
 
 /// Suffixes of the columns that carry a feature's status and time.
 pub(super) const STATUS_SUFFIX: &str = "__status";
-const TIME_SUFFIX: &str = "__ts";
+pub(super) const TIME_SUFFIX: &str = "__ts";
+
+/// Prefixes of the columns that carry dimensions; the first is that of a dimension's tag.
+pub(super) const DIM_PREFIX: &str = "dims.";
+const DIM_PREFIX_WITHOUT_DOT: &str = "dims__";
+
+/// The dimension that a column carries by its name.
+pub(super) fn dim_of(name: &str) -> Option<&str> {
+    let dim = name.strip_prefix(DIM_PREFIX).or_else(|| name.strip_prefix(DIM_PREFIX_WITHOUT_DOT));
+    dim.filter(|dim| !dim.is_empty())
+}
 
 /// The role that a name has by itself.
 pub(super) fn role_of(name: &str) -> Role {
-    let meta = META.contains(&name) || name.ends_with(STATUS_SUFFIX) || name.ends_with(TIME_SUFFIX);
-    if meta {
+    let of_feature = name.ends_with(STATUS_SUFFIX) || name.ends_with(TIME_SUFFIX);
+    if META.contains(&name) || of_feature || dim_of(name).is_some() {
         Role::Meta
     } else if matches!(name, "prediction" | "score") || name.starts_with("prob_") {
         Role::Output
@@ -91,7 +101,12 @@ mod tests {
             ("prediction", Role::Output),
             ("ts", Role::Meta),
             ("age__status", Role::Meta),
+            ("age__ts", Role::Meta),
             ("label", Role::Meta),
+            ("entity", Role::Meta),
+            ("dims.replica", Role::Meta),
+            ("dims__replica", Role::Meta),
+            ("dims", Role::Input),
         ] {
             assert_eq!(role_of(name), role, "{name}");
         }

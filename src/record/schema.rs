@@ -114,6 +114,8 @@ impl Schema {
     pub const REQUEST_GROUP: &'static str = "request";
     /// The group of the row rate; no column may be in it.
     pub const TRAFFIC_GROUP: &'static str = "traffic";
+    /// The group of rows as a whole, and of where they come from; no column may be in it.
+    pub const ROWS_GROUP: &'static str = "rows";
     /// The group of the model's answers.
     pub const OUTPUT_GROUP: &'static str = "output";
 
@@ -153,6 +155,7 @@ impl Schema {
                 .find(|c| c.group == column.group && c.role != column.role && c.role != Role::Meta);
             let reason = match mixed {
                 _ if column.group == Self::TRAFFIC_GROUP => "is the group of the row rate".to_owned(),
+                _ if column.group == Self::ROWS_GROUP => "is the group of rows as a whole".to_owned(),
                 Some(other) => format!("has features and answers: `{}` too", other.name),
                 None => continue,
             };

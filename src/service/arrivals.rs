@@ -64,7 +64,13 @@ impl Arrivals {
     }
 
     /// Rows of a model that were taken and then not judged.
-    pub(super) fn lost(&mut self, model: &str, rows: u64, now: Timestamp) {
+    pub(super) fn not_judged(&mut self, model: &str, rows: u64, now: Timestamp) {
+        if let Some(recent) = self.models.get_mut(model) {
+            recent.not_judged(now, rows);
+        }
+    }
+
+    fn lost(&mut self, model: &str, rows: u64, now: Timestamp) {
         if let Some(recent) = self.models.get_mut(model) {
             recent.lost(now, rows);
         }

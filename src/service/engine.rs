@@ -1,21 +1,21 @@
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
 use super::Error;
-use super::model::{Snapshot, Watched};
+use super::model::{Route, Snapshot, Watched};
 use super::run::{Latencies, Run, RunRequest, Surroundings};
 use super::view::{RunView, Standing};
-use crate::alert::{self, Change, Manager};
+use crate::alert::{self, Alert, Change, Manager, State};
 use crate::baseline::Baseline;
 use crate::chaos::{Act, Experiment, Target};
 use crate::record::{BatchBuilder, Record, Role};
 use crate::slo::Objective;
 use crate::tap::{Losses, Reason};
 use crate::telemetry::{Metrics, Outcome, Stage};
-use crate::units::Timestamp;
+use crate::units::{Ratio, Timestamp};
 use crate::verdict::{Frozen, KnownAnswers, Verdict};
 
 /// Runs kept, ended ones among them; the oldest that has ended goes first.
@@ -26,10 +26,54 @@ const RUNS_MAX: usize = 100;
 pub struct ModelSetup {
     /// Its baseline, which names it.
     pub baseline: Baseline,
+    /// Baselines of further versions, each of which says which one.
+    pub versions: Vec<Baseline>,
     /// Detectors switched off.
     pub without: Vec<String>,
     /// Service levels, each with the length of its windows.
     pub slos: Vec<(Objective, Duration)>,
+    /// Where a smaller share of the rows on offer is judged, nothing is known.
+    pub coverage_min: Ratio,
+}
+
+impl ModelSetup {
+    /// The least coverage unless something else is said.
+    pub const COVERAGE_MIN: Ratio = Ratio::one_in(2);
+
+    /// A model with one baseline and nothing special about it.
+    #[must_use]
+    pub const fn new(baseline: Baseline) -> Self {
+        Self {
+            baseline,
+            versions: Vec::new(),
+            without: Vec::new(),
+            slos: Vec::new(),
+            coverage_min: Self::COVERAGE_MIN,
+        }
+    }
+
+    /// Whether its baselines can stand beside each other.
+    ///
+    /// # Errors
+    /// [`Error::Versions`]: one of another model, one that names no version, two of one version.
+    pub fn check(&self) -> Result<(), Error> {
+        let model = self.baseline.model();
+        let wrong = |why| Err(Error::Versions { model: model.to_owned(), why });
+        let mut known: BTreeSet<&str> = self.baseline.schema().version.as_deref().into_iter().collect();
+        for baseline in &self.versions {
+            let name = baseline.name();
+            if baseline.model() != model {
+                return wrong(format!("baseline `{name}` is of model `{}`", baseline.model()));
+            }
+            let Some(version) = baseline.schema().version.as_deref() else {
+                return wrong(format!("baseline `{name}` names no version, expected one in its schema"));
+            };
+            if !known.insert(version) {
+                return wrong(format!("two baselines are of version `{version}`"));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// All state of the service. Records and the time go in, changes of alerts come out.
@@ -39,7 +83,7 @@ pub(super) struct Engine {
     pub(super) alerts: Manager,
     runs: VecDeque<Run>,
     losses: Arc<Losses>,
-    metrics: Metrics,
+    pub(super) metrics: Metrics,
     effects_window: Duration,
     pub(super) rows_seen: u64,
     /// The last failure of the engine itself; never without being shown.
@@ -76,8 +120,8 @@ impl Engine {
         let mut watched = BTreeMap::new();
         for setup in models {
             let model = Watched::new(setup)?;
-            let name = model.baseline.model().to_owned();
-            metrics.model_loaded(&name, model.baseline.content_hash(), model.baseline.provenance().built_at);
+            let name = model.model().to_owned();
+            loaded(&metrics, &model);
             if watched.insert(name.clone(), model).is_some() {
                 return Err(Error::DuplicateModel(name));
             }
@@ -96,23 +140,43 @@ impl Engine {
         })
     }
 
-    /// Takes records in arrival order; runs of records of one model are judged together.
+    /// Takes records in arrival order; runs of records of one model and version are judged together.
     pub(super) fn take(&mut self, records: &[Record], now: Timestamp) -> Taken {
         #[cfg(test)]
         assert!(!self.explodes, "asked to by a test");
         let mut taken = Taken::default();
         for run in records.chunk_by(|a, b| a.model == b.model) {
-            match self.take_of_one_model(run, now) {
-                Ok(more) => taken.changes.extend(more),
-                Err(error) => {
-                    let rows = crate::units::whole(run.len());
-                    self.losses.add(Reason::NotJudged, rows);
-                    taken.failed.extend(run.first().map(|record| (record.model.clone(), rows)));
-                    self.note_trouble(&error, now);
+            for (route, part) in self.routed(run) {
+                match self.take_part(route, &part, now) {
+                    Ok(more) => taken.changes.extend(more),
+                    Err(error) => {
+                        let rows = crate::units::whole(part.len());
+                        self.losses.add(Reason::NotJudged, rows);
+                        taken.failed.extend(part.first().map(|record| (record.model.clone(), rows)));
+                        self.note_trouble(&error, now);
+                    }
                 }
             }
         }
         taken
+    }
+
+    /// Records of one model by who judges them, each part in its order; none of a model that is unknown.
+    fn routed<'a>(&self, records: &'a [Record]) -> Vec<(Route<'a>, Vec<&'a Record>)> {
+        let Some(model) = records.first().and_then(|first| self.models.get(&first.model)) else {
+            self.losses.add(Reason::UnknownModel, crate::units::whole(records.len()));
+            return Vec::new();
+        };
+        let mut parts: Vec<(Route<'a>, Vec<&'a Record>)> = Vec::new();
+        for record in records {
+            let route = model.route(record);
+            // As many parts as the configuration has versions, and two more.
+            match parts.iter_mut().find(|(known, _)| *known == route) {
+                Some((_, part)) => part.push(record),
+                None => parts.push((route, vec![record])),
+            }
+        }
+        parts
     }
 
     fn note_trouble(&mut self, error: &Error, now: Timestamp) {
@@ -120,68 +184,83 @@ impl Engine {
         self.trouble = Some(Trouble { what: error.to_string(), at: now, times });
     }
 
-    fn take_of_one_model(&mut self, records: &[Record], now: Timestamp) -> Result<Vec<Change>, Error> {
-        let Some(first) = records.first() else { return Ok(Vec::new()) };
-        let rows = crate::units::whole(records.len());
-        let Some(model) = self.models.get_mut(&first.model) else {
-            self.losses.add(Reason::UnknownModel, rows);
-            return Ok(Vec::new());
-        };
-        let mut builder = BatchBuilder::new(Arc::clone(model.schema()));
+    fn take_part(
+        &mut self,
+        route: Route<'_>,
+        records: &[&Record],
+        now: Timestamp,
+    ) -> Result<Vec<Change>, Error> {
+        let Some(name) = records.first().map(|record| record.model.as_str()) else { return Ok(Vec::new()) };
+        let Some(model) = self.models.get_mut(name) else { return Ok(Vec::new()) };
+        let mut builder = BatchBuilder::new(Arc::clone(model.schema_of(route)));
         for record in records {
             builder.push(record);
         }
-        let wrong = |e: crate::record::Error| Error::Batch { model: first.model.clone(), source: e };
+        let wrong = |e: crate::record::Error| Error::Batch { model: name.to_owned(), source: e };
         let (batch, unexpected) = builder.finish().map_err(wrong)?;
+        let rows = crate::units::whole(records.len());
         self.rows_seen += rows;
-        self.metrics.rows_scored(&first.model, rows);
-        count_requests(&self.metrics, &first.model, records);
-        model.note_versions(records);
+        self.metrics.rows_scored(name, rows);
+        count_requests(&self.metrics, name, records);
+        let mut told = if route == Route::Stranger { model.note_strangers(records, now) } else { Vec::new() };
         // Findings first: whatever fails beside the detectors, no alarm may be lost with it.
-        let findings = model.observe(&batch, &unexpected, now);
+        told.extend(model.observe(route, &batch, &unexpected, now));
         let mut measured = model.measure(&batch);
-        for run in self.runs.iter_mut().filter(|r| r.model == first.model) {
+        for run in self.runs.iter_mut().filter(|r| r.model == name) {
             measured = measured.and(run.see(&batch));
         }
         if let Err(error) = measured {
             self.note_trouble(&error, now);
         }
-        Ok(findings.iter().flat_map(|f| self.alerts.observe(&first.model, f, now)).collect())
+        Ok(told.iter().flat_map(|(v, f)| self.alerts.observe_version(name, v.as_deref(), f, now)).collect())
     }
 
     /// Lets time pass: alerts that mature, silence, windows that end.
     pub(super) fn tick(&mut self, now: Timestamp) -> Vec<Change> {
         let mut changes = Vec::new();
         for (name, model) in &mut self.models {
-            for finding in model.monitor.advance(now) {
-                changes.extend(self.alerts.observe(name, &finding, now));
+            for (version, finding) in model.advance(now, self.effects_window) {
+                changes.extend(self.alerts.observe_version(name, version.as_deref(), &finding, now));
             }
-            model.close_window(now, self.effects_window);
         }
         changes.extend(self.alerts.tick(now));
         changes
     }
 
-    pub(super) fn snapshots(&self) -> Vec<Snapshot> {
-        self.models.values().map(Watched::snapshot).collect()
+    /// Takes the share of each model's rows on offer that was judged lately.
+    pub(super) fn set_coverage<'a>(&mut self, shares: impl IntoIterator<Item = (&'a str, Option<f64>)>) {
+        for (name, share) in shares {
+            if let Some(model) = self.models.get_mut(name) {
+                model.set_coverage(share);
+            }
+        }
     }
 
-    pub(super) fn snapshot(&self, name: &str) -> Result<Snapshot, Error> {
-        self.model(name).map(Watched::snapshot)
+    /// The open alerts of a model that are too old to be believed.
+    fn stale(&self, model: &str) -> Vec<&Alert> {
+        self.alerts.open().filter(|alert| alert.state == State::Stale && alert.model == model).collect()
     }
 
-    /// Rows of other versions than the baseline's, by model; models without such rows are left out.
+    pub(super) fn snapshots(&self, now: Timestamp) -> Vec<Snapshot> {
+        self.models.iter().map(|(name, model)| model.snapshot(&self.stale(name), now)).collect()
+    }
+
+    pub(super) fn snapshot(&self, name: &str, now: Timestamp) -> Result<Snapshot, Error> {
+        self.model(name).map(|model| model.snapshot(&self.stale(name), now))
+    }
+
+    /// Rows of versions that no baseline is of, by model; models without such rows are left out.
     pub(super) fn other_versions(&self) -> BTreeMap<String, u64> {
-        let rows = |(name, model): (&String, &Watched)| (name.clone(), model.other_versions().values().sum());
+        let rows = |(name, model): (&String, &Watched)| (name.clone(), model.strangers());
         self.models.iter().map(rows).filter(|(_, rows)| *rows > 0).collect()
     }
 
-    pub(super) fn standings(&self) -> Vec<Standing> {
-        self.models.values().map(Watched::standing).collect()
+    pub(super) fn standings(&self, now: Timestamp) -> Vec<Standing> {
+        self.models.iter().map(|(name, model)| model.standing(&self.stale(name), now)).collect()
     }
 
     /// Every model's features, in the order of its baseline's columns.
-    pub(super) fn features(&self) -> BTreeMap<String, Vec<String>> {
+    pub(super) fn features(&self) -> BTreeMap<String, Arc<[String]>> {
         let inputs = |model: &Watched| {
             let columns = model.schema().columns.iter();
             columns.filter(|c| c.role == Role::Input).map(|c| c.name.clone()).collect()
@@ -189,7 +268,7 @@ impl Engine {
         self.models.iter().map(|(name, model)| (name.clone(), inputs(model))).collect()
     }
 
-    fn model(&self, name: &str) -> Result<&Watched, Error> {
+    pub(super) fn model(&self, name: &str) -> Result<&Watched, Error> {
         self.models.get(name).ok_or_else(|| {
             let known: Vec<&str> = self.models.keys().map(String::as_str).collect();
             Error::UnknownModel { name: name.to_owned(), known: known.join(", ") }
@@ -219,13 +298,19 @@ impl Engine {
     }
 
     fn frozen(&self, model: &str, experiment: &Experiment) -> Result<Frozen, Error> {
-        let model = self.model(model)?;
         let planned = serde_json::to_vec(experiment).map_err(Error::Hash)?;
+        let (detectors, baselines) = self.model(model)?.hashes();
         Ok(Frozen {
-            experiment: Sha256::digest(&planned).iter().map(|b| format!("{b:02x}")).collect(),
-            detectors: model.monitor.fingerprint().to_owned(),
-            baseline: model.baseline.content_hash().to_owned(),
+            experiment: hex(&Sha256::digest(&planned)),
+            detectors: one_hash(&detectors),
+            baseline: one_hash(&baselines),
         })
+    }
+
+    /// The run of a model that has not ended, when there is one.
+    pub(super) fn under_way(&self, model: &str) -> Result<(), Error> {
+        let run = self.runs.iter().find(|run| run.model == model && !run.ended);
+        run.map_or(Ok(()), |run| Err(Error::RunUnderWay { model: model.to_owned(), run: run.id.clone() }))
     }
 
     fn run(&mut self, id: &str) -> Result<&mut Run, Error> {
@@ -236,9 +321,10 @@ impl Engine {
         let run = self.run(id)?;
         run.note(at, act)?;
         if run.ended {
-            let model = run.model.clone();
-            let decided = self.models.get(&model).map_or(0, |m| m.decided());
-            self.run(id)?.decided(decided);
+            let (model, experiment) = (run.model.clone(), run.experiment().clone());
+            let decided = self.models.get(&model).map_or(0, |m| m.decided(at));
+            let frozen = self.frozen(&model, &experiment)?;
+            self.run(id)?.freeze(decided, frozen);
         }
         Ok(self.run(id)?.view())
     }
@@ -269,7 +355,11 @@ impl Engine {
     /// A run and all that its verdict needs, to be judged when the engine is held no longer.
     pub(super) fn case(&self, id: &str) -> Result<(Run, Surroundings), Error> {
         let run = self.runs.iter().find(|r| r.id == id).ok_or_else(|| Error::UnknownRun(id.to_owned()))?;
-        let frozen = self.frozen(&run.model, run.experiment())?;
+        // What judges may have changed since it ended.
+        let frozen = match run.frozen_at_end() {
+            Some(frozen) => frozen.clone(),
+            None => self.frozen(&run.model, run.experiment())?,
+        };
         let mut timeline = self.alerts.timeline();
         timeline.0.retain(|entry| entry.model == run.model);
         Ok((
@@ -329,7 +419,25 @@ fn measure_detections(metrics: &Metrics, verdict: &Verdict) {
     }
 }
 
-fn count_requests(metrics: &Metrics, model: &str, records: &[Record]) {
+/// A model is watched against these baselines from now on.
+pub(super) fn loaded(metrics: &Metrics, model: &Watched) {
+    let baseline = &model.main.baseline;
+    metrics.model_loaded(model.model(), baseline.content_hash(), baseline.provenance().built_at);
+}
+
+/// The hash of one thing, or of all when there are several.
+fn one_hash(hashes: &[&str]) -> String {
+    match hashes {
+        [one] => (*one).to_owned(),
+        all => hex(&Sha256::digest(all.join(" "))),
+    }
+}
+
+fn hex(hash: &[u8]) -> String {
+    hash.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn count_requests(metrics: &Metrics, model: &str, records: &[&Record]) {
     use crate::record::RowStatus;
     for record in records {
         let outcome = match record.status {

@@ -1,5 +1,5 @@
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -7,18 +7,18 @@ use serde::Serialize;
 use super::Error;
 use super::arrivals::{Arrivals, Tally};
 use super::engine::{Engine, OVER_THE_API, model_of};
+use super::kept::Kept;
 use super::model::Snapshot;
 use super::recent::RecentRows;
 use super::run::RunRequest;
-use super::view::{AlertsView, Health, ModelView, RunView, Standing, TapView, unless_lost};
+use super::view::{AlertsView, Health, ModelView, RunView, TapView};
 use crate::alert::{Change, Event, Notifier};
 use crate::chaos::{Act, Experiment};
-use crate::detect::{StreamReport, StreamState, Undecided};
 use crate::record::Record;
 use crate::tap::ndjson;
 use crate::tap::oip::ExchangeLine;
 use crate::tap::{Intake, Reason};
-use crate::telemetry::{self as metrics, AlertLevel, Metrics};
+use crate::telemetry::Metrics;
 use crate::units::{Clock, Timestamp};
 use crate::verdict::{KnownAnswers, Verdict};
 
@@ -71,8 +71,14 @@ pub(super) struct Shared {
     pub(super) engine: Mutex<Engine>,
     pub(super) intake: Intake,
     pub(super) arrivals: Mutex<Arrivals>,
-    /// The features of every model; models do not change while the service runs.
-    pub(super) features: BTreeMap<String, Vec<String>>,
+    /// The features of every model; models do not change while the service runs, their baselines may.
+    pub(super) features: RwLock<BTreeMap<String, Arc<[String]>>>,
+    /// Where baselines are kept that are put.
+    pub(super) kept: Option<Kept>,
+    /// Held while a baseline is put.
+    pub(super) putting: Mutex<()>,
+    /// Something changed that is to be kept soon.
+    pub(super) changed: tokio::sync::Notify,
     /// Held while the metrics are brought up to date.
     pub(super) scrape: Mutex<()>,
     /// Taken out when the service stops.
@@ -95,6 +101,14 @@ impl Shared {
     pub(super) fn arrivals(&self) -> MutexGuard<'_, Arrivals> {
         // Counts only: a panic leaves none of them half changed.
         self.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn features(&self) -> BTreeMap<String, Arc<[String]>> {
+        self.features.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_features(&self, features: BTreeMap<String, Arc<[String]>>) {
+        *self.features.write().unwrap_or_else(PoisonError::into_inner) = features;
     }
 
     fn failed(&self) -> Option<String> {
@@ -136,17 +150,33 @@ impl Shared {
 fn log(change: &Change) {
     let (alert, at) = (&change.alert, change.entry.stream_at);
     match &change.entry.event {
-        Event::Firing | Event::Resolved => tracing::info!(
-            model = alert.model,
-            group = alert.group,
-            alert = alert.id,
-            stream_at = %at,
-            "{}: {}",
-            alert.state.word(),
-            alert.message
-        ),
+        Event::Firing | Event::Stale | Event::Resolved | Event::Accepted { .. } | Event::Superseded => {
+            tracing::info!(
+                model = alert.model,
+                version = alert.version,
+                group = alert.group,
+                alert = alert.id,
+                stream_at = %at,
+                "{}: {}",
+                alert.state.word(),
+                alert.message
+            );
+        }
+        event @ (Event::Acknowledged { .. } | Event::Silenced { .. } | Event::SilenceEnded { .. }) => {
+            tracing::info!(model = alert.model, group = alert.group, alert = alert.id, ?event, "alert");
+        }
         event => tracing::debug!(model = alert.model, alert = alert.id, ?event, stream_at = %at, "alert"),
     }
+}
+
+/// The features of a watched model; else why its rows are refused.
+fn watched<'a>(models: &'a BTreeMap<String, Arc<[String]>>, model: &str) -> Result<&'a [String], String> {
+    models.get(model).map(AsRef::as_ref).ok_or_else(|| {
+        let known: Vec<&str> = models.keys().map(String::as_str).collect();
+        let known = if known.is_empty() { "(none is)".to_owned() } else { known.join(", ") };
+        let model: String = model.chars().take(NAME_CHARS_MAX).collect();
+        format!("model `{model}` is not watched, expected one of: {known}")
+    })
 }
 
 impl Handle {
@@ -160,9 +190,10 @@ impl Handle {
     #[must_use]
     pub fn ingest(&self, body: &[u8]) -> Ingested {
         let (mut ingested, mut tally) = (Ingested::default(), Tally::default());
+        let models = self.0.features();
         for line in ndjson::decode(body, self.0.line_bytes_max) {
             match line.outcome {
-                Ok(record) => match self.watched(&record.model) {
+                Ok(record) => match watched(&models, &record.model) {
                     Ok(_) => ingested.count(self.offer(record, line.bytes, &mut tally)),
                     Err(why) => {
                         // Its number did not go missing on the way.
@@ -184,16 +215,6 @@ impl Handle {
         ingested
     }
 
-    /// The features of a watched model; else why its rows are refused.
-    fn watched(&self, model: &str) -> Result<&[String], String> {
-        self.0.features.get(model).map(Vec::as_slice).ok_or_else(|| {
-            let known: Vec<&str> = self.0.features.keys().map(String::as_str).collect();
-            let known = if known.is_empty() { "(none is)".to_owned() } else { known.join(", ") };
-            let model: String = model.chars().take(NAME_CHARS_MAX).collect();
-            format!("model `{model}` is not watched, expected one of: {known}")
-        })
-    }
-
     /// Offers one record to the queue; whether it was taken.
     fn offer(&self, record: Record, bytes: usize, tally: &mut Tally) -> bool {
         // Its number is followed first: what is shed here did not go missing on the way.
@@ -209,11 +230,12 @@ impl Handle {
     #[must_use]
     pub fn ingest_oip(&self, body: &[u8]) -> Ingested {
         let (mut ingested, mut tally) = (Ingested::default(), Tally::default());
+        let models = self.0.features();
         for (number, line) in body.split(|byte| *byte == b'\n').enumerate() {
             if line.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
-            match self.exchange(line) {
+            match self.exchange(line, &models) {
                 Ok(records) => {
                     let bytes = line.len().div_ceil(records.len().max(1));
                     for record in records {
@@ -234,13 +256,17 @@ impl Handle {
         ingested
     }
 
-    fn exchange(&self, line: &[u8]) -> Result<Vec<Record>, (Reason, String)> {
+    fn exchange(
+        &self,
+        line: &[u8],
+        models: &BTreeMap<String, Arc<[String]>>,
+    ) -> Result<Vec<Record>, (Reason, String)> {
         if line.len() > self.0.line_bytes_max {
             let message = format!("{} bytes, expected at most {}", line.len(), self.0.line_bytes_max);
             return Err((Reason::TooLarge, message));
         }
         let exchange = ExchangeLine::parse(line).map_err(|e| (Reason::Malformed, e.to_string()))?;
-        let features = self.watched(exchange.model()).map_err(|why| (Reason::UnknownModel, why))?;
+        let features = watched(models, exchange.model()).map_err(|why| (Reason::UnknownModel, why))?;
         exchange.records(features).map_err(|e| (Reason::Malformed, e.to_string()))
     }
 
@@ -255,7 +281,7 @@ impl Handle {
     #[must_use]
     pub fn models(&self) -> Vec<ModelView> {
         let now = self.now();
-        let snapshots = self.0.engine().snapshots();
+        let snapshots = self.0.engine().snapshots(now);
         let told = |snapshot: Snapshot| {
             let view = snapshot.view(now);
             let recent = self.0.arrivals().view(&view.model, now);
@@ -270,7 +296,7 @@ impl Handle {
     /// [`Error::UnknownModel`].
     pub fn model(&self, name: &str) -> Result<ModelView, Error> {
         let now = self.now();
-        let snapshot = self.0.engine().snapshot(name)?;
+        let snapshot = self.0.engine().snapshot(name, now)?;
         let view = snapshot.view(now);
         let recent = self.0.arrivals().view(name, now);
         Ok(view.with_recent(recent))
@@ -407,79 +433,4 @@ impl Handle {
     pub fn failed(&self) -> Option<String> {
         self.0.failed()
     }
-
-    /// The metrics in Prometheus' text format, brought up to date.
-    ///
-    /// # Errors
-    /// [`Error::Telemetry`] when they cannot be written.
-    pub fn metrics(&self) -> Result<String, Error> {
-        let now = self.now();
-        // One at a time: another scrape must not see what this one has half set.
-        let _scraping = self.0.scrape.lock().unwrap_or_else(PoisonError::into_inner);
-        let (standings, active, resolved) = {
-            let engine = self.0.engine();
-            (engine.standings(), engine.alerts.active(), engine.alerts.recent())
-        };
-        for mut standing in standings {
-            let recent = self.0.arrivals().view(&standing.model, now);
-            unless_lost(&mut standing.detectors, recent);
-            self.export(&standing);
-        }
-        for alert in &resolved {
-            self.0.metrics.alert(&alert.model, &alert.group, AlertLevel::Inactive);
-        }
-        for alert in &active {
-            let level = match alert.state {
-                crate::alert::State::Pending => AlertLevel::Pending,
-                crate::alert::State::Firing => AlertLevel::Firing,
-                crate::alert::State::Resolved => AlertLevel::Inactive,
-            };
-            self.0.metrics.alert(&alert.model, &alert.group, level);
-        }
-        Ok(self.0.metrics.encode(now)?)
-    }
-
-    /// One model's gauges. A detector that watches several groups shows the worst of them.
-    fn export(&self, model: &Standing) {
-        let metrics = &self.0.metrics;
-        metrics.begin_export(&model.model);
-        let names: BTreeSet<&str> = model.detectors.iter().map(|d| d.detector).collect();
-        for name in names {
-            let mine: Vec<&StreamReport> = model.detectors.iter().filter(|d| d.detector == name).collect();
-            metrics.evidence(&model.model, name, most_evidence(&mine));
-            metrics.detector(&model.model, name, worst(&mine));
-        }
-        let groups: BTreeSet<&str> = model.detectors.iter().map(|d| d.group.as_str()).collect();
-        for group in groups {
-            metrics.alert(&model.model, group, AlertLevel::Inactive);
-        }
-        for effect in &model.effects {
-            metrics.feature_drift(&model.model, &effect.column, effect.statistic, effect.value);
-        }
-    }
-}
-
-/// The most evidence of one detector; nothing where it is not known in one of its groups.
-fn most_evidence(reports: &[&StreamReport]) -> Option<f64> {
-    let unknown = |report: &&&StreamReport| {
-        matches!(
-            report.state,
-            StreamState::Undecided(Undecided::NoRows | Undecided::NoBaseline | Undecided::NotANumber)
-        ) || report.of_threshold.is_none()
-    };
-    if reports.iter().any(|report| unknown(&report)) {
-        return None;
-    }
-    reports.iter().filter_map(|report| report.of_threshold).reduce(|a, b| if b > a { b } else { a })
-}
-
-fn worst(reports: &[&StreamReport]) -> metrics::Standing<'static> {
-    if reports.iter().any(|report| report.state == StreamState::Drifted) {
-        return metrics::Standing::Drifted;
-    }
-    let undecided = reports.iter().find_map(|report| match report.state {
-        StreamState::Undecided(why) => Some(why.name()),
-        StreamState::Quiet | StreamState::Drifted => None,
-    });
-    undecided.map_or(metrics::Standing::Quiet, metrics::Standing::Undecided)
 }

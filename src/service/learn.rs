@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::Error;
 use crate::baseline::{Baseline, Budget, Draft, Provenance, Seasonality, rate_of};
-use crate::detect::Planner;
+use crate::detect::{Planner, Season};
 use crate::profile::Profile;
 use crate::record::SchemaFile;
 use crate::tap::Source;
@@ -23,6 +23,8 @@ pub struct LearnOptions {
     pub rate: Option<PerSecond>,
     /// Whether what is normal depends on the hour.
     pub seasonality: Seasonality,
+    /// By whose clocks: the name of a time zone.
+    pub time_zone: String,
     /// The present, for the provenance.
     pub now: Timestamp,
 }
@@ -35,15 +37,16 @@ pub struct LearnOptions {
 /// neither given nor readable, lines that are no records.
 pub fn learn(source: &Source, options: &LearnOptions) -> Result<Baseline, Error> {
     let schema = source.infer_schema(&options.model, &options.schema)?;
-    let wrong = |source| Error::Detect { model: options.model.clone(), source };
+    let wrong = |source: crate::detect::Error| Error::Detect { model: options.model.clone(), source };
     let mut profile = Profile::new(Arc::clone(&schema));
-    let mut planner = Planner::new(Arc::clone(&schema));
+    let season = Season { seasonality: options.seasonality, zone: options.time_zone.clone() };
+    let mut planner = Planner::seasonal(Arc::clone(&schema), season);
     for batch in source.batches(&schema)? {
         let batch = batch?;
         profile.observe(&batch)?;
         planner.observe(&batch);
     }
-    let mut counter = planner.finish();
+    let mut counter = planner.finish().map_err(wrong)?;
     for batch in source.batches(&schema)? {
         counter.observe(&batch?);
     }

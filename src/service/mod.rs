@@ -6,13 +6,18 @@
 
 mod arrivals;
 mod engine;
+mod export;
 mod handle;
+mod judge;
+mod kept;
 mod learn;
+mod operate;
 mod model;
 mod recent;
 mod run;
 mod sources;
 mod state;
+mod strangers;
 mod tasks;
 mod view;
 
@@ -21,11 +26,13 @@ mod tests;
 
 pub use engine::ModelSetup;
 pub use handle::{Handle, Ingested};
+pub use kept::BASELINE_BYTES_MAX;
 pub use learn::{LearnOptions, learn};
+pub use operate::{Accepted, BaselinePut};
 pub use recent::RecentRows;
 pub use run::{Latencies, RunRequest};
 pub use tasks::{Service, Setup};
-pub use view::{AlertsView, Health, ModelView, RunView, TapView};
+pub use view::{AlertsView, Health, ModelView, RunView, TapView, VersionView};
 
 /// What the service cannot do.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +40,22 @@ pub enum Error {
     /// Two models of one name.
     #[error("model `{0}` is configured twice")]
     DuplicateModel(String),
+    /// Baselines that cannot stand beside each other.
+    #[error("model `{model}`: {why}")]
+    Versions {
+        /// The model.
+        model: String,
+        /// Why.
+        why: String,
+    },
+    /// What judges a model does not change while a run is judged by it.
+    #[error("run `{run}` of model `{model}` is under way: what judges it is frozen until it has ended")]
+    RunUnderWay {
+        /// The model.
+        model: String,
+        /// The run.
+        run: String,
+    },
     /// The model's detectors cannot be set up.
     #[error("model `{model}`: {source}")]
     Detect {

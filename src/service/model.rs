@@ -1,17 +1,21 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::Error;
 use super::engine::ModelSetup;
+use super::judge::{Judge, OTHERS, Scope, decided};
 use super::run::record_row;
-use super::view::{ModelView, SloView, Standing};
+use super::strangers::{Stranger, Strangers, VERSION_KIND};
+use super::view::{ModelView, SloView, Standing, VersionView};
+use crate::alert::{Alert, State};
 use crate::baseline::Baseline;
-use crate::detect::{self, Calibration, EffectSize, Finding, Monitor, Options};
-use crate::profile::Profile;
+use crate::detect::{self, Finding, StreamReport, StreamState, Undecided};
 use crate::record::{Batch, Record, Schema};
 use crate::slo::{Meter, Span};
-use crate::units::Timestamp;
+use crate::units::{Ratio, Timestamp};
 
 /// Service levels on the API look back so far.
 const SLO_SPAN: Duration = Duration::from_secs(600);
@@ -31,155 +35,358 @@ impl Snapshot {
     }
 }
 
+/// Who judges a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Route<'a> {
+    /// The model's baseline.
+    Main,
+    /// The baseline of another version.
+    Version(&'a str),
+    /// Only its features, by the model's baseline: it is of a version that none is of.
+    Stranger,
+}
+
+/// A finding, and the version that it is about where that is not the one of the model's baseline.
+pub(super) type Told = (Option<String>, Finding);
+
 /// One model under watch.
 #[derive(Debug)]
 pub(super) struct Watched {
-    pub(super) baseline: Baseline,
-    pub(super) monitor: Monitor,
-    pub(super) effects: Vec<EffectSize>,
+    pub(super) main: Judge,
+    /// By version.
+    versions: BTreeMap<String, Judge>,
+    strangers: Strangers,
     pub(super) last_arrival: Option<Timestamp>,
+    coverage_min: Ratio,
     without: Vec<String>,
-    profile: Profile,
-    profile_began: Option<Timestamp>,
     meters: Vec<Meter>,
-    unexpected: BTreeMap<String, u64>,
-    other_versions: BTreeMap<String, u64>,
 }
 
-/// Names kept of features and versions that the baseline does not know; further ones share an entry.
-const NAMES_MAX: usize = 50;
-/// The entry of the others.
-const OTHERS: &str = "(others)";
+/// All evidence of one model, kept over a restart.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Evidence {
+    pub(super) model: String,
+    saved: detect::Saved,
+    #[serde(default)]
+    versions: BTreeMap<String, detect::Saved>,
+    #[serde(default)]
+    others: Option<detect::Saved>,
+    #[serde(default)]
+    seen: BTreeMap<String, Stranger>,
+}
 
-/// Counts by name, for names that senders make up.
-fn add_bounded(counts: &mut BTreeMap<String, u64>, name: &str, rows: u64) {
-    let is_known = counts.contains_key(name);
-    let name = if is_known || counts.len() < NAMES_MAX { name } else { OTHERS };
-    *counts.entry(name.to_owned()).or_insert(0) += rows;
+/// The version that a record is of, where it says so.
+pub(super) fn version_of(record: &Record) -> Option<&str> {
+    record.version.as_deref()
 }
 
 impl Watched {
     pub(super) fn new(setup: ModelSetup) -> Result<Self, Error> {
-        let baseline = setup.baseline;
-        let model = baseline.model().to_owned();
-        let wrong = |source: detect::Error| Error::Detect { model: model.clone(), source };
-        let calibration = Calibration::read(baseline.calibration(), baseline.schema()).map_err(wrong)?;
-        let options = Options {
-            budget: baseline.budget(),
-            rate: baseline.rate(),
-            without: setup.without.iter().cloned().collect(),
-        };
-        let monitor = Monitor::new(Arc::clone(baseline.schema()), calibration, options).map_err(wrong)?;
-        let meters = setup.slos.into_iter().map(|(objective, window)| Meter::new(objective, window));
-        Ok(Self {
-            monitor,
-            effects: Vec::new(),
-            last_arrival: None,
-            without: setup.without,
-            profile: Profile::new(Arc::clone(baseline.schema())),
-            profile_began: None,
-            meters: meters.collect::<Result<_, _>>()?,
-            unexpected: BTreeMap::new(),
-            other_versions: BTreeMap::new(),
-            baseline,
-        })
+        setup.check()?;
+        let ModelSetup { baseline, versions, without, slos, coverage_min } = setup;
+        let strangers = Strangers::new(&baseline, &without)?;
+        let main = Judge::new(baseline, &without, Scope::Whole)?;
+        let judges = versions.into_iter().filter_map(|baseline| {
+            let version = baseline.schema().version.clone()?;
+            Some(Judge::new(baseline, &without, Scope::OneVersion).map(|judge| (version, judge)))
+        });
+        let versions = judges.collect::<Result<_, _>>()?;
+        let meters = slos.into_iter().map(|(objective, window)| Meter::new(objective, window));
+        let meters = meters.collect::<Result<_, _>>()?;
+        Ok(Self { main, versions, strangers, last_arrival: None, coverage_min, without, meters })
     }
 
-    /// Detectors in groups that know something now: quiet or drifted.
-    pub(super) fn decided(&self) -> u64 {
-        let report = self.monitor.report();
-        let decided = report.iter().filter(|r| !matches!(r.state, detect::StreamState::Undecided(_)));
-        crate::units::whole(decided.count())
+    pub(super) fn model(&self) -> &str {
+        self.main.baseline.model()
     }
 
+    /// The schema of the model's baseline.
     pub(super) fn schema(&self) -> &Arc<Schema> {
-        self.baseline.schema()
+        self.main.schema()
     }
 
-    /// Counts rows of another version than the baseline's. They are judged all the same: another
-    /// version that is fed garbage is fed garbage. Whether its answers may differ is for people to say.
-    pub(super) fn note_versions(&mut self, records: &[Record]) {
-        let Some(expected) = self.baseline.schema().version.as_deref() else { return };
-        for version in records.iter().filter_map(|r| r.version.as_deref()).filter(|v| *v != expected) {
-            add_bounded(&mut self.other_versions, version, 1);
+    /// Who judges a record. One that names no version is taken for one of the model's baseline, and where
+    /// that one names none, it is of every version that has no baseline of its own.
+    pub(super) fn route<'a>(&self, record: &'a Record) -> Route<'a> {
+        match (version_of(record), self.main.version()) {
+            (Some(version), _) if self.versions.contains_key(version) => Route::Version(version),
+            (Some(version), Some(expected)) if version != expected => Route::Stranger,
+            _ => Route::Main,
         }
     }
 
-    pub(super) const fn other_versions(&self) -> &BTreeMap<String, u64> {
-        &self.other_versions
+    /// The schema by which the rows of a route are read.
+    pub(super) fn schema_of(&self, route: Route<'_>) -> &Arc<Schema> {
+        match route {
+            Route::Version(version) => self.versions.get(version).map_or(self.schema(), Judge::schema),
+            Route::Main | Route::Stranger => self.schema(),
+        }
     }
 
-    /// Takes the next rows: detectors and the window's profile.
+    /// Takes the next rows of one route.
     pub(super) fn observe(
         &mut self,
+        route: Route<'_>,
         batch: &Batch,
         unexpected: &BTreeMap<String, u64>,
         now: Timestamp,
-    ) -> Vec<Finding> {
+    ) -> Vec<Told> {
         self.last_arrival = Some(now);
-        for (name, rows) in unexpected {
-            add_bounded(&mut self.unexpected, name, *rows);
+        let (version, findings) = match route {
+            Route::Main => {
+                let findings = self.main.observe(batch, unexpected, now);
+                return findings.into_iter().map(|finding| (None, finding)).collect();
+            }
+            Route::Version(version) => match self.versions.get_mut(version) {
+                Some(judge) => (version, judge.observe(batch, unexpected, now)),
+                None => (version, Vec::new()),
+            },
+            Route::Stranger => (OTHERS, self.strangers.monitor.observe_at(batch, now)),
+        };
+        // The row rate is the model's: a rollout is no silence.
+        let traffic = self.main.monitor.count_at(batch, now);
+        let told = findings.into_iter().map(|finding| (Some(version.to_owned()), finding));
+        told.chain(traffic.into_iter().map(|finding| (None, finding))).collect()
+    }
+
+    /// Notes the versions of rows that no baseline is of; each is told once.
+    pub(super) fn note_strangers(&mut self, records: &[&Record], now: Timestamp) -> Vec<Told> {
+        let Some(expected) = self.main.schema().version.clone() else { return Vec::new() };
+        let noted = records.iter().filter_map(|record| {
+            let version = version_of(record)?;
+            let (name, finding) = self.strangers.note(version, &expected, record.ts.min(now), now)?;
+            Some((Some(name), finding))
+        });
+        noted.collect()
+    }
+
+    /// Lets time pass.
+    pub(super) fn advance(&mut self, now: Timestamp, effects_window: Duration) -> Vec<Told> {
+        let mut told: Vec<Told> = Vec::new();
+        told.extend(self.main.monitor.advance(now).into_iter().map(|finding| (None, finding)));
+        self.main.close_window(now, effects_window);
+        for (version, judge) in &mut self.versions {
+            let findings = judge.monitor.advance(now).into_iter();
+            told.extend(findings.map(|finding| (Some(version.clone()), finding)));
+            judge.close_window(now, effects_window);
         }
-        // The batch was built on this very schema, so the profile takes it.
-        let profiled = self.profile.observe(batch);
-        debug_assert!(profiled.is_ok(), "{profiled:?}");
-        self.monitor.observe_at(batch, now)
+        let findings = self.strangers.monitor.advance(now).into_iter();
+        told.extend(findings.map(|finding| (Some(OTHERS.to_owned()), finding)));
+        let gone = self.strangers.forget(now).into_iter();
+        told.extend(gone.map(|(version, finding)| (Some(version), finding)));
+        told
+    }
+
+    /// Takes the share of the rows on offer that were judged lately; nothing on offer is no loss.
+    pub(super) fn set_coverage(&mut self, coverage: Option<f64>) {
+        let enough = coverage.is_none_or(|share| share >= self.coverage_min.get());
+        for judge in std::iter::once(&mut self.main).chain(self.versions.values_mut()) {
+            judge.monitor.set_coverage(enough);
+        }
+        self.strangers.monitor.set_coverage(enough);
+    }
+
+    /// Takes the change that an alert is about for meant.
+    pub(super) fn accept(&mut self, alert: &Alert) {
+        match alert.version.as_deref() {
+            Some(version) if alert.kind == VERSION_KIND => self.strangers.accept(version),
+            None => drop(self.main.monitor.accept(&alert.group)),
+            Some(version) => {
+                let judge = self.versions.get_mut(version).map(|judge| &mut judge.monitor);
+                let monitor = judge.unwrap_or(&mut self.strangers.monitor);
+                monitor.accept(&alert.group);
+            }
+        }
+    }
+
+    /// The place of a baseline: that of its version where the configuration has one, else the model's.
+    pub(super) fn place_of(&self, baseline: &Baseline) -> Option<String> {
+        baseline.schema().version.clone().filter(|version| self.versions.contains_key(version))
+    }
+
+    /// The baseline of a place.
+    pub(super) fn judge(&self, place: Option<&str>) -> Option<&Judge> {
+        place.map_or(Some(&self.main), |version| self.versions.get(version))
+    }
+
+    /// Every place of a baseline: the model's, and those of versions.
+    pub(super) fn places(&self) -> Vec<Option<String>> {
+        std::iter::once(None).chain(self.versions.keys().cloned().map(Some)).collect()
+    }
+
+    /// Puts a baseline in a place and begins anew there; rows of versions without a baseline do so too
+    /// when it is the model's.
+    pub(super) fn put_in(&mut self, place: Option<&str>, baseline: Baseline) -> Result<(), Error> {
+        let scope = if place.is_some() { Scope::OneVersion } else { Scope::Whole };
+        let strangers = Strangers::new(&baseline, &self.without)?;
+        let new = Judge::new(baseline, &self.without, scope)?;
+        let judge = match place {
+            Some(version) => self.versions.get_mut(version),
+            None => {
+                self.strangers = strangers;
+                Some(&mut self.main)
+            }
+        };
+        if let Some(judge) = judge {
+            let configured = std::mem::take(&mut judge.configured);
+            *judge = new;
+            judge.configured = configured;
+        }
+        Ok(())
+    }
+
+    /// Whether an open alert is held against the baseline of a place, or against its absence.
+    pub(super) fn is_of(&self, place: Option<&str>, alert: &Alert) -> bool {
+        match (place, alert.version.as_deref()) {
+            (None, Some(version)) => !self.versions.contains_key(version),
+            (place, version) => place == version,
+        }
+    }
+
+    /// What judges, and what by.
+    pub(super) fn hashes(&self) -> (Vec<&str>, Vec<&str>) {
+        let judges = || std::iter::once(&self.main).chain(self.versions.values());
+        let detectors = judges().map(|judge| judge.monitor.fingerprint()).collect();
+        (detectors, judges().map(|judge| judge.baseline.content_hash()).collect())
+    }
+
+    /// Detectors in groups that know something now: quiet or drifted.
+    pub(super) fn decided(&self, now: Timestamp) -> u64 {
+        let of_versions = self.versions.values().map(|judge| decided(&judge.monitor.report()));
+        let others = self.strangers.are_there(now).then(|| decided(&self.strangers.monitor.report()));
+        decided(&self.main.monitor.report()) + of_versions.chain(others).sum::<u64>()
+    }
+
+    /// Rows of versions that no baseline is of.
+    pub(super) fn strangers(&self) -> u64 {
+        self.strangers.seen().values().map(|stranger| stranger.rows).sum()
     }
 
     /// Measures service levels by what the rows themselves say.
     pub(super) fn measure(&mut self, batch: &Batch) -> Result<(), Error> {
-        for row in batch.rows() {
+        for row in 0..batch.len() {
             for meter in &mut self.meters {
-                record_row(meter, row)?;
+                record_row(meter, batch.meta(), row)?;
             }
         }
         Ok(())
     }
 
-    /// Closes the window of effect sizes when it is over; answers whether it was.
-    pub(super) fn close_window(&mut self, now: Timestamp, length: Duration) -> bool {
-        let began = *self.profile_began.get_or_insert(now);
-        if now < began.plus(length) {
-            return false;
-        }
-        self.effects = if self.profile.rows() > 0 {
-            detect::effect_sizes(self.baseline.profile(), &self.profile)
-        } else {
-            Vec::new()
-        };
-        self.profile = Profile::new(Arc::clone(self.baseline.schema()));
-        self.profile_began = Some(now);
-        true
+    /// What the metrics show, without the service levels: those are much to sum up.
+    pub(super) fn standing(&self, stale: &[&Alert], now: Timestamp) -> Standing {
+        let mut detectors = self.main.monitor.report();
+        unless_stale(&mut detectors, None, stale);
+        detectors.extend(self.version_views(stale, now).into_iter().flat_map(|view| view.detectors));
+        Standing { model: self.model().to_owned(), detectors, effects: self.main.effects.clone() }
     }
 
-    /// What the metrics show, without the service levels: those are much to sum up.
-    pub(super) fn standing(&self) -> Standing {
-        Standing {
-            model: self.baseline.model().to_owned(),
-            detectors: self.monitor.report(),
-            effects: self.effects.clone(),
+    fn version_views(&self, stale: &[&Alert], now: Timestamp) -> Vec<VersionView> {
+        let mut views: Vec<VersionView> =
+            self.versions.iter().map(|(v, judge)| VersionView::of(v, judge)).collect();
+        if self.strangers.are_there(now) {
+            views.push(VersionView {
+                version: OTHERS.to_owned(),
+                baseline: None,
+                rows: self.strangers.monitor.rows(),
+                detectors: self.strangers.report(&self.main.baseline, &self.main.monitor.report()),
+                effects: Vec::new(),
+                unexpected: BTreeMap::new(),
+            });
         }
+        for view in &mut views {
+            unless_stale(&mut view.detectors, Some(&view.version), stale);
+        }
+        views
     }
 
     /// How it stands, but for the service levels: their meters come along to be summed up by
     /// [`Snapshot::view`], when the engine is held no longer.
-    pub(super) fn snapshot(&self) -> Snapshot {
+    pub(super) fn snapshot(&self, stale: &[&Alert], now: Timestamp) -> Snapshot {
+        let judges = self.versions.values().map(|judge| &judge.monitor);
+        let rows =
+            judges.chain([&self.main.monitor, &self.strangers.monitor]).map(detect::Monitor::rows).sum();
+        let baseline = &self.main.baseline;
+        let mut detectors = self.main.monitor.report();
+        unless_stale(&mut detectors, None, stale);
+        let seen = self.strangers.seen().iter().map(|(name, stranger)| (name.clone(), stranger.rows));
         let view = ModelView {
-            model: self.baseline.model().to_owned(),
+            model: self.model().to_owned(),
             version: self.schema().version.clone(),
-            baseline: self.baseline.content_hash().to_owned(),
-            budget: self.baseline.budget().to_string(),
-            rate: self.baseline.rate(),
-            rows: self.monitor.rows(),
+            baseline: baseline.content_hash().to_owned(),
+            budget: baseline.budget().to_string(),
+            rate: baseline.rate(),
+            rows,
             last_arrival: self.last_arrival,
             without: self.without.clone(),
-            detectors: self.monitor.report(),
-            effects: self.effects.clone(),
+            detectors,
+            effects: self.main.effects.clone(),
             slos: Vec::new(),
-            unexpected: self.unexpected.clone(),
-            other_versions: self.schema().version.is_some().then(|| self.other_versions.clone()),
+            unexpected: self.main.unexpected.clone(),
+            other_versions: self.schema().version.is_some().then(|| seen.collect()),
+            versions: self.version_views(stale, now),
+            coverage_min: self.coverage_min,
             recent: None,
         };
         Snapshot { view, meters: self.meters.clone() }
+    }
+
+    /// All evidence, to be kept across a restart.
+    pub(super) fn save(&self) -> Evidence {
+        let saved = |(version, judge): (&String, &Judge)| (version.clone(), judge.monitor.save());
+        Evidence {
+            model: self.model().to_owned(),
+            saved: self.main.monitor.save(),
+            versions: self.versions.iter().map(saved).collect(),
+            others: self.strangers.are_there_at_all().then(|| self.strangers.monitor.save()),
+            seen: self.strangers.seen().clone(),
+        }
+    }
+
+    /// Goes on from evidence; answers why some was left behind, by the version that it is of.
+    pub(super) fn restore(&mut self, evidence: Evidence) -> Vec<(Option<String>, String)> {
+        let mut refused = Vec::new();
+        let mut refuse = |version: Option<&str>, error: detect::Error| {
+            refused.push((version.map(str::to_owned), error.to_string()));
+        };
+        let main = self.main.monitor.restore(evidence.saved);
+        let is_main_known = main.is_ok();
+        main.unwrap_or_else(|error| refuse(None, error));
+        for (version, saved) in evidence.versions {
+            match self.versions.get_mut(&version).map(|judge| judge.monitor.restore(saved)) {
+                Some(Ok(())) => {}
+                Some(Err(error)) => refuse(Some(&version), error),
+                None => refuse(Some(&version), detect::Error::StateOfAnother),
+            }
+        }
+        // Which versions are strangers depends on the model's baseline alone.
+        if is_main_known {
+            let others = evidence.others.map_or(Ok(()), |saved| self.strangers.monitor.restore(saved));
+            others.unwrap_or_else(|error| refuse(Some(OTHERS), error));
+            self.strangers.resume(evidence.seen);
+        }
+        refused
+    }
+
+    /// Whether an open alert still has the evidence that could end it, once `refused` was left behind.
+    pub(super) fn holds(&self, alert: &Alert, refused: &BTreeSet<Option<String>>) -> bool {
+        match &alert.version {
+            Some(version) if alert.kind == VERSION_KIND => self.strangers.seen().contains_key(version),
+            Some(version) if version == OTHERS => {
+                self.strangers.are_there_at_all() && !refused.contains(&alert.version)
+            }
+            Some(version) => self.versions.contains_key(version) && !refused.contains(&alert.version),
+            None => !refused.contains(&None),
+        }
+    }
+}
+
+/// What is latched under an alert too old to be believed is undecided.
+fn unless_stale(reports: &mut [StreamReport], version: Option<&str>, stale: &[&Alert]) {
+    for report in reports.iter_mut().filter(|report| report.state == StreamState::Drifted) {
+        let is_its = |alert: &&&Alert| alert.version.as_deref() == version && alert.group == report.group;
+        if stale.iter().find(is_its).is_some_and(|alert| alert.state == State::Stale) {
+            report.state = StreamState::Undecided(Undecided::Stale);
+        }
     }
 }

@@ -28,6 +28,9 @@ pub struct RecentRows {
     pub lost_uncounted: bool,
     /// The share of rows lost, from 0 to 1; null when there were none at all.
     pub lost_share: Option<f64>,
+    /// The share of the rows on offer, lost ones among them, that detectors judged or are about to; null
+    /// when there were none at all.
+    pub coverage: Option<f64>,
 }
 
 impl RecentRows {
@@ -47,6 +50,8 @@ struct Slot {
     began: Timestamp,
     taken: u64,
     lost: u64,
+    /// Rows among the taken that were then not judged.
+    unjudged: u64,
     uncounted: bool,
 }
 
@@ -61,13 +66,18 @@ impl Recent {
         }
     }
 
+    /// Rows that were counted as taken before.
+    pub(super) fn not_judged(&mut self, now: Timestamp, rows: u64) {
+        self.change(now, |slot| slot.unjudged += rows);
+    }
+
     pub(super) fn lost_uncounted(&mut self, now: Timestamp) {
         self.change(now, |slot| slot.uncounted = true);
     }
 
     fn change(&mut self, now: Timestamp, change: impl FnOnce(&mut Slot)) {
         if self.0.back().is_none_or(|newest| now >= newest.began.plus(SLOT)) {
-            self.0.push_back(Slot { began: now, taken: 0, lost: 0, uncounted: false });
+            self.0.push_back(Slot { began: now, taken: 0, lost: 0, unjudged: 0, uncounted: false });
         }
         while self.0.len() > SLOTS {
             self.0.pop_front();
@@ -84,14 +94,21 @@ impl Recent {
             lost: 0,
             lost_uncounted: false,
             lost_share: None,
+            coverage: None,
         };
+        let mut unjudged = 0;
         for slot in self.0.iter().filter(|slot| slot.began.plus(WINDOW) > now) {
             view.taken += slot.taken;
             view.lost += slot.lost;
+            unjudged += slot.unjudged;
             view.lost_uncounted |= slot.uncounted;
         }
         let all = view.taken + view.lost;
+        // Those taken earlier than a minute ago may fail within it.
+        view.taken = view.taken.saturating_sub(unjudged);
+        view.lost = all - view.taken;
         view.lost_share = (all > 0).then(|| count(view.lost) / count(all));
+        view.coverage = (all > 0).then(|| count(view.taken) / count(all));
         view
     }
 }
@@ -118,6 +135,18 @@ mod tests {
         assert!(recent.view(at(59)).too_many_lost());
         assert_eq!((recent.view(at(60)).taken, recent.view(at(60)).lost), (10, 0));
         assert!(!recent.view(at(60)).too_many_lost());
+    }
+
+    /// Rows that were taken and then not judged are lost, and counted once.
+    #[test]
+    fn what_is_not_judged_is_not_covered() {
+        let mut recent = Recent::default();
+        assert_eq!(recent.view(at(0)).coverage, None);
+        recent.taken(at(0), 100);
+        recent.not_judged(at(1), 80);
+        recent.lost(at(2), 100);
+        let view = recent.view(at(3));
+        assert_eq!((view.taken, view.lost, view.coverage), (20, 180, Some(0.1)));
     }
 
     /// A body of unknown content leaves nothing known, and only its rows taken are shown.

@@ -5,7 +5,7 @@ use super::Error;
 use super::view::RunView;
 use crate::alert::Timeline;
 use crate::chaos::{Act, Experiment, Fault, Journal, ObjectiveKind};
-use crate::record::{Batch, RowMeta, RowStatus};
+use crate::record::{Batch, Meta, RowStatus};
 use crate::slo::{self, Meter};
 use crate::units::Timestamp;
 use crate::verdict::{
@@ -50,6 +50,8 @@ pub(super) struct Run {
     witnesses: BTreeMap<String, Witness>,
     meters: Vec<RunMeter>,
     frozen: Frozen,
+    /// The same when it ended.
+    frozen_at_end: Option<Frozen>,
     rows_seen: u64,
     lost_before: BTreeMap<String, u64>,
     known_answers: Option<KnownAnswers>,
@@ -99,6 +101,7 @@ impl Run {
             request,
             journal: Journal::default(),
             frozen,
+            frozen_at_end: None,
             rows_seen: 0,
             lost_before,
             known_answers: None,
@@ -144,9 +147,9 @@ impl Run {
             witness.see(batch);
         }
         if self.request.latencies == Latencies::Tapped {
-            for row in batch.rows() {
+            for row in 0..batch.len() {
                 for meter in self.meters.iter_mut().filter(|m| !m.of_store) {
-                    record_row(&mut meter.meter, row)?;
+                    record_row(&mut meter.meter, batch.meta(), row)?;
                 }
             }
         }
@@ -211,9 +214,14 @@ impl Run {
         }))
     }
 
-    /// Notes how many detectors knew anything when the run ended.
-    pub(super) const fn decided(&mut self, detectors: u64) {
-        self.decided = detectors;
+    /// Notes how many detectors knew anything when the run ended, and what judged it.
+    pub(super) fn freeze(&mut self, decided: u64, frozen: Frozen) {
+        self.decided = decided;
+        self.frozen_at_end = Some(frozen);
+    }
+
+    pub(super) const fn frozen_at_end(&self) -> Option<&Frozen> {
+        self.frozen_at_end.as_ref()
     }
 
     /// Whether the timeline has everything since the run began.
@@ -240,13 +248,12 @@ impl Run {
 ///
 /// One without a latency still counts by how it ended, where the row says so: a fault that only fails
 /// requests must not vanish from the levels.
-pub(super) fn record_row(meter: &mut Meter, row: &RowMeta) -> Result<(), slo::Error> {
-    let latency = row.latency_ms.and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok());
-    match (latency, row.status) {
-        (Some(latency), status) => {
-            meter.record(row.ts.minus(latency), latency, status != Some(RowStatus::Error))
-        }
-        (None, Some(status)) => meter.record_unmeasured(row.ts, status == RowStatus::Ok),
+pub(super) fn record_row(meter: &mut Meter, meta: &Meta, row: usize) -> Result<(), slo::Error> {
+    let Some(ts) = meta.ts().get(row).copied() else { return Ok(()) };
+    let latency = meta.latency_ms(row).and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok());
+    match (latency, meta.status(row)) {
+        (Some(latency), status) => meter.record(ts.minus(latency), latency, status != Some(RowStatus::Error)),
+        (None, Some(status)) => meter.record_unmeasured(ts, status == RowStatus::Ok),
         (None, None) => Ok(()),
     }
 }

@@ -1,13 +1,12 @@
 //! What is kept over a restart: evidence, alerts, the timeline.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::engine::Engine;
-use crate::alert::{self, Manager};
-use crate::detect;
+use super::model::Evidence;
+use crate::alert::{self, Alert, Manager};
 use crate::store::{self, Dir};
 use crate::units::Timestamp;
 
@@ -16,13 +15,6 @@ const BYTES_MAX: u64 = 256 << 20;
 /// The file of alerts.
 const ALERTS: &str = "alerts.json";
 
-/// One model's evidence with its name: the file's own name is a hash of it.
-#[derive(Serialize, Deserialize)]
-struct Evidence {
-    model: String,
-    saved: detect::Saved,
-}
-
 /// What could not be taken over, in words for the log.
 pub(super) type Refusals = Vec<String>;
 
@@ -30,8 +22,7 @@ pub(super) type Refusals = Vec<String>;
 pub(super) fn files(engine: &Engine) -> Result<Vec<(String, Vec<u8>)>, serde_json::Error> {
     let mut files = vec![(ALERTS.to_owned(), serde_json::to_vec(&engine.alerts.save())?)];
     for (name, model) in &engine.models {
-        let evidence = Evidence { model: name.clone(), saved: model.monitor.save() };
-        files.push((file_of(name), serde_json::to_vec(&evidence)?));
+        files.push((file_of("evidence", name), serde_json::to_vec(&model.save())?));
     }
     Ok(files)
 }
@@ -54,32 +45,58 @@ pub(super) fn restore(
             Err(why) => return Ok(vec![format!("{ALERTS}: {why}; all evidence is left behind with it")]),
         }
     }
-    let mut kept = BTreeSet::new();
+    let mut left: BTreeMap<String, BTreeSet<Option<String>>> = BTreeMap::new();
     for (name, model) in &mut engine.models {
-        let file = file_of(name);
-        let Some(bytes) = dir.read(&file, BYTES_MAX)? else { continue };
+        let file = file_of("evidence", name);
+        let Some(bytes) = dir.read(&file, BYTES_MAX)? else {
+            left.entry(name.clone()).or_default().insert(None);
+            continue;
+        };
         let saved = serde_json::from_slice::<Evidence>(&bytes).map_err(|e| e.to_string());
         let own = saved.and_then(|e| match e.model == *name {
-            true => Ok(e.saved),
+            true => Ok(e),
             false => Err(format!("it is of model `{}`", e.model)),
         });
-        match own.and_then(|saved| model.monitor.restore(saved).map_err(|e| e.to_string())) {
-            Ok(()) => drop(kept.insert(name.clone())),
-            Err(why) => refusals.push(format!("{file} (model `{name}`): {why}")),
+        let refused = own.map_or_else(|why| vec![(None, why)], |evidence| model.restore(evidence));
+        for (version, why) in refused {
+            let of = version.as_ref().map_or_else(String::new, |version| format!(", version `{version}`"));
+            refusals.push(format!("{file} (model `{name}`{of}): {why}"));
+            left.entry(name.clone()).or_default().insert(version);
         }
     }
-    let open: BTreeSet<String> = engine.alerts.active().into_iter().map(|alert| alert.model).collect();
-    for model in open.difference(&kept) {
-        // Nobody would ever say that it is over.
-        engine.alerts.close_model(model, now);
-        refusals.push(format!("{ALERTS}: open alerts of model `{model}` are closed: their evidence is gone"));
-    }
+    refusals.extend(close_what_nobody_holds(engine, &left, now));
     Ok(refusals)
 }
 
+/// Nobody would ever say that an alert is over whose evidence is gone.
+fn close_what_nobody_holds(
+    engine: &mut Engine,
+    left: &BTreeMap<String, BTreeSet<Option<String>>>,
+    now: Timestamp,
+) -> Refusals {
+    let nothing = BTreeSet::new();
+    let models = &engine.models;
+    let is_over = |alert: &Alert| {
+        let left = left.get(&alert.model).map_or(&nothing, |left| left);
+        !models.get(&alert.model).is_some_and(|model| model.holds(alert, left))
+    };
+    let closed = engine.alerts.supersede(now, is_over);
+    let groups: BTreeSet<(&str, &str)> =
+        closed.iter().map(|c| (c.alert.model.as_str(), c.alert.group.as_str())).collect();
+    let told = groups.into_iter().map(|(model, group)| {
+        format!(
+            "{ALERTS}: the open alert of model `{model}`, group `{group}` is closed: its evidence is gone"
+        )
+    });
+    told.collect()
+}
+
 /// A name that any file system takes, whatever the model is called.
-fn file_of(model: &str) -> String {
-    let hash = Sha256::digest(model.as_bytes());
-    let short: String = hash.iter().take(8).map(|b| format!("{b:02x}")).collect();
-    format!("evidence-{short}.json")
+fn file_of(what: &str, model: &str) -> String {
+    format!("{what}-{}.json", short_name(model))
+}
+
+/// Some letters and digits that stand for a text of any characters.
+pub(super) fn short_name(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().take(8).map(|b| format!("{b:02x}")).collect()
 }

@@ -1,14 +1,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::arrivals::Arrivals;
-use super::engine::{Engine, ModelSetup};
+use super::engine::{Engine, ModelSetup, loaded};
 use super::handle::{Handle, Shared};
+use super::kept::Kept;
 use super::{Error, state};
 use crate::alert::{self, Delivered, Notifier};
 use crate::store::Dir;
@@ -96,6 +97,10 @@ impl Service {
         let mut engine =
             Engine::new(setup.models, &setup.alerts, losses, metrics.clone(), setup.effects_window)?;
         let state = setup.state.as_ref().map(|(path, _)| Dir::open(path.clone())).transpose()?;
+        let kept = state.as_ref().map(Kept::open).transpose()?;
+        if let Some(kept) = &kept {
+            put_back(&mut engine, kept);
+        }
         if let Some(dir) = &state {
             for refusal in state::restore(&mut engine, dir, &setup.alerts, setup.clock.now())? {
                 tracing::warn!(refusal, "saved state is left behind: its streams begin anew");
@@ -113,7 +118,10 @@ impl Service {
         notifier.resume(&engine.alerts.active());
         let handle = Handle(Arc::new(Shared {
             arrivals: Mutex::new(Arrivals::new(engine.models.keys().cloned())),
-            features: engine.features(),
+            features: RwLock::new(engine.features()),
+            kept,
+            putting: Mutex::new(()),
+            changed: Notify::new(),
             scrape: Mutex::new(()),
             engine: Mutex::new(engine),
             intake,
@@ -233,7 +241,7 @@ async fn judge(shared: Alarmed, mut outlet: Outlet, mut stopping: watch::Receive
         let now = shared.clock.now();
         let taken = shared.engine().take(&records, now);
         for (model, rows) in &taken.failed {
-            shared.arrivals().lost(model, *rows, now);
+            shared.arrivals().not_judged(model, *rows, now);
         }
         shared.tell(&taken.changes);
     }
@@ -252,6 +260,7 @@ async fn tick(shared: Alarmed, mut stopping: watch::Receiver<bool>) {
             () = stopped(&mut stopping) => return,
         }
         let now = shared.clock.now();
+        cover(&shared, now);
         let changes = shared.engine().tick(now);
         shared.tell(&changes);
         let missing = shared.arrivals().settle(now);
@@ -261,6 +270,32 @@ async fn tick(shared: Alarmed, mut stopping: watch::Receiver<bool>) {
             *before = n;
         }
         said.again(&shared, now);
+    }
+}
+
+/// Tells every model's monitors how much of its rows they see.
+fn cover(shared: &Shared, now: Timestamp) {
+    let shares: Vec<(String, Option<f64>)> =
+        shared.arrivals().views(now).map(|(model, recent)| (model.to_owned(), recent.coverage)).collect();
+    shared.engine().set_coverage(shares.iter().map(|(model, share)| (model.as_str(), *share)));
+}
+
+/// Puts back the baselines that were put before the restart.
+fn put_back(engine: &mut Engine, kept: &Kept) {
+    for (name, model) in &mut engine.models {
+        for refusal in kept.restore(model) {
+            tracing::warn!(refusal, "the configured baseline counts");
+        }
+        let baseline = &model.main.baseline;
+        if baseline.content_hash() != model.main.configured {
+            let baseline = baseline.content_hash();
+            tracing::info!(
+                model = name,
+                baseline,
+                "the baseline that was put counts, not the configured one"
+            );
+        }
+        loaded(&engine.metrics, model);
     }
 }
 
@@ -285,7 +320,11 @@ impl Said {
             let before = self.other_versions.insert(model.clone(), rows).unwrap_or(0);
             if rows > before {
                 let rows = rows - before;
-                tracing::warn!(model, rows, "rows of another version than the baseline's are judged by it");
+                tracing::warn!(
+                    model,
+                    rows,
+                    "rows of a version that no baseline is of: only their features are judged"
+                );
             }
         }
     }
@@ -313,6 +352,7 @@ async fn persist(shared: Alarmed, dir: Dir, every: Duration, mut stopping: watch
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
+            () = shared.changed.notified() => {}
             () = stopped(&mut stopping) => return,
         }
         if let Err(error) = write(&shared, &dir).await {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::OnceLock;
 
+mod operate;
+
 use super::*;
 use crate::alert;
 use crate::baseline::{Baseline, Budget, Seasonality};
@@ -55,31 +57,36 @@ fn body(lines: impl IntoIterator<Item = String>) -> Vec<u8> {
 }
 
 fn learned(model: &str, rows: i64) -> Baseline {
+    learned_of(model, "1", rows)
+}
+
+fn learned_of(model: &str, version: &str, rows: i64) -> Baseline {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("healthy.ndjson");
-    std::fs::write(&path, body((0..rows).map(|i| row(model, i, r#","version":"1""#)))).unwrap();
+    std::fs::write(&path, body((0..rows).map(|i| row(model, i, "")))).unwrap();
+    let schema = format!("version: '{version}'\ngroups:\n  \"redis:user\": [spend, visits]\n");
     let options = LearnOptions {
         model: model.to_owned(),
         name: "test".to_owned(),
-        schema: SchemaFile::parse("version: '1'\ngroups:\n  \"redis:user\": [spend, visits]\n").unwrap(),
+        schema: SchemaFile::parse(&schema).unwrap(),
         budget: Budget::DEFAULT,
         rate: Some(PerSecond::of(u32::try_from(RATE).unwrap())),
         seasonality: Seasonality::None,
+        time_zone: "UTC".to_owned(),
         now: Timestamp::from_millis(0),
     };
     learn(&Source::open(&path).unwrap(), &options).unwrap()
 }
 
 /// The baseline of `a`, learned once.
-fn a() -> Baseline {
+pub(super) fn a() -> Baseline {
     static A: OnceLock<Baseline> = OnceLock::new();
     A.get_or_init(|| learned("a", 20_000)).clone()
 }
 
 fn setup(baselines: Vec<Baseline>) -> Setup {
-    let model = |baseline| ModelSetup { baseline, without: Vec::new(), slos: Vec::new() };
     let clock = Clock::manual(Timestamp::from_millis(0));
-    Setup::in_memory(baselines.into_iter().map(model).collect(), clock)
+    Setup::in_memory(baselines.into_iter().map(ModelSetup::new).collect(), clock)
 }
 
 /// A service whose clock stands at the last row that it was fed.
@@ -252,7 +259,7 @@ async fn whose_the_lost_rows_were() {
     fed.service.stop().await.unwrap();
 }
 
-/// Rows of another version are judged and shown apart; names that senders make up stay a handful.
+/// Rows of another version are counted apart; names that senders make up stay a handful.
 #[tokio::test]
 async fn other_versions_are_shown() {
     let mut fed = Fed::new(setup(vec![a()]));

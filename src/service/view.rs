@@ -2,12 +2,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::judge::{Judge, ROW_RATE};
 use super::recent::RecentRows;
 use crate::alert::{Alert, SinkStatus};
 use crate::chaos::Journal;
 use crate::detect::{EffectSize, StreamReport, StreamState, Undecided};
 use crate::slo::{Meter, Span, Summary};
-use crate::units::{PerSecond, Timestamp};
+use crate::units::{PerSecond, Ratio, Timestamp};
 
 /// How one model stands.
 #[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
@@ -36,18 +37,56 @@ pub struct ModelView {
     pub slos: Vec<SloView>,
     /// Features that records had and the baseline lacks, with their rows.
     pub unexpected: BTreeMap<String, u64>,
-    /// Rows of other versions than the baseline's, by version; they are judged like the others. Null
-    /// when the baseline does not say which version it is of.
+    /// Rows of versions that no baseline is of, by version, as long as they come: their features are
+    /// judged, their answers are not. Null when the baseline does not say which version it is of.
     pub other_versions: Option<BTreeMap<String, u64>>,
+    /// Versions with a baseline of their own; last, as `(others)`, those that none is of.
+    pub versions: Vec<VersionView>,
+    /// Where a smaller share of the rows on offer was judged in the last minute, every detector that is
+    /// not drifted is undecided, because of `rows_lost`, and nothing recovers.
+    pub coverage_min: Ratio,
     /// What became of its rows in the last minute. Where more than 1 % were lost, no detector is quiet:
     /// it is undecided, because of `rows_lost`.
     pub recent: Option<RecentRows>,
+}
+
+/// How the rows of one version of a model stand.
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
+pub struct VersionView {
+    /// The version.
+    pub version: String,
+    /// Its baseline's hash; null where there is none.
+    pub baseline: Option<String>,
+    /// Its rows judged so far.
+    pub rows: u64,
+    /// Every detector in every group that it watches.
+    pub detectors: Vec<StreamReport>,
+    /// Effect sizes of the last full window.
+    pub effects: Vec<EffectSize>,
+    /// Features that records had and the baseline lacks, with their rows.
+    pub unexpected: BTreeMap<String, u64>,
+}
+
+impl VersionView {
+    pub(super) fn of(version: &str, judge: &Judge) -> Self {
+        let is_rate = |report: &StreamReport| report.detector == ROW_RATE;
+        Self {
+            version: version.to_owned(),
+            baseline: Some(judge.baseline.content_hash().to_owned()),
+            rows: judge.monitor.rows(),
+            // The row rate is the model's.
+            detectors: judge.monitor.report().into_iter().filter(|report| !is_rate(report)).collect(),
+            effects: judge.effects.clone(),
+            unexpected: judge.unexpected.clone(),
+        }
+    }
 }
 
 impl ModelView {
     /// Says what was lost lately, which leaves nothing quiet when it is too much.
     pub(super) fn with_recent(mut self, recent: Option<RecentRows>) -> Self {
         unless_lost(&mut self.detectors, recent);
+        self.versions.iter_mut().for_each(|version| unless_lost(&mut version.detectors, recent));
         self.recent = recent;
         self
     }
@@ -106,9 +145,9 @@ impl SloView {
 /// Alerts, open and lately resolved, and how their receivers do.
 #[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct AlertsView {
-    /// Open alerts, by model and group.
+    /// Open alerts, by model, version and group.
     pub active: Vec<Alert>,
-    /// Resolved ones, newest first.
+    /// Those that ended, newest first.
     pub resolved: Vec<Alert>,
     /// Receivers.
     pub sinks: Vec<SinkStatus>,

@@ -32,6 +32,16 @@ impl Dir {
         Ok(dir)
     }
 
+    /// Opens a folder that others write into at the same time: what they have not finished stays.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be made.
+    pub fn shared(path: impl Into<PathBuf>) -> Result<Self, Error> {
+        let dir = Self { path: path.into() };
+        fs::create_dir_all(&dir.path).map_err(io("make", &dir.path))?;
+        Ok(dir)
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -155,6 +165,18 @@ fn check(name: &str) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What another writer has not finished is not taken from it.
+    #[test]
+    fn shared_folders_are_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let others = folder.path().join(format!("{UNFINISHED}other"));
+        fs::write(&others, "half").unwrap();
+        Dir::shared(folder.path()).unwrap().write("mine", b"whole").unwrap();
+        assert!(others.exists());
+        Dir::open(folder.path()).unwrap();
+        assert!(!others.exists());
+    }
 
     fn folder() -> (tempfile::TempDir, Dir) {
         let temp = tempfile::tempdir().unwrap();

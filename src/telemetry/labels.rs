@@ -41,6 +41,8 @@ pub enum AlertLevel {
     Pending,
     /// It fires.
     Firing,
+    /// It has fired for so long that nobody knows whether it still holds.
+    Stale,
 }
 
 /// What became of one notification to one sink.

@@ -145,6 +145,7 @@ impl Metrics {
             AlertLevel::Inactive => 0,
             AlertLevel::Pending => 1,
             AlertLevel::Firing => 2,
+            AlertLevel::Stale => 3,
         };
         set_int(self.alert_state.get(&[model, group]), level);
     }

@@ -36,7 +36,7 @@ pub(super) const DETECTOR_UNDECIDED: Named = named(
     "1 while the detector cannot be judged, with the reason; absent otherwise.",
 );
 pub(super) const ALERT_STATE: Named =
-    named("silentry_alert_state", &["model", "group"], "0 inactive, 1 pending, 2 firing.");
+    named("silentry_alert_state", &["model", "group"], "0 inactive, 1 pending, 2 firing, 3 stale.");
 pub(super) const ALERTS_FIRED: Named =
     named("silentry_alerts_fired_total", &["model"], "Alerts that began to fire.");
 pub(super) const FEATURE_DRIFT: Named = named(

@@ -52,7 +52,7 @@ impl Episode {
         for entry in &timeline.0 {
             let draft = open.entry(entry.alert).or_insert_with(|| Draft::new(entry));
             draft.note(entry);
-            if entry.event == Event::Resolved {
+            if entry.event.ends() {
                 done.extend(open.remove(&entry.alert).and_then(Draft::finish));
             }
         }
@@ -105,7 +105,12 @@ impl Draft {
     fn note(&mut self, entry: &Entry) {
         let edge = Edge { at: entry.at, stream_at: entry.stream_at };
         match &entry.event {
-            Event::Pending => {}
+            Event::Pending
+            | Event::Acknowledged { .. }
+            | Event::Silenced { .. }
+            | Event::SilenceEnded { .. }
+            // It is as open as before.
+            | Event::Stale => {}
             Event::Firing => {
                 self.firing.get_or_insert(edge);
             }
@@ -117,7 +122,7 @@ impl Draft {
             Event::Delivered { .. } => {
                 self.delivered.get_or_insert(entry.at);
             }
-            Event::Resolved => self.resolved = Some(entry.at),
+            Event::Resolved | Event::Accepted { .. } | Event::Superseded => self.resolved = Some(entry.at),
         }
     }
 

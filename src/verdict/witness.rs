@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::score::wilson;
-use crate::record::{Batch, Role, RowMeta, RowStatus, Status};
+use crate::record::{Batch, Meta, Role, RowStatus, Status};
 use crate::units::Timestamp;
 
 /// Rows by what the service said of them.
@@ -77,14 +77,16 @@ impl Witness {
     /// Looks at the rows of a batch.
     pub fn see(&mut self, batch: &Batch) {
         let columns = &batch.schema().columns;
-        let members: BTreeMap<usize, &str> = columns
+        let members: Vec<(usize, &str)> = columns
             .iter()
             .enumerate()
-            .filter(|(_, c)| c.role == Role::Input && c.group == self.group)
+            .filter(|(position, c)| {
+                c.role == Role::Input && c.group == self.group && batch.meta().has_feature_status(*position)
+            })
             .map(|(position, c)| (position, c.name.as_str()))
             .collect();
-        for row in batch.rows() {
-            self.see_row(row, &members);
+        for (row, ts) in batch.meta().ts().iter().enumerate() {
+            self.see_row(batch.meta(), (row, *ts), &members);
         }
     }
 
@@ -94,23 +96,25 @@ impl Witness {
         self.evidence.clone()
     }
 
-    fn see_row(&mut self, row: &RowMeta, members: &BTreeMap<usize, &str>) {
-        let spoken = row.feature_status.keys().any(|position| members.contains_key(position));
-        let changed: Vec<&str> = row
-            .feature_status
-            .iter()
-            .filter(|(_, status)| **status != Status::Present)
-            .filter_map(|(position, _)| members.get(position).copied())
-            .collect();
-        let failed = row.status == Some(RowStatus::Error);
-        let since = self.active.is_some_and(|active| row.ts >= active);
+    fn see_row(&mut self, meta: &Meta, (row, ts): (usize, Timestamp), members: &[(usize, &str)]) {
+        let mut spoken = false;
+        let mut changed: Vec<&str> = Vec::new();
+        for (position, name) in members {
+            let status = meta.feature_status(*position, row);
+            spoken |= status.is_some();
+            if status.is_some_and(|status| status != Status::Present) {
+                changed.push(name);
+            }
+        }
+        let failed = meta.status(row) == Some(RowStatus::Error);
+        let since = self.active.is_some_and(|active| ts >= active);
         let rows = if since { &mut self.evidence.during } else { &mut self.evidence.before };
         rows.seen += 1;
         rows.spoken += u64::from(spoken);
         rows.changed += u64::from(!changed.is_empty());
         rows.failed += u64::from(failed);
         if since {
-            self.evidence.note(row.ts, spoken, &changed, failed);
+            self.evidence.note(ts, spoken, &changed, failed);
         }
     }
 }

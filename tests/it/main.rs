@@ -8,6 +8,7 @@ mod experiments;
 mod interrupt;
 mod layering;
 mod nulls;
+mod operate;
 mod packaging;
 mod packaging_config;
 mod paths;

@@ -16,13 +16,13 @@ use crate::serving::{FEATURES, GROUP, MODEL, Serving, answer, baseline, config, 
 use crate::support::{experiment, folder, has, until, within};
 
 /// Rows of healthy traffic before a fault.
-const HEALTHY: u64 = 500;
+pub(crate) const HEALTHY: u64 = 500;
 
-fn healthy(from: u64, to: u64) -> Vec<Value> {
+pub(crate) fn healthy(from: u64, to: u64) -> Vec<Value> {
     (from..to).map(|n| row(2, n)).collect()
 }
 
-fn zeros(from: u64, to: u64) -> Vec<Value> {
+pub(crate) fn zeros(from: u64, to: u64) -> Vec<Value> {
     healthy(from, to).into_iter().map(zeroed).collect()
 }
 
@@ -41,7 +41,7 @@ fn gzip(text: &str) -> Vec<u8> {
 }
 
 /// A receiver of webhooks: its address and what it gets.
-async fn receiver() -> (String, mpsc::UnboundedReceiver<Value>) {
+pub(crate) async fn receiver() -> (String, mpsc::UnboundedReceiver<Value>) {
     let (seen, bodies) = mpsc::unbounded_channel();
     let take = |State(seen): State<mpsc::UnboundedSender<Value>>, Json(body): Json<Value>| async move {
         seen.send(body).expect("the test reads");
@@ -286,6 +286,12 @@ async fn the_token_guards_what_changes_state() {
             );
         }
     }
+    for route in ["alerts/1/ack", "alerts/1/silence", "alerts/1/accept"] {
+        let (status, said) = serving.post(&format!("/v1/models/{MODEL}/{route}"), "{}").await;
+        assert_eq!((status, &said["code"]), (StatusCode::UNAUTHORIZED, &json!("unauthorized")), "{route}");
+    }
+    let put = serving.http.put(format!("{}/v1/models/{MODEL}/baseline", serving.url)).body("{}");
+    assert_eq!(answer(put).await.0, StatusCode::UNAUTHORIZED);
     let right = serving.http.post(format!("{}/v1/records", serving.url)).bearer_auth(SECRET);
     let (status, said) = answer(right.body(ndjson(healthy(0, 1)))).await;
     assert_eq!(status, StatusCode::ACCEPTED, "{said}");

@@ -9,9 +9,10 @@ use crate::units::{Timestamp, duration_text};
 
 /// Posts alerts to Alertmanager's v2 API, again and again while they fire.
 ///
-/// Labels: `alertname`, `service`, `model`, `group`, `detector`, `severity`; none changes while the
-/// alert is open, for a changed label is another alert. What changes is in the annotations
-/// `summary`, `description` and `features`.
+/// Labels: `alertname`, `service`, `model`, `group`, `detector`, `severity`, and `model_version` where
+/// it is not the baseline's; none changes while the alert is open, for a changed label is another
+/// alert. What changes is in the annotations `summary`, `description`, `features`, `acknowledged`.
+/// An alert that becomes stale ends there, and one named `SilentryStaleAlert` is posted once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Alertmanager {
@@ -36,6 +37,8 @@ pub struct Alertmanager {
 
 /// One name for all: what differs is in `model`, `group` and `detector`, which routes can match.
 const ALERTNAME: &str = "SilentrySilentFailure";
+/// The name of what is said once when an alert has stood for too long.
+const STALE_ALERTNAME: &str = "SilentryStaleAlert";
 /// An alert that is not sent again for this many times `resend_every` ends by itself, so that a
 /// dead silentry leaves no alert behind for ever. The same factor as Prometheus has.
 const ENDS_AFTER: u32 = 4;
@@ -78,14 +81,33 @@ impl Receiver for Alertmanager {
     }
 
     fn body(&self, alert: &Alert, now: Timestamp) -> serde_json::Value {
+        let lease = self.resend_every.saturating_mul(ENDS_AFTER);
         let starts_at = alert.fired_at.map_or(alert.pending_at, |fired_at| fired_at);
-        let ends_at = match (alert.state, alert.resolved_at) {
-            (State::Resolved, Some(resolved_at)) => resolved_at,
-            _ => now.plus(self.resend_every.saturating_mul(ENDS_AFTER)),
+        let ends_at = match (alert.state, &alert.silence) {
+            (State::Pending | State::Firing, None) => now.plus(lease),
+            // It is not sent again before the silence ends.
+            (State::Pending | State::Firing, Some(silence)) => silence.until.max(now).plus(lease),
+            (State::Stale, _) => now,
+            (State::Resolved | State::Accepted | State::Superseded, _) => {
+                alert.resolved_at.map_or(now, |ended| ended)
+            }
         };
-        json!([{
+        let mut posted = vec![self.post(alert, ALERTNAME, starts_at, ends_at)];
+        if alert.state == State::Stale {
+            // What it said is over; what is left to say is said once and ends by itself.
+            posted.push(self.post(alert, STALE_ALERTNAME, now, now.plus(lease)));
+        }
+        serde_json::Value::Array(posted)
+    }
+}
+
+impl Alertmanager {
+    fn post(&self, alert: &Alert, name: &str, from: Timestamp, to: Timestamp) -> serde_json::Value {
+        let said = if name == STALE_ALERTNAME { "nobody knows any more whether" } else { "" };
+        let summary = format!("model {}: {said} {} fails in silence", alert.model, alert.group);
+        let mut post = json!({
             "labels": {
-                "alertname": ALERTNAME,
+                "alertname": name,
                 "service": self.service,
                 "model": alert.model,
                 "group": alert.group,
@@ -93,13 +115,23 @@ impl Receiver for Alertmanager {
                 "severity": alert.severity.name(),
             },
             "annotations": {
-                "summary": format!("model {}: {} fails in silence", alert.model, alert.group),
+                "summary": summary.split_whitespace().collect::<Vec<_>>().join(" "),
                 "description": alert.message,
                 "features": alert.features.join(", "),
             },
-            "startsAt": starts_at,
-            "endsAt": ends_at,
-        }])
+            "startsAt": from,
+            "endsAt": to,
+        });
+        let more = [
+            ("labels", "model_version", alert.version.clone()),
+            ("annotations", "acknowledged", alert.ack.as_ref().map(|by| by.who.clone())),
+        ];
+        for (part, name, value) in more {
+            if let (Some(object), Some(value)) = (post.get_mut(part).and_then(|p| p.as_object_mut()), value) {
+                object.insert(name.to_owned(), value.into());
+            }
+        }
+        post
     }
 }
 

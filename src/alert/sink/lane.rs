@@ -151,6 +151,11 @@ impl Post {
         self.sink.name()
     }
 
+    /// Whether the receiver keeps alerts, and takes one for over that is not sent again.
+    pub(super) fn is_keeper(&self) -> bool {
+        self.sink.resend_every().is_some()
+    }
+
     async fn attempt(&self, alert: &Alert, now: Timestamp) -> Result<(), Failed> {
         let receiver = self.sink.receiver();
         let mut request = self.client.post(receiver.url()).json(&receiver.body(alert, now));

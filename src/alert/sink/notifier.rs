@@ -66,8 +66,18 @@ pub struct Notifier {
 /// The alerts that fire now, as those sinks need them that are sent to again and again.
 pub(super) type Firing = Mutex<BTreeMap<u64, Alert>>;
 
+/// Who is told of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whom {
+    /// Every sink.
+    All,
+    /// Those that keep alerts and are sent to again and again.
+    Keepers,
+}
+
 #[derive(Debug)]
 struct Handle {
+    is_keeper: bool,
     queue: mpsc::Sender<Alert>,
     task: JoinHandle<()>,
     shared: Arc<Shared>,
@@ -85,20 +95,40 @@ impl Notifier {
         Ok(Self { lanes, firing, metrics: wiring.metrics.clone() })
     }
 
-    /// Tells every sink of the rising edge or the recovery in a change; others concern nobody.
+    /// Tells every sink of the rising edge in a change, of age and of the end; others concern nobody.
     /// Never waits.
+    ///
+    /// Under a silence nobody is told. But a receiver that takes an alert for over when it is not sent again
+    /// is asked to hold it until the silence ends, and is told when the alert itself ends before: else it
+    /// would tell people of a recovery that is none, or keep what is over.
     pub fn notify(&self, change: &Change) {
-        match change.entry.event {
-            Event::Firing => self.queue(&change.alert),
-            Event::Resolved if change.alert.fired_at.is_some() => self.queue(&change.alert),
+        let alert = &change.alert;
+        let told_since = |silenced: Timestamp| alert.fired_at.is_some_and(|fired| fired <= silenced);
+        let whom = match (&change.entry.event, &alert.silence) {
+            (Event::Firing | Event::Stale, None) => Some(Whom::All),
+            (Event::Silenced { .. }, _) if alert.state == State::Firing => Some(Whom::Keepers),
+            (Event::SilenceEnded { since }, _) => {
+                let is_news = alert.state == State::Firing || told_since(*since);
+                is_news.then_some(Whom::All)
+            }
+            (event, Some(silence)) if event.ends() => told_since(silence.since).then_some(Whom::Keepers),
+            (event, None) if event.ends() => alert.fired_at.map(|_| Whom::All),
+            _ => None,
+        };
+        match whom {
+            Some(whom) => self.queue(alert, whom),
             // What is sent again says what is known by now.
-            _ => self.refresh(&change.alert),
+            None => self.refresh(alert),
         }
     }
 
-    /// Tells every sink again of alerts that fired before a restart.
+    /// Tells sinks again of alerts that fired before a restart; of those that somebody looks at, only the
+    /// ones that would take them for over.
     pub fn resume(&self, active: &[Alert]) {
-        active.iter().filter(|alert| alert.state == State::Firing).for_each(|alert| self.queue(alert));
+        let firing = active.iter().filter(|a| a.state == State::Firing && a.silence.is_none());
+        for alert in firing {
+            self.queue(alert, if alert.ack.is_some() { Whom::Keepers } else { Whom::All });
+        }
     }
 
     /// How the sinks do, in the order of the configuration.
@@ -129,15 +159,15 @@ impl Notifier {
         Arc::clone(&self.lanes[n].shared)
     }
 
-    fn queue(&self, alert: &Alert) {
+    fn queue(&self, alert: &Alert, whom: Whom) {
         let mut firing = self.firing.lock().unwrap_or_else(PoisonError::into_inner);
-        if alert.state == State::Firing {
+        if alert.state == State::Firing && alert.silence.is_none() {
             firing.insert(alert.id, alert.clone());
         } else {
             firing.remove(&alert.id);
         }
         drop(firing);
-        for lane in &self.lanes {
+        for lane in self.lanes.iter().filter(|lane| whom == Whom::All || lane.is_keeper) {
             lane.shared.waiting_more();
             if lane.queue.try_send(alert.clone()).is_err() {
                 lane.shared.waiting_less();
@@ -157,7 +187,7 @@ impl Notifier {
 
 fn spawn(post: Post, wiring: &Wiring, firing: &Arc<Firing>, n: u64) -> Handle {
     let (queue, notices) = mpsc::channel(QUEUE_MAX);
-    let shared = Arc::new(Shared::new(post.name()));
+    let (shared, is_keeper) = (Arc::new(Shared::new(post.name())), post.is_keeper());
     wiring.metrics.sink_loaded(post.name());
     let lane = Lane {
         post,
@@ -166,5 +196,5 @@ fn spawn(post: Post, wiring: &Wiring, firing: &Arc<Firing>, n: u64) -> Handle {
         rng: StdRng::seed_from_u64(wiring.seed.wrapping_add(n)),
         wiring: wiring.clone(),
     };
-    Handle { queue, task: tokio::spawn(lane.run(notices)), shared }
+    Handle { is_keeper, queue, task: tokio::spawn(lane.run(notices)), shared }
 }

@@ -33,13 +33,27 @@ pub(super) fn alert(id: u64, state: State) -> Alert {
         since: at,
         pending_at: at,
         fired_at: Some(at),
-        resolved_at: (state == State::Resolved).then(|| Timestamp::from_millis(9_000)),
+        resolved_at: (!state.is_open()).then(|| Timestamp::from_millis(9_000)),
+        version: None,
+        ack: None,
+        silence: None,
+        accepted: None,
         shares: Vec::new(),
     }
 }
 
 pub(super) fn change(alert: Alert) -> Change {
-    let event = if alert.state == State::Resolved { Event::Resolved } else { Event::Firing };
+    let event = match alert.state {
+        State::Resolved => Event::Resolved,
+        State::Accepted => Event::Accepted { who: "ann".to_owned(), note: None },
+        State::Superseded => Event::Superseded,
+        State::Stale => Event::Stale,
+        State::Pending | State::Firing => Event::Firing,
+    };
+    with(alert, event)
+}
+
+pub(super) fn with(alert: Alert, event: Event) -> Change {
     let at = alert.resolved_at.map_or(alert.pending_at, |at| at);
     let (model, group) = (alert.model.clone(), alert.group.clone());
     Change { entry: Entry { at, stream_at: at, model, alert: alert.id, group, event }, alert }
@@ -86,7 +100,10 @@ async fn receiver(answers: &[u16]) -> Receiver {
     let (seen, requests) = mpsc::unbounded_channel();
     let answers: Vec<_> = answers.iter().map(|s| StatusCode::from_u16(*s).unwrap()).collect();
     let state: Answers = (Arc::default(), answers, seen);
-    let app = Router::new().route("/hook", post(answer)).with_state(state);
+    let app = Router::new()
+        .route("/hook", post(answer))
+        .route("/hook/api/v2/alerts", post(answer))
+        .with_state(state);
     Receiver { url: format!("http://{}/hook", serve(app).await), requests }
 }
 
@@ -230,6 +247,94 @@ async fn only_edges_are_told() {
     receiver.requests.close();
     assert_eq!(soon(receiver.requests.recv()).await.unwrap().1["alert"]["id"], 4);
     assert!(receiver.requests.recv().await.is_none());
+}
+
+fn silenced(alert: Alert, since_ms: i64) -> Alert {
+    let (since, until) = (Timestamp::from_millis(since_ms), Timestamp::from_millis(60_000));
+    let by = crate::alert::Signed { who: "ann".to_owned(), note: None, at: since };
+    Alert { silence: Some(crate::alert::Silence { by, since, until }), ..alert }
+}
+
+/// What a webhook and a receiver that keeps alerts are told of each step, in order: (status, number).
+async fn told(changes: &[Change]) -> [Vec<(String, u64)>; 2] {
+    let (hook, keeper) = (receiver(&[200]).await, receiver(&[200]).await);
+    let (wiring, ..) = wiring(still());
+    let kept = format!("alertmanager: {{url: '{}', resend_every: 1h}}", keeper.url);
+    let hooked = format!("webhook: {{url: '{}'}}", hook.url);
+    let notifier = Notifier::start(&[sink(&hooked), sink(&kept)], &wiring).unwrap();
+    changes.iter().for_each(|change| notifier.notify(change));
+    soon(notifier.stop(PATIENCE)).await;
+    let mut hook = hook.requests;
+    let mut keeper = keeper.requests;
+    hook.close();
+    keeper.close();
+    let mut all = [Vec::new(), Vec::new()];
+    while let Some((_, body)) = hook.recv().await {
+        let id = body["alert"]["id"].as_u64().unwrap();
+        all[0].push((body["status"].as_str().unwrap().to_owned(), id));
+    }
+    while let Some((_, body)) = keeper.recv().await {
+        let names = body.as_array().unwrap().iter().map(|a| a["labels"]["alertname"].as_str().unwrap());
+        let names = names.collect::<Vec<_>>().join("+");
+        all[1].push((format!("{names} until {}", body[0]["endsAt"].as_str().unwrap()), 0));
+    }
+    all
+}
+
+/// Under a silence a webhook hears nothing, neither of the edge nor of the end; after it, it hears how
+/// what it knew of stands. A receiver that keeps alerts is asked to hold what it has.
+#[tokio::test]
+async fn a_silence_is_silent() {
+    let firing = alert(1, State::Firing);
+    let quiet = silenced(firing.clone(), 2_000);
+    let until = Timestamp::from_millis(60_000);
+    let silence = Event::Silenced { who: "ann".to_owned(), note: None, until };
+    let ended = Event::SilenceEnded { since: Timestamp::from_millis(2_000) };
+    let over = alert(1, State::Resolved);
+    let never_told = Alert { fired_at: Some(Timestamp::from_millis(3_000)), ..alert(2, State::Resolved) };
+    let [hook, keeper] = told(&[
+        change(firing.clone()),
+        with(quiet.clone(), silence),
+        change(silenced(alert(3, State::Firing), 500)),
+        change(silenced(never_told.clone(), 2_000)),
+        with(never_told, ended.clone()),
+        change(silenced(over.clone(), 2_000)),
+        with(over, ended),
+    ])
+    .await;
+    assert_eq!(hook, [("firing".to_owned(), 1), ("resolved".to_owned(), 1)]);
+    let keeper: Vec<&str> = keeper.iter().map(|(said, _)| said.as_str()).collect();
+    let [first, held, end, again] = &keeper[..] else { panic!("{keeper:?}") };
+    assert!(first.ends_with("T04:00:05.000000Z"), "four times an hour from now: {first}");
+    assert!(held.ends_with("T04:01:00.000000Z"), "and from the end of the silence: {held}");
+    assert!(end.ends_with("T00:00:09.000000Z") && again == end, "{end} {again}");
+}
+
+/// An end by a person is an end, and age is told once, in a word of its own.
+#[tokio::test]
+async fn other_ends_and_age_are_told() {
+    let ends = [State::Accepted, State::Superseded, State::Stale].map(|state| change(alert(1, state)));
+    let [hook, keeper] = told(&ends).await;
+    assert_eq!(hook.iter().map(|(s, _)| s.as_str()).collect::<Vec<_>>(), ["resolved", "resolved", "stale"]);
+    assert_eq!(keeper[2].0, "SilentrySilentFailure+SilentryStaleAlert until 1970-01-01T00:00:05.000000Z");
+}
+
+/// After a restart, what somebody looks at is not told again, and what is silenced is not told at all.
+#[tokio::test]
+async fn a_restart_wakes_nobody_twice() {
+    let mut hook = receiver(&[200]).await;
+    let (wiring, ..) = wiring(still());
+    let hooked = format!("webhook: {{url: '{}'}}", hook.url);
+    let notifier = Notifier::start(&[sink(&hooked)], &wiring).unwrap();
+    let by = crate::alert::Signed { who: "ann".to_owned(), note: None, at: Timestamp::from_millis(0) };
+    let looked_at = Alert { ack: Some(by), ..alert(1, State::Firing) };
+    let all =
+        [looked_at, silenced(alert(2, State::Firing), 0), alert(3, State::Stale), alert(4, State::Firing)];
+    notifier.resume(&all);
+    soon(notifier.stop(PATIENCE)).await;
+    hook.requests.close();
+    assert_eq!(soon(hook.requests.recv()).await.unwrap().1["alert"]["id"], 4);
+    assert!(hook.requests.recv().await.is_none());
 }
 
 /// A sink whose secret is not there does not start: an unauthorised alert would be refused later.

@@ -7,11 +7,12 @@ use super::{HttpUrl, Receiver, SecretFrom, timeout_default};
 use crate::alert::{Alert, State};
 use crate::units::{Timestamp, duration_text};
 
-/// Posts an alert as JSON when it begins to fire and when it is resolved.
+/// Posts an alert as JSON when it begins to fire, when it becomes stale and when it ends.
 ///
-/// The body is `{"version": "silentry/alert/v1", "status": "firing" | "resolved", "sent_at": time,
-/// "alert": …}`, where `alert` has the fields of `/v1/alerts`. The same alert may come twice: a
-/// receiver tells by `alert.id` and `status`. Any answer from 200 to 299 accepts it.
+/// The body is `{"version": "silentry/alert/v1", "status": "firing" | "stale" | "resolved", "sent_at":
+/// time, "alert": …}`, where `alert` has the fields of `/v1/alerts`; its `state` tells how it was
+/// resolved: by itself, accepted or superseded. The same alert may come twice: a receiver tells by
+/// `alert.id` and `status`. Any answer from 200 to 299 accepts it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Webhook {
@@ -58,7 +59,11 @@ impl Receiver for Webhook {
     }
 
     fn body(&self, alert: &Alert, now: Timestamp) -> serde_json::Value {
-        let status = if alert.state == State::Resolved { "resolved" } else { "firing" };
+        let status = match alert.state {
+            State::Pending | State::Firing => "firing",
+            State::Stale => "stale",
+            State::Resolved | State::Accepted | State::Superseded => "resolved",
+        };
         json!({"version": "silentry/alert/v1", "status": status, "sent_at": now, "alert": alert})
     }
 }

@@ -1,4 +1,4 @@
-use super::{Bin, Kind};
+use super::{Bin, Kind, Subject, Topic};
 
 /// A declared rule broken: one row is enough.
 pub(super) struct Contract;
@@ -16,11 +16,11 @@ impl Kind for Contract {
         0.0
     }
 
-    fn claims(&self, bin: &Bin) -> bool {
-        matches!(bin, Bin::Broken)
+    fn claims(&self, bet: &Subject<'_>) -> bool {
+        bet.is_more_of(Topic::Contract) && matches!(bet.bin, Bin::Broken)
     }
 
-    fn became(&self, _: &Bin) -> String {
+    fn became(&self, _: &Subject<'_>) -> String {
         "broke a declared rule".to_owned()
     }
 

@@ -1,4 +1,4 @@
-use super::{Bin, Kind};
+use super::{Bin, Kind, Subject, Topic};
 
 /// One column at its declared default more often.
 pub(super) struct DefaultRate;
@@ -13,14 +13,14 @@ impl Kind for DefaultRate {
     }
 
     fn weight(&self) -> f64 {
-        0.05
+        0.03
     }
 
-    fn claims(&self, bin: &Bin) -> bool {
-        matches!(bin, Bin::Default)
+    fn claims(&self, bet: &Subject<'_>) -> bool {
+        bet.is_more_of(Topic::Value) && matches!(bet.bin, Bin::Default)
     }
 
-    fn became(&self, _: &Bin) -> String {
+    fn became(&self, _: &Subject<'_>) -> String {
         "fell to their default".to_owned()
     }
 

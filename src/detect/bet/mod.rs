@@ -3,19 +3,49 @@
 //! A detector here is a family of bets on bins of streams. It holds its name, its share of the
 //! alarm budget and its words; the ledger does the betting.
 
+mod consistency;
 mod contract;
 mod default_rate;
+mod drift;
+mod duplicates;
+mod feature_status;
+mod mix;
 mod nan_rate;
 mod null_rate;
 mod out_of_range;
+mod replayed_rows;
+mod resolution;
 mod row_rate;
+mod staleness;
+mod stuck;
 mod type_error;
 mod unseen;
+mod unusual_rows;
+mod value_loss;
 mod value_share;
 mod zero_group;
 mod zero_rate;
 
 use super::bins::Bin;
+use super::stream::Topic;
+use super::table::Family;
+
+/// What is bet on: a bin of a stream becoming commoner or rarer, or the whole stream leaning.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// What the stream is about.
+    pub topic: Topic,
+    /// What is bet.
+    pub family: Family,
+    /// The bin; for a tilt the first one, which says nothing.
+    pub bin: &'a Bin,
+}
+
+impl Subject<'_> {
+    fn is_more_of(&self, topic: Topic) -> bool {
+        self.topic == topic && self.family == Family::More
+    }
+}
 
 /// A family of bets with a name and a weight.
 pub trait Kind: Sync {
@@ -23,12 +53,13 @@ pub trait Kind: Sync {
     fn name(&self) -> &'static str;
     /// What it sees and when it is of use, for the manual.
     fn manual(&self) -> &'static str;
-    /// Its share of the alarm budget, 0 to 1; 0 for declared rules, which need none.
+    /// Its part of the alarm budget, against those of the other detectors that the model's traffic has a
+    /// stream for; 0 for declared rules, which need none.
     fn weight(&self) -> f64;
-    /// Whether it bets on that bin becoming commoner.
-    fn claims(&self, bin: &Bin) -> bool;
-    /// What happened to values that fell into the bin: `became 0`.
-    fn became(&self, bin: &Bin) -> String;
+    /// Whether the bet is its own.
+    fn claims(&self, bet: &Subject<'_>) -> bool;
+    /// What happened to the values: `became 0`.
+    fn became(&self, bet: &Subject<'_>) -> String;
     /// The alarm's kind: one word for what changed.
     fn kind(&self) -> &'static str;
 }
@@ -45,5 +76,16 @@ pub const KINDS: &[&dyn Kind] = &[
     &out_of_range::OutOfRange,
     &unseen::Unseen,
     &value_share::ValueShare,
+    &value_loss::ValueLoss,
+    &drift::Drift,
+    &unusual_rows::UnusualRows,
+    &stuck::Stuck,
+    &resolution::Resolution,
+    &replayed_rows::ReplayedRows,
+    &duplicates::Duplicates,
+    &consistency::Consistency,
+    &feature_status::FeatureStatus,
+    &staleness::Staleness,
+    &mix::Mix,
     &row_rate::RowRate,
 ];

@@ -1,4 +1,4 @@
-use super::{Bin, Kind};
+use super::{Bin, Kind, Subject, Topic};
 
 /// NaN or an infinity more often.
 pub(super) struct NanRate;
@@ -13,15 +13,15 @@ impl Kind for NanRate {
     }
 
     fn weight(&self) -> f64 {
-        0.05
+        0.02
     }
 
-    fn claims(&self, bin: &Bin) -> bool {
-        matches!(bin, Bin::NotANumber | Bin::Infinite)
+    fn claims(&self, bet: &Subject<'_>) -> bool {
+        bet.is_more_of(Topic::Value) && matches!(bet.bin, Bin::NotANumber | Bin::Infinite)
     }
 
-    fn became(&self, bin: &Bin) -> String {
-        match bin {
+    fn became(&self, bet: &Subject<'_>) -> String {
+        match bet.bin {
             Bin::Infinite => "became infinite".to_owned(),
             _ => "became NaN".to_owned(),
         }

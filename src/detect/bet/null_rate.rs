@@ -1,4 +1,4 @@
-use super::{Bin, Kind};
+use super::{Bin, Kind, Subject, Topic};
 
 /// One column null or absent more often.
 pub(super) struct NullRate;
@@ -13,14 +13,14 @@ impl Kind for NullRate {
     }
 
     fn weight(&self) -> f64 {
-        0.12
+        0.07
     }
 
-    fn claims(&self, bin: &Bin) -> bool {
-        matches!(bin, Bin::Null)
+    fn claims(&self, bet: &Subject<'_>) -> bool {
+        bet.is_more_of(Topic::Value) && matches!(bet.bin, Bin::Null)
     }
 
-    fn became(&self, _: &Bin) -> String {
+    fn became(&self, _: &Subject<'_>) -> String {
         "became null".to_owned()
     }
 

@@ -1,4 +1,4 @@
-use super::{Bin, Kind};
+use super::{Bin, Kind, Subject, Topic};
 
 /// Outside all that the baseline had.
 pub(super) struct OutOfRange;
@@ -13,16 +13,19 @@ impl Kind for OutOfRange {
     }
 
     fn weight(&self) -> f64 {
-        0.10
+        0.06
     }
 
-    fn claims(&self, bin: &Bin) -> bool {
-        matches!(bin, Bin::BelowRange | Bin::AboveRange)
+    fn claims(&self, bet: &Subject<'_>) -> bool {
+        bet.is_more_of(Topic::Value)
+            && matches!(bet.bin, Bin::BelowRange | Bin::AboveRange | Bin::FarBelow | Bin::FarAbove)
     }
 
-    fn became(&self, bin: &Bin) -> String {
-        match bin {
+    fn became(&self, bet: &Subject<'_>) -> String {
+        match bet.bin {
             Bin::BelowRange => "fell below their range".to_owned(),
+            Bin::FarBelow => "fell far below their range".to_owned(),
+            Bin::FarAbove => "rose far above their range".to_owned(),
             _ => "rose above their range".to_owned(),
         }
     }

@@ -1,4 +1,4 @@
-use super::{Bin, Kind};
+use super::{Kind, Subject};
 
 /// Rows a second outside the declared band.
 pub(super) struct RowRate;
@@ -13,14 +13,14 @@ impl Kind for RowRate {
     }
 
     fn weight(&self) -> f64 {
-        0.06
+        0.02
     }
 
-    fn claims(&self, _: &Bin) -> bool {
+    fn claims(&self, _: &Subject<'_>) -> bool {
         false
     }
 
-    fn became(&self, _: &Bin) -> String {
+    fn became(&self, _: &Subject<'_>) -> String {
         "changed".to_owned()
     }
 

@@ -1,4 +1,4 @@
-use super::{Bin, Kind};
+use super::{Bin, Kind, Subject, Topic};
 
 /// A value of another type.
 pub(super) struct TypeError;
@@ -13,14 +13,14 @@ impl Kind for TypeError {
     }
 
     fn weight(&self) -> f64 {
-        0.05
+        0.03
     }
 
-    fn claims(&self, bin: &Bin) -> bool {
-        matches!(bin, Bin::WrongType)
+    fn claims(&self, bet: &Subject<'_>) -> bool {
+        bet.is_more_of(Topic::Value) && matches!(bet.bin, Bin::WrongType)
     }
 
-    fn became(&self, _: &Bin) -> String {
+    fn became(&self, _: &Subject<'_>) -> String {
         "changed type".to_owned()
     }
 

@@ -1,4 +1,4 @@
-use super::{Bin, Kind};
+use super::{Bin, Kind, Subject, Topic};
 
 /// A category that the baseline lacked.
 pub(super) struct Unseen;
@@ -16,11 +16,11 @@ impl Kind for Unseen {
         0.06
     }
 
-    fn claims(&self, bin: &Bin) -> bool {
-        matches!(bin, Bin::Unseen)
+    fn claims(&self, bet: &Subject<'_>) -> bool {
+        bet.is_more_of(Topic::Value) && matches!(bet.bin, Bin::Unseen)
     }
 
-    fn became(&self, _: &Bin) -> String {
+    fn became(&self, _: &Subject<'_>) -> String {
         "took values never seen before".to_owned()
     }
 

@@ -1,4 +1,4 @@
-use super::{Bin, Kind};
+use super::{Bin, Kind, Subject, Topic};
 
 /// Any other bin becoming commoner.
 pub(super) struct ValueShare;
@@ -13,15 +13,19 @@ impl Kind for ValueShare {
     }
 
     fn weight(&self) -> f64 {
-        0.25
+        0.12
     }
 
-    fn claims(&self, bin: &Bin) -> bool {
-        matches!(bin, Bin::Between(..) | Bin::Number(_) | Bin::Category(_) | Bin::OtherCategory | Bin::Text)
+    fn claims(&self, bet: &Subject<'_>) -> bool {
+        bet.is_more_of(Topic::Value)
+            && matches!(
+                bet.bin,
+                Bin::Between(..) | Bin::Number(_) | Bin::Category(_) | Bin::OtherCategory | Bin::Text
+            )
     }
 
-    fn became(&self, bin: &Bin) -> String {
-        match bin {
+    fn became(&self, bet: &Subject<'_>) -> String {
+        match bet.bin {
             Bin::Between(low, high) => format!("moved into ({low:.4}, {high:.4}]"),
             Bin::Number(v) => format!("became {v}"),
             Bin::Category(name) => format!("became `{name}`"),

@@ -1,4 +1,4 @@
-use super::{Bin, Kind};
+use super::{Bin, Kind, Subject, Topic};
 
 /// One column at zero more often.
 pub(super) struct ZeroRate;
@@ -13,14 +13,14 @@ impl Kind for ZeroRate {
     }
 
     fn weight(&self) -> f64 {
-        0.14
+        0.08
     }
 
-    fn claims(&self, bin: &Bin) -> bool {
-        matches!(bin, Bin::Zero)
+    fn claims(&self, bet: &Subject<'_>) -> bool {
+        bet.is_more_of(Topic::Value) && matches!(bet.bin, Bin::Zero)
     }
 
-    fn became(&self, _: &Bin) -> String {
+    fn became(&self, _: &Subject<'_>) -> String {
         "became 0".to_owned()
     }
 

@@ -1,8 +1,11 @@
 //! Recorded traffic: Parquet, CSV, Arrow IPC and NDJSON files as batches.
 
+mod ahead;
 mod open;
 mod pass;
 mod source;
+#[cfg(test)]
+mod tests;
 
 pub use open::Format;
 pub use pass::Progress;

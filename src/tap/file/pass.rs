@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
+use arrow::buffer::BooleanBuffer;
 use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
-use super::open::{BATCH_ROWS, Counted, Tables};
+use super::open::{Counted, ROWS_MAX, Tables};
 use super::{Error, Format};
 use crate::record::Record;
 use crate::tap::format::ndjson::{Lines, Rejection};
@@ -28,6 +29,9 @@ pub struct Progress {
 
 pub(super) type Hook = Arc<dyn Fn(Progress) + Send + Sync>;
 
+/// Lines read at once end with the one that passes this: records take a few times their text.
+const LINES_BYTES_MAX: usize = 8 << 20;
+
 /// Other models named in a message.
 const MODELS_MAX: usize = 5;
 
@@ -42,7 +46,9 @@ pub(super) enum Total {
     Unknown,
 }
 
-/// One walk through the file.
+/// One walk through the file: what each step read, and how far that was.
+///
+/// Not to be asked again after an error. A file without a row of the model ends in [`Error::NoRows`].
 pub(super) struct Pass {
     pub(super) path: PathBuf,
     pub(super) format: Format,
@@ -52,7 +58,6 @@ pub(super) struct Pass {
     pub(super) reader: Reader,
     pub(super) total: Total,
     pub(super) bytes: Arc<AtomicU64>,
-    pub(super) hook: Option<Hook>,
     pub(super) losses: Arc<Losses>,
     pub(super) first: Arc<Mutex<Option<Rejection>>>,
     /// Rows read, of any model.
@@ -64,7 +69,8 @@ pub(super) struct Pass {
 
 /// What one step read.
 pub(super) enum Step {
-    /// Rows of the model, the place of the table's first row in the file, and which rows were kept.
+    /// Rows of the model, the place of the table's first row in the file, and which rows were kept
+    /// where not all were.
     Table {
         table: RecordBatch,
         first_row: u64,
@@ -73,20 +79,29 @@ pub(super) enum Step {
     Records(Vec<Record>),
 }
 
-impl Pass {
-    pub(super) fn next_read(&mut self) -> Result<Option<Step>, Error> {
-        let read = match &mut self.reader {
-            Reader::Tables(tables) => match tables.next() {
-                None => None,
-                Some(Ok(table)) => Some(self.table(table)?),
-                Some(Err(error)) => return Err(damaged(&self.path, self.format, &error)),
-            },
-            Reader::Lines(_) => self.records()?.map(Step::Records),
+impl Iterator for Pass {
+    type Item = Result<(Progress, Step), Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let read = match self.read() {
+            Ok(None) if self.kept == 0 => Err(self.no_rows()),
+            read => read,
         };
-        if let (Some(hook), Some(_)) = (&self.hook, &read) {
-            hook(Progress { rows: self.rows, share: self.share() });
+        let progress = Progress { rows: self.rows, share: self.share() };
+        read.transpose().map(|read| read.map(|step| (progress, step)))
+    }
+}
+
+impl Pass {
+    fn read(&mut self) -> Result<Option<Step>, Error> {
+        match &mut self.reader {
+            Reader::Tables(tables) => match tables.next() {
+                None => Ok(None),
+                Some(Ok(table)) => self.table(table).map(Some),
+                Some(Err(error)) => Err(damaged(&self.path, self.format, &error)),
+            },
+            Reader::Lines(_) => Ok(self.records()?.map(Step::Records)),
         }
-        Ok(read)
     }
 
     fn share(&self) -> Option<Ratio> {
@@ -113,11 +128,16 @@ impl Pass {
         Ok(Step::Table { table, first_row, kept })
     }
 
+    /// Which rows are of the model; nothing when all are.
     fn rows_of_model(&mut self, column: &dyn Array) -> Option<BooleanArray> {
         let names = cast(column, &DataType::Utf8).ok()?;
         let names = names.as_string_opt::<i32>()?;
-        let mask: Vec<bool> = names.iter().map(|name| name == Some(self.model.as_str())).collect();
-        for (name, _) in names.iter().zip(&mask).filter(|(_, kept)| !**kept) {
+        let is_own = |name: Option<&str>| name == Some(self.model.as_str());
+        let mask: BooleanBuffer = names.iter().map(is_own).collect();
+        if mask.count_set_bits() == mask.len() {
+            return None;
+        }
+        for (name, _) in names.iter().zip(&mask).filter(|(_, kept)| !kept) {
             self.other_model(name.unwrap_or("(none)"));
         }
         Some(BooleanArray::from(mask))
@@ -133,12 +153,13 @@ impl Pass {
     /// Up to a batch of records of the model; nothing at the end of the file.
     fn records(&mut self) -> Result<Option<Vec<Record>>, Error> {
         let mut records = Vec::new();
-        let mut lines = 0;
-        while lines < BATCH_ROWS {
+        let (mut lines, mut bytes) = (0, 0);
+        while lines < ROWS_MAX && bytes < LINES_BYTES_MAX {
             let Reader::Lines(reader) = &mut self.reader else { break };
             let Some(line) = reader.next() else { break };
             let line = line.map_err(|source| Error::Io { path: self.path.clone(), source })?;
             lines += 1;
+            bytes += line.bytes;
             self.rows += 1;
             match line.outcome {
                 Ok(record) if record.model == self.model => records.push(record),
@@ -155,7 +176,7 @@ impl Pass {
         self.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(rejection);
     }
 
-    pub(super) fn no_rows(&self) -> Error {
+    fn no_rows(&self) -> Error {
         Error::NoRows {
             path: self.path.clone(),
             model: self.model.clone(),

@@ -77,7 +77,7 @@ impl<R: BufRead> Lines<R> {
             let end = available.iter().position(|byte| *byte == b'\n');
             let part = available.get(..end.unwrap_or(available.len())).unwrap_or(available);
             let room = self.bytes_max.saturating_sub(self.line.len());
-            self.line.extend(part.iter().take(room));
+            self.line.extend_from_slice(part.get(..room).unwrap_or(part));
             length += part.len();
             let read = part.len() + usize::from(end.is_some());
             self.reader.consume(read);

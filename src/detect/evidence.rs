@@ -1,0 +1,634 @@
+//! The evidence that one stream has gathered: Shiryaev-Roberts e-detectors, updated exactly and in
+//! constant time whatever the number of bins.
+
+use serde::{Deserialize, Serialize};
+
+use super::cut::{Code, SKIP};
+use super::table::{BLOCK, Bet, EPSILONS, Family, LANE_PARTS, LOSSES, Lanes, Stratum, TILTS, Table};
+
+/// Evidence of one bet is not counted beyond this, so that a fault of days cannot overflow.
+const EVIDENCE_MAX: f64 = 1e150;
+/// The same where it is held in single precision.
+const LESS_MAX: f32 = 1e30;
+/// Lanes whose start is followed: one for slow faults, one for complete ones.
+const FOLLOWED: [usize; 2] = [0, 2];
+/// A bet that is worth no more than so many steps has no beginning yet.
+const BEGUN_STEPS: f64 = 10.0;
+/// Steps between two looks for bins that were not hit for very long.
+const SWEEP: u32 = 1 << 20;
+
+/// One step as a stream sees it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    /// By how much it lengthens the run, in units of the budget.
+    pub(super) length: f64,
+    /// The step's number over all steps, modulo 2^32.
+    pub(super) tick: u32,
+    pub(super) stratum: usize,
+}
+
+/// A bin that rows of a step fell into.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Hit {
+    pub(super) code: Code,
+    /// The share of the step's rows, above 0 to 1.
+    pub(super) share: f64,
+}
+
+/// The bets of one bin on it becoming commoner, one a lane.
+///
+/// A value obeys `R <- (R + length) e` with `e = 1 - eps + eps/p_U` on a hit and `1 - eps` on a miss.
+/// Between hits every bet of a lane decays alike, so it holds only its excess over a bet that never
+/// hit, as of its last hit.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct More {
+    excess: Lanes,
+    at: u32,
+    since: [u32; FOLLOWED.len()],
+    hits: [u32; FOLLOWED.len()],
+}
+
+/// The bets of one bin on it becoming rarer, settled block by block: `e = 1 - eta` on a hit,
+/// `1 + eta p_L / (1 - p_L)` on a miss.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Less {
+    value: [f32; LOSSES.len()],
+    since: u32,
+}
+
+/// All evidence of one stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Evidence {
+    /// Steps with a bet.
+    clock: u32,
+    /// The length of steps without one, still to be counted.
+    owed: f64,
+    /// The value of a bet that never hit.
+    never: Lanes,
+    /// The weighted sum of all bets on more.
+    sum: Lanes,
+    more: Vec<More>,
+    tilts: [f64; TILTS.len()],
+    tilts_since: [u32; TILTS.len()],
+    less: Vec<Less>,
+    /// The weighted sum of the bets on less, as of the last block.
+    less_sum: f64,
+    block: Block,
+}
+
+/// Steps whose bets on less are not settled yet.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Block {
+    /// By place of a bet on less.
+    hits: Vec<f32>,
+    steps: u32,
+    length: f64,
+    /// The length of the block before: only time that has passed may start a bet.
+    before: f64,
+    stratum: usize,
+}
+
+/// What speaks against one bin.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Suspicion {
+    /// The logarithm of the evidence over that of a bet without news.
+    pub(super) nats: f64,
+    /// The step at which it began, modulo 2^32.
+    pub(super) since: u32,
+    /// Hits from then on, where they are counted.
+    pub(super) hits: Option<u32>,
+}
+
+const NO_MORE: More = More { excess: [0.0; EPSILONS.len()], at: 0, since: [0; 2], hits: [0; 2] };
+const NO_LESS: Less = Less { value: [0.0; LOSSES.len()], since: 0 };
+
+impl Evidence {
+    pub(super) fn new(table: &Table) -> Self {
+        Self {
+            clock: 0,
+            owed: 0.0,
+            never: [0.0; EPSILONS.len()],
+            sum: [0.0; EPSILONS.len()],
+            more: vec![NO_MORE; table.weights.len()],
+            tilts: [0.0; TILTS.len()],
+            tilts_since: [0; TILTS.len()],
+            less: vec![NO_LESS; table.less_weights.len()],
+            less_sum: 0.0,
+            block: Block { hits: vec![0.0; table.less_weights.len()], ..Block::default() },
+        }
+    }
+
+    /// Whether it can belong to a table.
+    pub(super) const fn fits(&self, table: &Table) -> bool {
+        self.more.len() == table.weights.len()
+            && self.less.len() == table.less_weights.len()
+            && self.block.hits.len() == table.less_weights.len()
+    }
+
+    /// Bytes that change with rows.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.more.len() * size_of::<More>()
+            + self.less.len() * (size_of::<Less>() + size_of::<f32>())
+    }
+
+    /// Forgets everything.
+    pub(super) fn reset(&mut self) {
+        self.clock = 0;
+        self.owed = 0.0;
+        self.never = [0.0; EPSILONS.len()];
+        self.sum = [0.0; EPSILONS.len()];
+        self.more.iter_mut().for_each(|m| *m = NO_MORE);
+        self.tilts = [0.0; TILTS.len()];
+        self.less.iter_mut().for_each(|l| *l = NO_LESS);
+        self.less_sum = 0.0;
+        self.block.hits.iter_mut().for_each(|h| *h = 0.0);
+        (self.block.steps, self.block.length, self.block.before) = (0, 0.0, 0.0);
+    }
+
+    /// The weighted sum of all bets; those on less as of the last block.
+    #[inline]
+    pub(super) fn total(&self, table: &Table) -> f64 {
+        let [a, b, c, d] = self.sum;
+        (a + b) + (c + d) + table.tilt_weight * self.tilts.iter().sum::<f64>() + self.less_sum
+    }
+
+    /// The weighted sum of all bets, those on less as of this very step: what may be compared with the
+    /// threshold in the middle of a block.
+    pub(super) fn exact_total(&self, table: &Table) -> f64 {
+        let less: f64 = (0..self.less.len()).map(|place| self.less_value(table, place)).sum();
+        self.total(table) - self.less_sum + less
+    }
+
+    /// A step of one row.
+    #[inline]
+    pub(super) fn observe(&mut self, table: &Table, code: Code, moment: Moment) {
+        let Some(stratum) = self.begin(table, code == SKIP, moment) else { return };
+        let length = moment.length + std::mem::take(&mut self.owed);
+        self.clock = self.clock.wrapping_add(1);
+        let never = self.miss(table, length);
+        let bin = usize::from(code);
+        if let Some(place) = table.places.get(bin).filter(|p| **p != SKIP) {
+            self.hit(table, stratum, usize::from(*place), (1.0, never, length), moment.tick);
+        }
+        if let Some(e) = stratum.tilts.get(bin) {
+            self.tilt(e, length, moment.tick);
+        }
+        if !self.less.is_empty() {
+            if let Some(hits) = table
+                .less_places
+                .get(bin)
+                .filter(|p| **p != SKIP)
+                .and_then(|place| self.block.hits.get_mut(usize::from(*place)))
+            {
+                *hits += 1.0;
+            }
+            self.end(table, length, moment);
+        }
+    }
+
+    /// A step of several rows: the bins that they fell into, each with its share of the rows.
+    ///
+    /// The step's e-value is the mean over the rows, which is one however the rows depend on each other.
+    pub(super) fn observe_shares(&mut self, table: &Table, hits: &[Hit], moment: Moment) {
+        let Some(stratum) = self.begin(table, hits.is_empty(), moment) else { return };
+        let length = moment.length + std::mem::take(&mut self.owed);
+        self.clock = self.clock.wrapping_add(1);
+        let never = self.miss(table, length);
+        let mut tilts = [0.0; TILTS.len()];
+        for hit in hits {
+            let bin = usize::from(hit.code);
+            if let Some(place) = table.places.get(bin).filter(|p| **p != SKIP) {
+                self.hit(table, stratum, usize::from(*place), (hit.share, never, length), moment.tick);
+            }
+            let e = stratum.tilts.get(bin).copied().unwrap_or([1.0; TILTS.len()]);
+            tilts.iter_mut().zip(e).for_each(|(mean, e)| *mean += hit.share * e);
+            if let Some(place) = table.less_places.get(bin).filter(|p| **p != SKIP)
+                && let Some(hits) = self.block.hits.get_mut(usize::from(*place))
+            {
+                #[expect(clippy::cast_possible_truncation, reason = "a share from 0 to 1")]
+                let share = hit.share as f32;
+                *hits += share;
+            }
+        }
+        if !stratum.tilts.is_empty() {
+            self.tilt(&tilts, length, moment.tick);
+        }
+        if !self.less.is_empty() {
+            self.end(table, length, moment);
+        }
+    }
+
+    /// The stratum of a step, unless the step says nothing to this stream: then it only lengthens the run.
+    #[inline]
+    fn begin<'t>(&mut self, table: &'t Table, is_skipped: bool, moment: Moment) -> Option<&'t Stratum> {
+        let stratum = if is_skipped { None } else { table.strata.get(moment.stratum) };
+        let stratum = stratum.filter(|s| s.is_known);
+        if stratum.is_none() {
+            self.owed += moment.length;
+        }
+        if stratum.is_some() && self.block.stratum != moment.stratum {
+            // A block lies in one stratum.
+            self.settle(table, moment.tick);
+            self.block.stratum = moment.stratum;
+        }
+        stratum
+    }
+
+    /// Every bet on more misses. Gives the value of a bet that never hit, before this step.
+    #[inline]
+    fn miss(&mut self, table: &Table, length: f64) -> Lanes {
+        if self.clock.is_multiple_of(SWEEP) {
+            self.sweep();
+        }
+        let never = self.never;
+        let lanes = self.never.iter_mut().zip(&mut self.sum).zip(table.keep).zip(table.lane_weights);
+        for (((never, sum), keep), weight) in lanes {
+            *never = keep * (*never + length);
+            *sum = keep * (*sum + weight * length);
+        }
+        never
+    }
+
+    /// One bin's bets did not miss after all.
+    #[inline]
+    fn hit(
+        &mut self,
+        table: &Table,
+        stratum: &Stratum,
+        place: usize,
+        (share, never, length): (f64, Lanes, f64),
+        tick: u32,
+    ) {
+        let (Some(bin), Some(gains), Some(weight)) =
+            (self.more.get_mut(place), stratum.gains.get(place), table.weights.get(place))
+        else {
+            return;
+        };
+        let decay = table.decay.after(self.clock.wrapping_sub(1).wrapping_sub(bin.at));
+        let mut carried = [0.0; EPSILONS.len()];
+        for lane in 0..EPSILONS.len() {
+            let (Some(excess), Some(carried)) = (bin.excess.get_mut(lane), carried.get_mut(lane)) else {
+                continue;
+            };
+            let (Some(decay), Some(never), Some(now)) =
+                (decay.get(lane), never.get(lane), self.never.get(lane))
+            else {
+                continue;
+            };
+            let (Some(keep), Some(gain), Some(sum), Some(part)) =
+                (table.keep.get(lane), gains.get(lane), self.sum.get_mut(lane), LANE_PARTS.get(lane))
+            else {
+                continue;
+            };
+            *carried = decay * *excess;
+            let before = never + *carried + length;
+            let missed = keep * before;
+            let grown = missed + gain_of(*gain, share, *keep, table.clumping) * before;
+            let value = if grown < EVIDENCE_MAX { grown } else { EVIDENCE_MAX };
+            *sum += weight * part * (value - missed);
+            *excess = value - now;
+        }
+        bin.at = self.clock;
+        for (followed, lane) in FOLLOWED.into_iter().enumerate() {
+            let (Some(carried), Some(never)) = (carried.get(lane), never.get(lane)) else { continue };
+            let (Some(since), Some(hits)) = (bin.since.get_mut(followed), bin.hits.get_mut(followed)) else {
+                continue;
+            };
+            // What was won before is lost again: here it begins anew.
+            if carried <= never {
+                (*since, *hits) = (tick, 1);
+            } else {
+                *hits = hits.saturating_add(1);
+            }
+        }
+    }
+
+    #[inline]
+    fn tilt(&mut self, e: &[f64; TILTS.len()], length: f64, tick: u32) {
+        for ((value, since), e) in self.tilts.iter_mut().zip(&mut self.tilts_since).zip(e) {
+            let grown = (*value + length) * e;
+            *value = if grown < EVIDENCE_MAX { grown } else { EVIDENCE_MAX };
+            *since = if *value <= BEGUN_STEPS * length { tick } else { *since };
+        }
+    }
+
+    /// The end of a step for the bets on less; settles a full block.
+    #[inline]
+    fn end(&mut self, table: &Table, length: f64, moment: Moment) {
+        self.block.steps += 1;
+        self.block.length += length;
+        if self.block.steps >= BLOCK {
+            self.settle(table, moment.tick);
+        }
+    }
+
+    fn settle(&mut self, table: &Table, tick: u32) {
+        if self.block.steps == 0 {
+            return;
+        }
+        let mut sum = 0.0;
+        for place in 0..self.less.len() {
+            let values = self.less_values(table, place);
+            let Some(bet) = self.less.get_mut(place) else { continue };
+            bet.value = values;
+            let begun = BEGUN_STEPS * self.block.length;
+            if values.iter().all(|v| f64::from(*v) <= begun) {
+                bet.since = tick;
+            }
+            let weight = table.less_weights.get(place).copied().unwrap_or(0.0);
+            sum += weight * values.iter().map(|v| f64::from(*v)).sum::<f64>();
+        }
+        self.less_sum = sum;
+        self.block.hits.iter_mut().for_each(|h| *h = 0.0);
+        self.block.before = self.block.length;
+        (self.block.steps, self.block.length) = (0, 0.0);
+    }
+
+    /// The bets of one bin on less, as of this step.
+    fn less_values(&self, table: &Table, place: usize) -> [f32; LOSSES.len()] {
+        let nothing = [0.0; LOSSES.len()];
+        let (Some(bet), Some(hits)) = (self.less.get(place), self.block.hits.get(place)) else {
+            return nothing;
+        };
+        let Some(es) = table.strata.get(self.block.stratum).and_then(|s| s.less.get(place)) else {
+            return bet.value;
+        };
+        if self.block.steps == 0 {
+            return bet.value;
+        }
+        let mut values = bet.value;
+        let hits = f64::from(*hits);
+        let misses = f64::from(self.block.steps) - hits;
+        for (value, (miss, hit)) in values.iter_mut().zip(es) {
+            #[expect(clippy::cast_possible_truncation, reason = "bounded just below")]
+            let grown = ((f64::from(*value) + self.block.before)
+                * miss.powf(misses)
+                * if hits > 0.0 { hit.powf(hits) } else { 1.0 }) as f32;
+            *value = if grown < LESS_MAX { grown } else { LESS_MAX };
+        }
+        values
+    }
+
+    fn less_value(&self, table: &Table, place: usize) -> f64 {
+        let weight = table.less_weights.get(place).copied().unwrap_or(0.0);
+        weight * self.less_values(table, place).iter().map(|v| f64::from(*v)).sum::<f64>()
+    }
+
+    /// Bins that were not hit for very long have no excess, so that the clock may go round.
+    fn sweep(&mut self) {
+        for bin in &mut self.more {
+            if self.clock.wrapping_sub(bin.at) > SWEEP {
+                bin.excess = [0.0; EPSILONS.len()];
+                bin.at = self.clock;
+            }
+        }
+    }
+
+    /// The weighted evidence of one bet.
+    pub(super) fn share(&self, table: &Table, bet: Bet) -> f64 {
+        let Some(place) = table.place(bet) else { return 0.0 };
+        match bet.family {
+            Family::More => {
+                let weight = table.weights.get(place).copied().unwrap_or(0.0);
+                let lanes = self.more_values(table, place).into_iter().zip(LANE_PARTS);
+                weight * lanes.map(|(value, part)| part * value).sum::<f64>()
+            }
+            Family::Less => self.less_value(table, place),
+            Family::Tilt => table.tilt_weight * self.tilts.get(place).copied().unwrap_or(0.0),
+        }
+    }
+
+    fn more_values(&self, table: &Table, place: usize) -> Lanes {
+        let Some(bin) = self.more.get(place) else { return [0.0; EPSILONS.len()] };
+        let decay = table.decay.after(self.clock.wrapping_sub(bin.at));
+        let mut values = self.never;
+        for ((value, decay), excess) in values.iter_mut().zip(decay).zip(bin.excess) {
+            *value += decay * excess;
+        }
+        values
+    }
+
+    /// What speaks against one bet; nothing where nothing does.
+    pub(super) fn suspicion(&self, table: &Table, bet: Bet) -> Option<Suspicion> {
+        let place = table.place(bet)?;
+        match bet.family {
+            Family::More => {
+                let bin = self.more.get(place)?;
+                let values = self.more_values(table, place);
+                let each = FOLLOWED.into_iter().enumerate().filter_map(|(followed, lane)| {
+                    let hits = *bin.hits.get(followed).filter(|h| **h > 0)?;
+                    let nats = (values.get(lane)? / self.never.get(lane)?).ln();
+                    Some(Suspicion { nats, since: *bin.since.get(followed)?, hits: Some(hits) })
+                });
+                each.reduce(|a, b| if b.nats > a.nats { b } else { a })
+            }
+            Family::Less => {
+                let bet = self.less.get(place)?;
+                let floor = if self.block.before > 0.0 { self.block.before } else { return None };
+                let values = self.less_values(table, place);
+                let most = values.into_iter().reduce(|a, b| if b > a { b } else { a })?;
+                Some(Suspicion { nats: (f64::from(most) / floor).ln(), since: bet.since, hits: None })
+            }
+            Family::Tilt => {
+                let value = *self.tilts.get(place)?;
+                let since = *self.tilts_since.get(place)?;
+                // A tilt without news is worth about the mean step.
+                let floor = self.never.first().map(|n| n * EPSILONS.first().copied().unwrap_or(1.0))?;
+                (value > 0.0 && floor > 0.0).then(|| Suspicion {
+                    nats: (value / floor).ln(),
+                    since,
+                    hits: None,
+                })
+            }
+        }
+    }
+}
+
+/// What a share of a hit adds over a miss.
+#[inline]
+fn gain_of(gain: f64, share: f64, keep: f64, clumping: f64) -> f64 {
+    if share >= 1.0 {
+        return gain;
+    }
+    if clumping <= 1.0 {
+        return gain * share;
+    }
+    // The mean e-value is taken before it is tempered.
+    let (miss, hit) = (keep.powf(clumping), (keep + gain).powf(clumping));
+    (miss + share * (hit - miss)).powf(1.0 / clumping) - keep
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::{Limits, Setup};
+    use super::*;
+
+    const LIMITS: [f64; 4] = [0.7, 0.2, 0.05, 0.001];
+    const LOWER: [f64; 4] = [0.5, 0.1, 0.02, 0.0];
+
+    fn table(clumping: f64) -> Table {
+        let tilts =
+            TILTS.iter().map(|l| (0..4_u32).map(|b| (l * (f64::from(b) - 1.0)).exp() / 2.0).collect());
+        Table::new(&Setup {
+            more: vec![0.2, 0.1, 0.0, 0.3],
+            less: vec![0.05, 0.05, 0.0, 0.0],
+            tilt: 0.3,
+            limits: vec![Limits {
+                upper: LIMITS.to_vec(),
+                lower: LOWER.to_vec(),
+                tilts: tilts.collect(),
+                is_known: true,
+            }],
+            clumping,
+        })
+    }
+
+    /// What one row is worth to a bet, by the book.
+    fn e_value(table: &Table, bet: Bet, lane: usize, code: Code) -> f64 {
+        let is_hit = usize::from(code) == bet.index;
+        let e = match bet.family {
+            Family::More => {
+                let eps = EPSILONS[lane];
+                if is_hit { 1.0 - eps + eps / LIMITS[bet.index] } else { 1.0 - eps }
+            }
+            Family::Less => {
+                let (eta, p) = (LOSSES[lane], LOWER[bet.index]);
+                if is_hit { 1.0 - eta } else { 1.0 + eta * p / (1.0 - p) }
+            }
+            Family::Tilt => return table.strata[0].tilts[usize::from(code)][bet.index],
+        };
+        e.powf(1.0 / table.clumping)
+    }
+
+    /// The direct recursion over every bet, which the lazy one must equal.
+    fn direct(table: &Table, codes: &[Code], lengths: &[f64]) -> f64 {
+        let mut total = 0.0;
+        for bet in table.bets() {
+            let (lanes, weight) = match bet.family {
+                Family::More => (4, table.weights[table.place(bet).unwrap()]),
+                Family::Less => (2, table.less_weights[table.place(bet).unwrap()]),
+                Family::Tilt => (1, table.tilt_weight),
+            };
+            for lane in 0..lanes {
+                let (mut r, mut length, mut steps, mut passed, mut ready) = (0.0, 0.0, 0, 0.0, 0.0);
+                for (code, step) in codes.iter().zip(lengths) {
+                    length += step;
+                    if *code == SKIP {
+                        continue;
+                    }
+                    let e = e_value(table, bet, lane, *code);
+                    if bet.family == Family::Less {
+                        // Only blocks that are over may start a bet.
+                        if steps == 0 {
+                            (r, ready) = (r + ready, 0.0);
+                        }
+                        r *= e;
+                        steps += 1;
+                        passed += length;
+                        if steps == BLOCK {
+                            (ready, passed, steps) = (passed, 0.0, 0);
+                        }
+                    } else {
+                        r = (r + length) * e;
+                    }
+                    length = 0.0;
+                }
+                let part = if bet.family == Family::More { LANE_PARTS[lane] } else { 1.0 };
+                total += part * weight * r;
+            }
+        }
+        total
+    }
+
+    fn stories() -> (Vec<Code>, Vec<f64>) {
+        let codes = (0..517_u32).map(|i| match i {
+            _ if i % 13 == 5 => SKIP,
+            _ if i % 97 == 3 => 3,
+            _ => code_of(i * i % 3),
+        });
+        (codes.collect(), (0..517_u32).map(|i| f64::from(i % 4) / 10.0).collect())
+    }
+
+    fn code_of(i: u32) -> Code {
+        Code::try_from(i).unwrap()
+    }
+
+    fn run(table: &Table, codes: &[Code], lengths: &[f64]) -> Evidence {
+        let mut evidence = Evidence::new(table);
+        for (tick, (code, length)) in (1..).zip(codes.iter().zip(lengths)) {
+            evidence.observe(table, *code, Moment { length: *length, tick, stratum: 0 });
+        }
+        evidence
+    }
+
+    /// The update in constant time of all bets of a stream is the plain recursion over each of them, in the
+    /// middle of a block too, whether tempered or not. Bets on less are kept in single precision.
+    #[test]
+    fn lazy_update_is_exact() {
+        let (codes, lengths) = stories();
+        for clumping in [1.0, 3.7] {
+            let table = table(clumping);
+            for rows in [2, 40, 517] {
+                let evidence = run(&table, &codes[..rows], &lengths[..rows]);
+                let expected = direct(&table, &codes[..rows], &lengths[..rows]);
+                let found = evidence.exact_total(&table);
+                assert!((found / expected - 1.0).abs() < 1e-6, "{clumping} {rows}: {found} {expected}");
+                let shares: f64 = table.bets().map(|bet| evidence.share(&table, bet)).sum();
+                assert!((shares / expected - 1.0).abs() < 1e-6, "shares add up: {shares} {expected}");
+            }
+        }
+    }
+
+    /// A step of one row is a step with one share.
+    #[test]
+    fn one_row_is_one_share() {
+        let (codes, lengths) = stories();
+        let table = table(1.0);
+        let expected = run(&table, &codes, &lengths);
+        let mut evidence = Evidence::new(&table);
+        for (tick, (code, length)) in (1..).zip(codes.iter().zip(&lengths)) {
+            let hits: Vec<Hit> = if *code == SKIP { vec![] } else { vec![Hit { code: *code, share: 1.0 }] };
+            evidence.observe_shares(&table, &hits, Moment { length: *length, tick, stratum: 0 });
+        }
+        assert!((evidence.exact_total(&table) / expected.exact_total(&table) - 1.0).abs() < 1e-12);
+    }
+
+    /// A fault of any length leaves finite evidence, and a reset none.
+    #[test]
+    fn evidence_never_overflows() {
+        for code in [0, 3] {
+            let table = table(1.0);
+            let mut evidence = Evidence::new(&table);
+            for tick in 1..200_000 {
+                evidence.observe(&table, code, Moment { length: 1.0, tick, stratum: 0 });
+            }
+            assert!(evidence.exact_total(&table).is_finite());
+            evidence.reset();
+            assert!(evidence.exact_total(&table) <= 0.0);
+        }
+    }
+
+    /// The start of a change is found where it began.
+    #[test]
+    fn start_is_estimated() {
+        let codes: Vec<Code> = (1..=300).map(|row| if row > 200 && row % 3 == 0 { 3 } else { 0 }).collect();
+        let table = table(1.0);
+        let evidence = run(&table, &codes, &vec![1.0; 300]);
+        let suspicion = evidence.suspicion(&table, Bet { family: Family::More, index: 3 }).unwrap();
+        assert_eq!((suspicion.since, suspicion.hits), (201, Some(34)));
+        assert!(suspicion.nats > 50.0);
+    }
+
+    /// An hour that the baseline does not know bets nothing and lengthens the run.
+    #[test]
+    fn unknown_strata_bet_nothing() {
+        let table = table(1.0);
+        let mut evidence = Evidence::new(&table);
+        evidence.observe(&table, 3, Moment { length: 5.0, tick: 1, stratum: 7 });
+        assert!(evidence.exact_total(&table) <= 0.0);
+        evidence.observe(&table, 3, Moment { length: 1.0, tick: 2, stratum: 0 });
+        let at_once = run(&table, &[3], &[6.0]);
+        assert!((evidence.exact_total(&table) / at_once.exact_total(&table) - 1.0).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,117 @@
+//! The time of day as strata: one reference for each hour, in the time zone of the traffic.
+
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+use super::Error;
+use crate::baseline::Seasonality;
+use crate::units::Timestamp;
+
+/// Whether what is normal depends on the hour, and by whose clocks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Season {
+    /// One reference for all hours, for each of the day, or for each of the week.
+    pub seasonality: Seasonality,
+    /// The name of the time zone in the IANA database, such as `Europe/Berlin`.
+    pub zone: String,
+}
+
+impl Season {
+    /// One reference for all hours.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { seasonality: Seasonality::None, zone: "UTC".to_owned() }
+    }
+
+    /// Strata that it cuts time into.
+    pub(super) const fn strata(&self) -> usize {
+        match self.seasonality {
+            Seasonality::None => 1,
+            Seasonality::HourOfDay => 24,
+            Seasonality::HourOfWeek => 168,
+        }
+    }
+}
+
+/// Tells the stratum of a time; remembers the hour that it lies in, for rows come in hours.
+#[derive(Debug, Clone)]
+pub(super) struct Hours {
+    season: Season,
+    zone: TimeZone,
+    from: i64,
+    to: i64,
+    stratum: usize,
+}
+
+/// Quarters of an hour: no zone is shifted by less, and no hour begins between two.
+const QUARTER_MICROS: i64 = 900_000_000;
+
+impl Hours {
+    /// # Errors
+    /// [`Error::NoZone`] when nobody knows the time zone.
+    pub(super) fn new(season: &Season) -> Result<Self, Error> {
+        let zone = match season.seasonality {
+            Seasonality::None => TimeZone::UTC,
+            _ => TimeZone::get(&season.zone).map_err(|_| Error::NoZone(season.zone.clone()))?,
+        };
+        Ok(Self { season: season.clone(), zone, from: 0, to: 0, stratum: 0 })
+    }
+
+    pub(super) fn stratum(&mut self, ts: Timestamp) -> usize {
+        if self.season.seasonality == Seasonality::None {
+            return 0;
+        }
+        let micros = ts.as_micros();
+        if micros < self.from || micros >= self.to {
+            self.from = micros.div_euclid(QUARTER_MICROS).saturating_mul(QUARTER_MICROS);
+            self.to = self.from.saturating_add(QUARTER_MICROS);
+            self.stratum = self.look_up(micros);
+        }
+        self.stratum
+    }
+
+    /// Times beyond the calendar fall into the first hour: they are no times of day at all.
+    fn look_up(&self, micros: i64) -> usize {
+        let Ok(at) = jiff::Timestamp::from_microsecond(micros) else { return 0 };
+        let local = self.zone.to_datetime(at);
+        let hour = usize::try_from(local.hour()).unwrap_or(0);
+        let day = usize::try_from(local.date().weekday().to_monday_zero_offset()).unwrap_or(0);
+        match self.season.seasonality {
+            Seasonality::HourOfWeek => day * 24 + hour,
+            Seasonality::HourOfDay | Seasonality::None => hour,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stratum(seasonality: Seasonality, zone: &str, time: &str) -> usize {
+        let season = Season { seasonality, zone: zone.to_owned() };
+        let mut hours = Hours::new(&season).unwrap();
+        hours.stratum(Timestamp::from_millis(0));
+        hours.stratum(Timestamp::parse(time).unwrap())
+    }
+
+    /// Hours are those of the people: zone, summer time and half-hour zones included.
+    #[test]
+    fn hours_are_local() {
+        use Seasonality::{HourOfDay, HourOfWeek, None};
+        let summer = "2026-07-01T22:30:00Z";
+        assert_eq!(stratum(None, "nowhere", summer), 0);
+        assert_eq!(stratum(HourOfDay, "UTC", summer), 22);
+        assert_eq!(stratum(HourOfDay, "Europe/Berlin", summer), 0);
+        assert_eq!(stratum(HourOfDay, "Asia/Kolkata", summer), 4);
+        // A Wednesday in UTC, and Thursday by then in Berlin.
+        assert_eq!(stratum(HourOfWeek, "UTC", summer), 2 * 24 + 22);
+        assert_eq!(stratum(HourOfWeek, "Europe/Berlin", summer), 3 * 24);
+    }
+
+    /// A zone that nobody knows is refused.
+    #[test]
+    fn unknown_zones_are_refused() {
+        let season = Season { seasonality: Seasonality::HourOfDay, zone: "Mars/Olympus".to_owned() };
+        assert!(matches!(Hours::new(&season), Err(Error::NoZone(_))));
+    }
+}

@@ -1,0 +1,76 @@
+//! Normal scores of a stream's bins, and the tilts that bet on them.
+
+use statrs::distribution::{ContinuousCDF, Normal};
+
+use super::bins::Bin;
+use super::mean;
+use super::stream::{Stream, Topic};
+use super::table::TILTS;
+
+/// Ranks nearer to the ends than this count as this near.
+const RANK_MIN: f64 = 1e-4;
+/// Exponents beyond this are cut: no row may be worth more.
+const EXPONENT_MAX: f64 = 6.0;
+
+/// Whether a stream has bins that lie on a line.
+pub(super) fn has_any(stream: &Stream) -> bool {
+    let on_a_line = matches!(stream.source.topic(), Topic::Value | Topic::Age);
+    on_a_line && stream.bins.iter().filter(|b| b.place().is_some_and(f64::is_finite)).count() > 1
+}
+
+/// By bin: the normal score of its place among the planning rows, with mean 0 and variance 1; nothing for
+/// bins that have no place or no planning row.
+pub(super) fn of(stream: &Stream) -> Option<Vec<Option<f64>>> {
+    let planned: Vec<f64> = (0..stream.bins.len())
+        .map(|bin| {
+            let of = |hits: &[f64]| hits.get(bin).copied().unwrap_or(0.0);
+            stream.counts.iter().map(|c| of(&c.hits_all) - of(&c.hits)).sum()
+        })
+        .collect();
+    let mut placed: Vec<(usize, f64)> = stream
+        .bins
+        .iter()
+        .enumerate()
+        .filter(|(bin, _)| planned.get(*bin).is_some_and(|n| *n > 0.0))
+        .filter_map(|(bin, kind)| Some((bin, Bin::place(kind)?)))
+        .collect();
+    placed.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let at = |bin: usize| planned.get(bin).copied().unwrap_or(0.0);
+    let rows: f64 = placed.iter().map(|(bin, _)| at(*bin)).sum();
+    if placed.len() < 2 || rows <= 0.0 {
+        return None;
+    }
+    let normal = Normal::standard();
+    let mut below = 0.0;
+    let mut scores: Vec<(usize, f64, f64)> = Vec::new();
+    for (bin, _) in placed {
+        let rank = (below + 0.5 * at(bin) + 0.25) / (rows + 0.5);
+        scores.push((bin, normal.inverse_cdf(rank.clamp(RANK_MIN, 1.0 - RANK_MIN)), at(bin)));
+        below += at(bin);
+    }
+    let mean = scores.iter().map(|(_, z, n)| z * n).sum::<f64>() / rows;
+    let spread = (scores.iter().map(|(_, z, n)| (z - mean).powi(2) * n).sum::<f64>() / rows).sqrt();
+    if spread <= 0.0 {
+        return None;
+    }
+    let mut by_bin = vec![None; stream.bins.len()];
+    for (bin, z, _) in scores {
+        if let Some(place) = by_bin.get_mut(bin) {
+            *place = Some((z - mean) / spread);
+        }
+    }
+    Some(by_bin)
+}
+
+/// By tilt and bin: `exp(l z)` over the upper confidence limit of its mean, so that its mean is at most 1.
+///
+/// A bin without a score has weight 1 before that: what was never seen is left to other bets.
+pub(super) fn tilts(scores: &[Option<f64>], counts: &[f64], delta: f64) -> Vec<Vec<f64>> {
+    let of = |tilt: f64| {
+        let weight = |z: &Option<f64>| z.map_or(1.0, |z| (tilt * z).clamp(-EXPONENT_MAX, EXPONENT_MAX).exp());
+        let weights: Vec<f64> = scores.iter().map(weight).collect();
+        let mean = mean::upper_mean(&weights, counts, delta);
+        weights.iter().map(|w| w / mean).collect()
+    };
+    TILTS.iter().map(|tilt| of(*tilt)).collect()
+}

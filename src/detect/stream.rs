@@ -1,0 +1,279 @@
+//! What there is to bet on: scalar streams, each cut into bins, with the baseline's counts.
+
+use serde::{Deserialize, Serialize};
+
+use super::Error;
+use super::bins::{Bin, Plan};
+use super::cut::{Code, SKIP};
+use crate::record::{Contract, Schema, Status};
+
+/// What a stream is made from. Columns are named by their position in the schema.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Source {
+    /// One column.
+    Column { position: usize, plan: Plan },
+    /// The features of one group: are all zero or at their default, or more of them than the most that
+    /// planning rows had?
+    Group { members: Vec<usize>, has_defaults: bool, usual: usize },
+    /// The declared rules of one column.
+    Contract { position: usize, contract: Contract },
+    /// Whether one column has the value of the row before.
+    Repeat { position: usize },
+    /// How many columns of a group do.
+    SameCount { members: Vec<usize> },
+    /// On which grid the numbers of a column lie: decimals, narrow floats.
+    Grid { position: usize },
+    /// Whether a row with the same features was seen lately.
+    Replay,
+    /// Whether the request was delivered already.
+    Duplicate,
+    /// How many columns of a group have what planning rows never had.
+    Unusual { members: Vec<Rare> },
+    /// What the service said of a feature.
+    Status { position: usize },
+    /// How old a feature was, in seconds.
+    Age { position: usize, plan: Plan },
+    /// Whether an entity's features of a group changed since it was last seen.
+    Entity { members: Vec<usize> },
+    /// Which replica, region, client … the row came from.
+    Tag { name: String, plan: Plan },
+    /// Two answers together: by bin of the first, the range of the second.
+    Pair { first: usize, second: usize, ranges: Vec<Option<(f64, f64)>> },
+    /// The same as [`Source::Group`], in the rows of one replica, region, client ….
+    Slice { tag: String, value: String, members: Vec<usize>, has_defaults: bool, usual: usize },
+}
+
+/// A column with the bins that planning rows never had.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Rare {
+    pub(super) position: usize,
+    /// Special bins of the column that no planning row fell into.
+    pub(super) codes: Vec<Code>,
+    /// Grids that no planning row lay on.
+    pub(super) grids: Vec<Code>,
+}
+
+/// What a stream is about: together with the bin it tells whose bet it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Topic {
+    /// The values of a feature or answer.
+    Value,
+    /// A whole group in one row.
+    Group,
+    /// A declared rule.
+    Contract,
+    /// Values that stay: of a column, a group or an entity.
+    Repeat,
+    /// The resolution of numbers.
+    Grid,
+    /// Rows seen before.
+    Replay,
+    /// Requests delivered before.
+    Duplicate,
+    /// Several unusual columns in one row.
+    Unusual,
+    /// What the service says of its features.
+    Status,
+    /// The age of a feature.
+    Age,
+    /// Where rows come from.
+    Mix,
+    /// Answers that belong together.
+    Pair,
+}
+
+impl Source {
+    pub(super) const fn topic(&self) -> Topic {
+        match self {
+            Self::Column { .. } => Topic::Value,
+            Self::Group { .. } | Self::Slice { .. } => Topic::Group,
+            Self::Contract { .. } => Topic::Contract,
+            Self::Repeat { .. } | Self::SameCount { .. } | Self::Entity { .. } => Topic::Repeat,
+            Self::Grid { .. } => Topic::Grid,
+            Self::Replay => Topic::Replay,
+            Self::Duplicate => Topic::Duplicate,
+            Self::Unusual { .. } => Topic::Unusual,
+            Self::Status { .. } => Topic::Status,
+            Self::Age { .. } => Topic::Age,
+            Self::Tag { .. } => Topic::Mix,
+            Self::Pair { .. } => Topic::Pair,
+        }
+    }
+
+    /// The columns that it speaks of.
+    pub(super) fn positions(&self) -> Vec<usize> {
+        match self {
+            Self::Column { position, .. }
+            | Self::Contract { position, .. }
+            | Self::Repeat { position }
+            | Self::Grid { position }
+            | Self::Status { position }
+            | Self::Age { position, .. } => vec![*position],
+            Self::Group { members, .. }
+            | Self::SameCount { members }
+            | Self::Entity { members }
+            | Self::Slice { members, .. } => members.clone(),
+            Self::Unusual { members } => members.iter().map(|m| m.position).collect(),
+            Self::Pair { first, second, .. } => vec![*first, *second],
+            Self::Replay | Self::Duplicate | Self::Tag { .. } => Vec::new(),
+        }
+    }
+
+    /// Whether every column is told of when the stream alarms, because it happened to all at once.
+    pub(super) const fn is_of_all_members(&self) -> bool {
+        matches!(
+            self,
+            Self::Group { .. }
+                | Self::SameCount { .. }
+                | Self::Entity { .. }
+                | Self::Slice { .. }
+                | Self::Pair { .. }
+        )
+    }
+
+    /// The bins in the order of their codes.
+    pub(super) fn bins(&self) -> Vec<Bin> {
+        match self {
+            Self::Column { plan, .. } | Self::Age { plan, .. } | Self::Tag { plan, .. } => plan.bins(),
+            Self::Group { has_defaults, .. } | Self::Slice { has_defaults, .. } => {
+                let mut bins = vec![if *has_defaults { Bin::GroupDefault } else { Bin::GroupZero }];
+                bins.extend((1..=MANY_ZEROS_MAX).rev().map(Bin::ManyZeros));
+                bins.push(Bin::GroupAlive);
+                bins
+            }
+            Self::Contract { .. } => vec![Bin::Broken, Bin::Kept],
+            Self::Repeat { .. } => vec![Bin::Repeats(0), Bin::Repeats(1)],
+            Self::SameCount { members } => (0..=SAME_MAX
+                .min(u8::try_from(members.len()).unwrap_or(SAME_MAX)))
+                .map(Bin::Repeats)
+                .collect(),
+            Self::Grid { .. } => (0..GRIDS).map(Bin::Grid).collect(),
+            Self::Replay => {
+                let mut bins = vec![Bin::First];
+                bins.extend((1..=3).map(Bin::SeenAgo));
+                bins
+            }
+            Self::Duplicate => vec![Bin::First, Bin::Again],
+            Self::Unusual { .. } => (0..=UNUSUAL_MAX).map(Bin::Unusual).collect(),
+            Self::Status { .. } => {
+                let named = |s: &Status| Bin::Category(s.name().to_owned());
+                std::iter::once(Bin::Null).chain(Status::ALL.iter().map(named)).collect()
+            }
+            Self::Entity { .. } => vec![Bin::Changed, Bin::Unchanged],
+            Self::Pair { .. } => vec![Bin::Agrees, Bin::Contradicts],
+        }
+    }
+}
+
+/// More members with the value of the row before than this are as many as this.
+pub(super) const SAME_MAX: u8 = 15;
+/// Grids of numbers: 0 to 6 decimals, and those beyond on the grid of 16 or 32 bit floats or of neither.
+pub(super) const GRIDS: u8 = 10;
+/// More unusual columns than this are as many as this.
+pub(super) const UNUSUAL_MAX: u8 = 3;
+/// More zeros in a group than planning rows had are told apart up to this.
+pub(super) const MANY_ZEROS_MAX: u8 = 3;
+
+/// What the columns of a stream are to the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Role {
+    /// Features from one upstream.
+    Input,
+    /// Its answers.
+    Output,
+    /// Rows as a whole, and where they come from.
+    Rows,
+    /// The row rate.
+    Traffic,
+}
+
+/// Steps of the baseline by bin, for one stratum of one stream.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Counts {
+    /// Steps that had a bin, of those that did not plan the bins.
+    pub(super) trials: f64,
+    pub(super) hits: Vec<f64>,
+    /// The same over all steps: for bins that are known without looking at data.
+    pub(super) trials_all: f64,
+    pub(super) hits_all: Vec<f64>,
+}
+
+impl Counts {
+    pub(super) fn new(bins: usize) -> Self {
+        Self { trials: 0.0, hits: vec![0.0; bins], trials_all: 0.0, hits_all: vec![0.0; bins] }
+    }
+
+    /// Hits and trials of one bin, by the rows that may speak for it.
+    pub(super) fn of(&self, bin: usize, kind: &Bin) -> (f64, f64) {
+        let at = |hits: &[f64]| hits.get(bin).copied().unwrap_or(0.0);
+        if kind.is_known_beforehand() {
+            (at(&self.hits_all), self.trials_all)
+        } else {
+            (at(&self.hits), self.trials)
+        }
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        self.trials += other.trials;
+        self.trials_all += other.trials_all;
+        for (mine, theirs) in [(&mut self.hits, &other.hits), (&mut self.hits_all, &other.hits_all)] {
+            mine.iter_mut().zip(theirs).for_each(|(a, b)| *a += b);
+        }
+    }
+}
+
+/// One scalar stream with the baseline's counts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Stream {
+    pub(super) source: Source,
+    /// The column's name; a group's name for a group.
+    pub(super) name: String,
+    pub(super) group: String,
+    pub(super) role: Role,
+    pub(super) bins: Vec<Bin>,
+    /// By stratum; one where the time of day does not matter.
+    pub(super) counts: Vec<Counts>,
+    /// By how much news comes in clumps: 1 for independent steps.
+    pub(super) clumping: f64,
+}
+
+impl Stream {
+    pub(super) fn new(source: Source, name: &str, group: &str, role: Role, strata: usize) -> Self {
+        let bins = source.bins();
+        let counts = vec![Counts::new(bins.len()); strata];
+        Self { source, name: name.to_owned(), group: group.to_owned(), role, bins, counts, clumping: 1.0 }
+    }
+
+    /// Hits and trials of one bin over all strata.
+    pub(super) fn pooled(&self, bin: usize) -> (f64, f64) {
+        let Some(kind) = self.bins.get(bin) else { return (0.0, 0.0) };
+        let each = self.counts.iter().map(|c| c.of(bin, kind));
+        each.fold((0.0, 0.0), |(h, t), (hits, trials)| (h + hits, t + trials))
+    }
+
+    pub(super) fn check(&self, schema: &Schema, strata: usize) -> Result<(), Error> {
+        let bins = self.bins.len();
+        let fits = |c: &Counts| {
+            let sound = |hits: &[f64], trials: f64| {
+                let all = hits.iter().all(|h| h.is_finite() && *h >= 0.0 && *h <= trials + 1e-6);
+                hits.len() == bins && trials.is_finite() && all
+            };
+            sound(&c.hits, c.trials) && sound(&c.hits_all, c.trials_all)
+        };
+        let known = self.source.positions().iter().all(|p| *p < schema.columns.len());
+        let sound = known
+            && bins <= usize::from(SKIP)
+            && self.bins == self.source.bins()
+            && (self.counts.len() == strata || self.counts.len() == 1)
+            && self.counts.iter().all(fits)
+            && self.clumping >= 1.0
+            && self.clumping.is_finite();
+        if sound {
+            Ok(())
+        } else {
+            Err(Error::Calibration(format!("stream `{}` does not fit the schema", self.name)))
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! What never changes while a stream is watched: its bets, and what each row does to them.
+
+use super::cut::{Code, SKIP};
+
+/// Shares of rows hit that are bet on: slow faults and complete ones alike.
+pub(super) const EPSILONS: [f64; 4] = [0.01, 0.05, 0.25, 0.9];
+/// The part of a bin's weight that each share has: complete faults are the worst and the quickest.
+pub(super) const LANE_PARTS: [f64; 4] = [0.18, 0.17, 0.17, 0.48];
+/// Tilts that are bet on, in standard deviations of the bins' normal scores.
+pub(super) const TILTS: [f64; 8] = [-1.0, -0.45, -0.2, -0.09, 0.09, 0.2, 0.45, 1.0];
+const TILTS_COUNT: f64 = 8.0;
+/// Shares by which a bin becomes rarer that are bet on.
+pub(super) const LOSSES: [f64; 2] = [0.5, 0.98];
+/// Steps after which the bets on rarer bins are settled.
+pub(super) const BLOCK: u32 = 32;
+
+/// By share bet on.
+pub(super) type Lanes = [f64; EPSILONS.len()];
+
+/// What a stream is bet on with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Family {
+    /// A bin becomes commoner.
+    More,
+    /// A bin becomes rarer.
+    Less,
+    /// The whole distribution leans to one side.
+    Tilt,
+}
+
+/// One bet on one stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub(super) struct Bet {
+    pub(super) family: Family,
+    /// The bin's position; for a tilt its place in [`TILTS`].
+    pub(super) index: usize,
+}
+
+/// What a stream's tables are made from: weights of its bets, and limits by stratum.
+#[derive(Debug, Clone)]
+pub(super) struct Setup {
+    /// By bin: the part of the budget that bets on it becoming commoner; 0 for none.
+    pub(super) more: Vec<f64>,
+    /// By bin: the part that bets on it becoming rarer.
+    pub(super) less: Vec<f64>,
+    /// The part of all tilts.
+    pub(super) tilt: f64,
+    /// By stratum.
+    pub(super) limits: Vec<Limits>,
+    /// By how much evidence is tempered: 1 for independent steps.
+    pub(super) clumping: f64,
+}
+
+/// Confidence limits of one stratum of one stream.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Limits {
+    /// By bin: the upper limit of its healthy share.
+    pub(super) upper: Vec<f64>,
+    /// By bin: the lower limit.
+    pub(super) lower: Vec<f64>,
+    /// By tilt: each bin's weight over the upper limit of the mean weight; empty without tilts.
+    pub(super) tilts: Vec<Vec<f64>>,
+    /// Whether the baseline knows this stratum at all.
+    pub(super) is_known: bool,
+}
+
+/// The bets of one stream, ready for rows.
+#[derive(Debug, Clone)]
+pub(super) struct Table {
+    /// What remains of a bet of each lane when its bin is missed.
+    pub(super) keep: Lanes,
+    /// The weight of all bets of each lane.
+    pub(super) lane_weights: Lanes,
+    /// By code: the place of its bet on more, or [`SKIP`].
+    pub(super) places: Vec<Code>,
+    /// By place: the weight of all lanes together.
+    pub(super) weights: Vec<f64>,
+    /// By stratum.
+    pub(super) strata: Vec<Stratum>,
+    /// By code: the place of its bet on less, or [`SKIP`].
+    pub(super) less_places: Vec<Code>,
+    pub(super) less_weights: Vec<f64>,
+    /// The weight of each tilt; 0 without.
+    pub(super) tilt_weight: f64,
+    pub(super) clumping: f64,
+    pub(super) decay: Decay,
+}
+
+/// What a row in one stratum does to the bets.
+#[derive(Debug, Clone)]
+pub(super) struct Stratum {
+    pub(super) is_known: bool,
+    /// By place: what a hit adds over a miss, in units of the bet before.
+    pub(super) gains: Vec<Lanes>,
+    /// By place: the upper limit.
+    pub(super) upper: Vec<f64>,
+    /// By code: the e-value of each tilt.
+    pub(super) tilts: Vec<[f64; TILTS.len()]>,
+    /// By place: the e-values of a miss and of a hit, for each loss.
+    pub(super) less: Vec<[(f64, f64); LOSSES.len()]>,
+}
+
+impl Table {
+    pub(super) fn new(setup: &Setup) -> Self {
+        let temper = 1.0 / setup.clumping;
+        let (places, weights) = placed(&setup.more, 1.0);
+        let (less_places, less_weights) = placed(&setup.less, 1.0 / 2.0);
+        let keep = EPSILONS.map(|eps| (1.0 - eps).powf(temper));
+        let strata = setup
+            .limits
+            .iter()
+            .map(|limits| Stratum::new(limits, setup, (&places, &less_places), temper))
+            .collect();
+        let has_tilts = setup.limits.iter().any(|l| !l.tilts.is_empty());
+        Self {
+            keep,
+            lane_weights: LANE_PARTS.map(|part| part * weights.iter().sum::<f64>()),
+            places,
+            weights,
+            strata,
+            less_places,
+            less_weights,
+            tilt_weight: if has_tilts { setup.tilt / TILTS_COUNT } else { 0.0 },
+            clumping: setup.clumping,
+            decay: Decay::new(keep),
+        }
+    }
+
+    /// Every bet that has a weight.
+    pub(super) fn bets(&self) -> impl Iterator<Item = Bet> + '_ {
+        let of = |places: &'_ [Code], family| {
+            let taken = places.iter().enumerate().filter(|(_, place)| **place != SKIP);
+            taken.map(move |(index, _)| Bet { family, index }).collect::<Vec<_>>()
+        };
+        let tilts = if self.tilt_weight > 0.0 { TILTS.len() } else { 0 };
+        of(&self.places, Family::More)
+            .into_iter()
+            .chain(of(&self.less_places, Family::Less))
+            .chain((0..tilts).map(|index| Bet { family: Family::Tilt, index }))
+    }
+
+    pub(super) fn place(&self, bet: Bet) -> Option<usize> {
+        let of = |places: &[Code]| places.get(bet.index).filter(|p| **p != SKIP).map(|p| usize::from(*p));
+        match bet.family {
+            Family::More => of(&self.places),
+            Family::Less => of(&self.less_places),
+            Family::Tilt => (self.tilt_weight > 0.0 && bet.index < TILTS.len()).then_some(bet.index),
+        }
+    }
+
+    /// How bad each bin is to a bet, from 0 to 1, and the most that health has of it on average: what the
+    /// test of recovery waits for.
+    pub(super) fn badness(&self, bet: Bet) -> Option<(Vec<f64>, f64)> {
+        let bins = self.places.len();
+        let place = self.place(bet)?;
+        let known = self.strata.iter().filter(|s| s.is_known);
+        let most = |of: &dyn Fn(&Stratum) -> Option<f64>| {
+            known.clone().filter_map(of).reduce(|a, b| if b > a { b } else { a })
+        };
+        let mut bad = vec![0.0; bins];
+        match bet.family {
+            Family::More => {
+                *bad.get_mut(bet.index)? = 1.0;
+                Some((bad, most(&|s| s.upper.get(place).copied())?))
+            }
+            Family::Less => {
+                bad.iter_mut().for_each(|b| *b = 1.0);
+                *bad.get_mut(bet.index)? = 0.0;
+                // A miss is worth 1 + eta p / (1 - p).
+                let missing = |s: &Stratum| {
+                    let (miss, _) = *s.less.get(place)?.first()?;
+                    let odds = (miss.powf(self.clumping) - 1.0) / LOSSES.first()?;
+                    Some(1.0 / (1.0 + odds))
+                };
+                Some((bad, most(&missing)?))
+            }
+            Family::Tilt => {
+                let tilts = |s: &Stratum| -> Vec<f64> {
+                    s.tilts.iter().filter_map(|t| t.get(bet.index)).map(|e| e.powf(self.clumping)).collect()
+                };
+                let first = known.clone().next().map(tilts)?;
+                let top = first.iter().copied().reduce(|a, b| if b > a { b } else { a })?;
+                let low = first.iter().copied().reduce(|a, b| if b < a { b } else { a })?;
+                if top <= low {
+                    return None;
+                }
+                for (bad, e) in bad.iter_mut().zip(&first) {
+                    *bad = (e - low) / (top - low);
+                }
+                // The limit of the mean weight is where an e-value is 1.
+                Some((bad, (1.0 - low) / (top - low)))
+            }
+        }
+    }
+}
+
+/// Places for the bets that have a weight, in the order of bins, and `part` of their weights.
+fn placed(weights: &[f64], part: f64) -> (Vec<Code>, Vec<f64>) {
+    let mut places = Vec::new();
+    let mut kept = Vec::new();
+    for weight in weights {
+        let has_place = *weight > 0.0 && kept.len() < usize::from(SKIP);
+        places.push(if has_place { super::cut::code(kept.len()) } else { SKIP });
+        kept.extend(has_place.then_some(weight * part));
+    }
+    (places, kept)
+}
+
+impl Stratum {
+    fn new(limits: &Limits, setup: &Setup, (places, less_places): (&[Code], &[Code]), temper: f64) -> Self {
+        let chosen = |places: &[Code], of: &[f64]| -> Vec<f64> {
+            let taken = places.iter().zip(of).filter(|(place, _)| **place != SKIP);
+            taken.map(|(_, limit)| *limit).collect()
+        };
+        let upper = chosen(places, &limits.upper);
+        let gains = upper
+            .iter()
+            .map(|p| EPSILONS.map(|eps| (1.0 - eps + eps / p).powf(temper) - (1.0 - eps).powf(temper)))
+            .collect();
+        let less = chosen(less_places, &limits.lower)
+            .iter()
+            .map(|p| LOSSES.map(|eta| ((1.0 + eta * p / (1.0 - p)).powf(temper), (1.0 - eta).powf(temper))))
+            .collect();
+        let tilt = |bin: usize| -> [f64; TILTS.len()] {
+            let mut e = [1.0; TILTS.len()];
+            for (e, weights) in e.iter_mut().zip(&limits.tilts) {
+                *e = weights.get(bin).copied().unwrap_or(1.0).powf(temper);
+            }
+            e
+        };
+        let bins = if limits.tilts.is_empty() { 0 } else { setup.more.len() };
+        Self { is_known: limits.is_known, gains, upper, tilts: (0..bins).map(tilt).collect(), less }
+    }
+}
+
+/// Powers of what remains after a miss, by two tables: `keep^n` for every `n` below 65,536.
+#[derive(Debug, Clone)]
+pub(super) struct Decay {
+    low: Vec<Lanes>,
+    high: Vec<Lanes>,
+    keep: Lanes,
+}
+
+impl Decay {
+    fn new(keep: Lanes) -> Self {
+        let powers = |step: u32| (0..256_u32).map(|n| keep.map(|k| k.powf(f64::from(n * step)))).collect();
+        Self { low: powers(1), high: powers(256), keep }
+    }
+
+    pub(super) fn after(&self, misses: u32) -> Lanes {
+        let [a, b, c, d] = misses.to_be_bytes();
+        if a > 0 || b > 0 {
+            return self.keep.map(|k| k.powf(f64::from(misses)));
+        }
+        let (Some(high), Some(low)) = (self.high.get(usize::from(c)), self.low.get(usize::from(d))) else {
+            return [0.0; EPSILONS.len()];
+        };
+        std::array::from_fn(|lane| {
+            high.get(lane).copied().unwrap_or(0.0) * low.get(lane).copied().unwrap_or(0.0)
+        })
+    }
+}

@@ -1,0 +1,190 @@
+//! Rows of versions that no baseline is of.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Error;
+use super::judge::{OTHERS, ROW_RATE, Scope, monitor_of};
+use crate::baseline::Baseline;
+use crate::detect::{Alarm, Finding, Monitor, StreamReport, StreamState, Undecided};
+use crate::record::Role;
+use crate::units::Timestamp;
+
+/// The group of the alerts that say so; the model's version is told beside it.
+pub(super) const VERSION_GROUP: &str = "version";
+/// Their kind, and what stands for their detector.
+pub(super) const VERSION_KIND: &str = "version";
+/// Versions that have an alert of their own; senders may make names up, and further ones share one.
+const VERSIONS_MAX: usize = 8;
+/// A longer name is cut where it is kept.
+const NAME_CHARS_MAX: usize = 64;
+/// A version that no row was of for so long is gone.
+const GONE_AFTER: Duration = Duration::from_secs(3_600);
+
+/// One version without a baseline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Stranger {
+    pub(super) rows: u64,
+    last: Timestamp,
+    /// Somebody knows, and wants no alert of it.
+    accepted: bool,
+}
+
+/// The rows of versions without a baseline: their features are held against those of the model's
+/// baseline, their answers against nothing.
+#[derive(Debug)]
+pub(super) struct Strangers {
+    pub(super) monitor: Monitor,
+    seen: BTreeMap<String, Stranger>,
+}
+
+/// The name under which a version is kept.
+fn short(version: &str) -> String {
+    version.chars().take(NAME_CHARS_MAX).collect()
+}
+
+impl Strangers {
+    pub(super) fn new(baseline: &Baseline, without: &[String]) -> Result<Self, Error> {
+        let monitor = monitor_of(baseline, without, Scope::InputsOnly)?;
+        Ok(Self { monitor, seen: BTreeMap::new() })
+    }
+
+    pub(super) const fn seen(&self) -> &BTreeMap<String, Stranger> {
+        &self.seen
+    }
+
+    pub(super) fn resume(&mut self, seen: BTreeMap<String, Stranger>) {
+        self.seen = seen;
+    }
+
+    /// Whether any is known.
+    pub(super) fn are_there_at_all(&self) -> bool {
+        !self.seen.is_empty()
+    }
+
+    /// Whether there were any lately.
+    pub(super) fn are_there(&self, now: Timestamp) -> bool {
+        self.seen.values().any(|stranger| now < stranger.last.plus(GONE_AFTER))
+    }
+
+    /// Counts a row; gives the alarm of a version that is new, with the name that it is kept under.
+    pub(super) fn note(
+        &mut self,
+        version: &str,
+        expected: &str,
+        ts: Timestamp,
+        now: Timestamp,
+    ) -> Option<(String, Finding)> {
+        let name = short(version);
+        let is_known = self.seen.contains_key(&name) || self.seen.len() < VERSIONS_MAX;
+        let name = if is_known { name } else { OTHERS.to_owned() };
+        if let Some(stranger) = self.seen.get_mut(&name) {
+            stranger.rows = stranger.rows.saturating_add(1);
+            stranger.last = now;
+            return None;
+        }
+        self.seen.insert(name.clone(), Stranger { rows: 1, last: now, accepted: false });
+        let alarm = alarm(&name, expected, ts);
+        Some((name, Finding::Raised(alarm)))
+    }
+
+    /// Forgets versions that are gone; gives the end of the alert of each.
+    pub(super) fn forget(&mut self, now: Timestamp) -> Vec<(String, Finding)> {
+        let is_gone = |stranger: &Stranger| !stranger.accepted && now >= stranger.last.plus(GONE_AFTER);
+        let gone: Vec<String> =
+            self.seen.iter().filter(|(_, s)| is_gone(s)).map(|(name, _)| name.clone()).collect();
+        let end = |name: String| {
+            self.seen.remove(&name);
+            let ended = Finding::Resolved { group: VERSION_GROUP.to_owned(), row: 0, ts: now };
+            (name, ended)
+        };
+        gone.into_iter().map(end).collect()
+    }
+
+    /// Somebody knows of a version: there is no further alert of it until there is another baseline.
+    pub(super) fn accept(&mut self, version: &str) {
+        if let Some(stranger) = self.seen.get_mut(version) {
+            stranger.accepted = true;
+        }
+    }
+
+    /// How their features stand; answers have nothing to be held against.
+    pub(super) fn report(&self, baseline: &Baseline, whole: &[StreamReport]) -> Vec<StreamReport> {
+        let columns = &baseline.schema().columns;
+        let of_answers = |group: &str| columns.iter().any(|c| c.role == Role::Output && c.group == group);
+        let answers = whole.iter().filter(|report| of_answers(&report.group)).map(|report| StreamReport {
+            of_threshold: None,
+            state: StreamState::Undecided(Undecided::NoBaseline),
+            ..report.clone()
+        });
+        // The row rate is the model's.
+        let is_feature = |report: &StreamReport| report.detector != ROW_RATE;
+        self.monitor.report().into_iter().filter(is_feature).chain(answers).collect()
+    }
+}
+
+fn alarm(version: &str, expected: &str, ts: Timestamp) -> Alarm {
+    Alarm {
+        row: 0,
+        ts,
+        detector: VERSION_KIND.to_owned(),
+        kind: VERSION_KIND.to_owned(),
+        features: Vec::new(),
+        group: VERSION_GROUP.to_owned(),
+        score: f64::NAN,
+        threshold: f64::NAN,
+        since_row: 0,
+        since: ts,
+        shares: Vec::new(),
+        message: format!(
+            "no baseline for this version: rows of version `{version}` came, the baseline is of `{expected}`; \
+             their features are judged by it, their answers are not"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_millis(secs * 1_000)
+    }
+
+    fn strangers() -> Strangers {
+        Strangers::new(&crate::service::tests::a(), &[]).unwrap()
+    }
+
+    /// One alarm a version, and one more for all beyond a handful, however long names are.
+    #[test]
+    fn no_storm() {
+        let mut all = strangers();
+        let mut raised: Vec<String> = Vec::new();
+        for i in 0..1_000 {
+            let version = format!("{}{}", i % 100, "x".repeat(500));
+            raised.extend(all.note(&version, "1", at(i), at(i)).map(|(name, _)| name));
+        }
+        assert_eq!(raised.len(), VERSIONS_MAX + 1, "{raised:?}");
+        assert!(raised.iter().all(|name| name.chars().count() <= NAME_CHARS_MAX));
+        assert_eq!(raised.last().map(String::as_str), Some(OTHERS));
+        assert_eq!(all.seen().values().map(|s| s.rows).sum::<u64>(), 1_000);
+    }
+
+    /// A version that is gone for an hour ends its alert and would raise another; an accepted one is
+    /// known for good.
+    #[test]
+    fn what_is_gone_is_forgotten() {
+        let mut all = strangers();
+        assert!(all.note("2", "1", at(0), at(0)).is_some() && all.note("3", "1", at(0), at(0)).is_some());
+        all.accept("3");
+        assert!(all.forget(at(3_599)).is_empty());
+        let ended = all.forget(at(3_600));
+        assert!(matches!(&ended[..], [(name, Finding::Resolved { .. })] if name == "2"), "{ended:?}");
+        assert!(all.note("2", "1", at(9_000), at(9_000)).is_some());
+        assert!(all.note("3", "1", at(9_000), at(9_000)).is_none());
+        assert!(all.are_there(at(12_599)) && !all.are_there(at(12_600)));
+    }
+}
