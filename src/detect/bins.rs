@@ -447,7 +447,7 @@ mod tests {
     #[test]
     fn degenerate_columns() {
         check(&numeric(&[7.0; 50]), 7.0, &Bin::Number(7.0));
-        check(&numeric(&[7.0; 50]), 7.5, &Bin::AboveRange);
+        check(&numeric(&[7.0; 50]), 7.5, &Bin::FarAbove);
         check(&numeric(&[]), 7.5, &Bin::Unseen);
         check(&numeric(&[1.0, 2.0]), 1.5, &Bin::Between(0.98, 2.02));
     }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::bins::{Bin, Planning};
 use super::contract::is_judged;
 use super::cut::{Code, SKIP};
+use super::dependence::{self, Sequence};
 use super::encode::Encoder;
 use super::hours::{Hours, Season};
 use super::plan::{self, Seen};
@@ -347,6 +348,7 @@ impl Counter {
             return Err(Error::PassesDiffer { first: self.planned, second: rows });
         }
         self.check_contracts()?;
+        self.measure_clumping();
         for stream in &mut self.streams {
             merge_alike_hours(stream);
         }
@@ -358,6 +360,27 @@ impl Counter {
             seen: self.seen,
             streams: self.streams,
         })
+    }
+
+    /// By how much the news of each stream comes in clumps; what cannot be checked is taken for the worst
+    /// of what can.
+    fn measure_clumping(&mut self) {
+        let has_strata = self.season.strata() > 1;
+        let streams = self.streams.len();
+        for (stream, kept) in self.streams.iter_mut().zip(&self.kept) {
+            let told = kept.iter().zip(&self.kept_strata).filter(|(code, _)| **code != SKIP);
+            let (codes, strata): (Vec<u8>, Vec<u8>) = told.map(|(code, stratum)| (*code, *stratum)).unzip();
+            let scores = super::scores::of(stream);
+            let scores: Option<Vec<f64>> = scores.map(|z| z.into_iter().map(|z| z.unwrap_or(0.0)).collect());
+            let sequence = Sequence {
+                codes: &codes,
+                bins: stream.bins.len(),
+                strata: has_strata.then_some(&strata),
+                scores: scores.as_deref(),
+            };
+            let found = dependence::clumping(&sequence, streams);
+            stream.clumping = found.map_or(1.0, |clumping| clumping.factor);
+        }
     }
 
     fn check_contracts(&self) -> Result<(), Error> {

@@ -18,6 +18,7 @@ mod bins;
 mod calibrate;
 mod contract;
 mod cut;
+mod dependence;
 mod effect;
 mod encode;
 mod evidence;

@@ -129,17 +129,19 @@ impl SeenColumn {
         }
     }
 
-    /// Whether planning rows had a special bin; those that lie outside of all that they had never are.
-    const fn had(&self, bin: &Bin) -> bool {
+    /// Whether planning rows had nothing of a special bin, and nothing like it.
+    const fn never_had(&self, bin: &Bin) -> bool {
         match bin {
-            Bin::Null => self.null,
-            Bin::WrongType => self.wrong_type,
-            Bin::NotANumber => self.not_a_number,
-            Bin::Infinite => self.infinite,
-            Bin::Zero => self.zero,
-            Bin::Default => self.default,
-            Bin::Grid(grid) => self.grids & (1 << *grid) != 0,
-            _ => false,
+            Bin::Null => !self.null,
+            Bin::WrongType => !self.wrong_type,
+            Bin::NotANumber => !self.not_a_number,
+            Bin::Infinite => !self.infinite,
+            Bin::Zero => !self.zero,
+            Bin::Default => !self.default,
+            // One number in ten has a decimal less by chance: only a grid two steps coarser is news.
+            Bin::Grid(decimals @ 0..=6) => self.grids & ((1 << (*decimals + 2)) - 1) == 0,
+            Bin::Grid(grid) => self.grids & (1 << *grid) == 0,
+            _ => true,
         }
     }
 }
@@ -254,9 +256,10 @@ impl Made<'_> {
     }
 
     fn rare(&self, position: usize, seen: &[SeenColumn]) -> Rare {
+        let seen = seen.get(position);
         let of = |is: &dyn Fn(&Source) -> bool| {
             let stream = self.streams.iter().find(|s| is(&s.source));
-            let new = |bin: &Bin| bin.is_special() && !seen.get(position).is_some_and(|s| s.had(bin));
+            let new = |bin: &Bin| bin.is_special() && seen.is_some_and(|s| s.never_had(bin));
             let rare = stream.iter().flat_map(|s| s.bins.iter().enumerate().filter(|(_, bin)| new(bin)));
             rare.map(|(bin, _)| code(bin)).collect::<Vec<Code>>()
         };

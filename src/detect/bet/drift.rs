@@ -13,7 +13,7 @@ impl Kind for Drift {
     }
 
     fn weight(&self) -> f64 {
-        0.10
+        0.12
     }
 
     fn claims(&self, bet: &Subject<'_>) -> bool {
