@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use silentry::baseline::{Baseline, Budget, Seasonality};
@@ -118,6 +118,11 @@ fn replay(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// What is weighed, by the name that a process of its own is told.
+const WEIGHED: &str = "WEIGHED";
+/// So many fill what was allocated and is free again; as many more are weighed.
+const MANY: usize = 100;
+
 /// Resident bytes of this process, where the system tells.
 fn resident() -> Option<f64> {
     const PAGE: f64 = 4_096.0;
@@ -125,41 +130,59 @@ fn resident() -> Option<f64> {
     Some(statm.split_whitespace().nth(1)?.parse::<f64>().ok()? * PAGE)
 }
 
-/// Resident bytes of one more of something. Those before it fill what was allocated and is free again.
+/// Resident bytes of one more of something.
 fn weight<T>(make: impl Fn() -> T) -> Option<f64> {
-    const MANY: usize = 500;
     let filling: Vec<T> = (0..MANY).map(|_| make()).collect();
     let before = resident()?;
-    let measured: Vec<T> = (0..MANY).map(|_| make()).collect();
+    let weighed: Vec<T> = (0..MANY).map(|_| make()).collect();
     let weight = (resident()? - before) / MANY as f64;
-    drop((filling, measured));
+    drop((filling, weighed));
     Some(weight)
 }
 
-/// What one more column costs in memory: its evidence alone, and with its bins, limits and the rest.
-fn memory(_: &mut Criterion) {
+/// In a process of its own, so that nothing weighed before is in the way: `evidence` or `all`, and for how
+/// many columns.
+fn weigh(what: &str) {
+    let (what, columns) = what.split_once(' ').expect("a word and a number");
     let folder = tempfile::tempdir().unwrap();
-    let baseline = |columns: usize| {
-        let path = folder.path().join(format!("{columns}.parquet"));
-        write(&path, (BASELINE_ROWS.min(rows()), columns), 1, true);
-        (learnt(&path), path)
-    };
-    let many = 2 * COLUMNS;
-    let weights = [COLUMNS, many].map(|columns| {
-        let (baseline, path) = baseline(columns);
-        let mut used = monitor(&baseline);
-        let batch = Source::open(path).unwrap().batches(baseline.schema()).unwrap().next().unwrap().unwrap();
-        used.observe(&batch);
-        (weight(|| used.save()), weight(|| monitor(&baseline)))
-    });
-    let [(Some(few_saved), Some(few)), (Some(many_saved), Some(more))] = weights else {
-        println!("memory a column: not measured, this system does not tell");
-        return;
-    };
-    let columns = (many - COLUMNS) as f64;
-    println!("memory a column: evidence {:.0} bytes", (many_saved - few_saved) / columns);
-    println!("memory a column: evidence, bins and limits {:.0} bytes", (more - few) / columns);
+    let path = folder.path().join("reference.parquet");
+    write(&path, (BASELINE_ROWS.min(rows()), columns.parse().expect("a number")), 1, true);
+    let baseline = learnt(&path);
+    let mut used = monitor(&baseline);
+    // All rows: whoever remembers some has its memory full, whatever the number of columns.
+    for batch in Source::open(path).unwrap().batches(baseline.schema()).unwrap() {
+        used.observe(&batch.unwrap());
+    }
+    let weight = if what == "evidence" { weight(|| used.save()) } else { weight(|| monitor(&baseline)) };
+    println!("{}", weight.map_or_else(|| "-".to_owned(), |bytes| bytes.to_string()));
 }
 
-criterion_group!(benches, memory, replay);
-criterion_main!(benches);
+/// What one more column costs in memory: its evidence alone, and with its bins, limits and the rest.
+fn memory() {
+    let weighed = |what: &str, columns: usize| {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        let output = child.env(WEIGHED, format!("{what} {columns}")).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).trim().parse::<f64>().ok()
+    };
+    for (what, words) in [("evidence", "evidence"), ("all", "evidence, bins and limits")] {
+        match (weighed(what, COLUMNS), weighed(what, 2 * COLUMNS)) {
+            (Some(few), Some(many)) if many > few => {
+                println!("memory a column: {words} {:.0} bytes", (many - few) / COLUMNS as f64);
+            }
+            _ => println!("memory a column: {words} not measured, this system does not tell"),
+        }
+    }
+}
+
+criterion_group!(benches, replay);
+
+fn main() {
+    match std::env::var(WEIGHED) {
+        Ok(what) => weigh(&what),
+        Err(_) => {
+            memory();
+            benches();
+            Criterion::default().configure_from_args().final_summary();
+        }
+    }
+}
