@@ -15,8 +15,10 @@ const ATOMS_MAX: usize = 12;
 const ATOM_SHARE: f64 = 0.004;
 /// A column with no more distinct values than this is discrete: each is an atom.
 const DISCRETE_MAX: usize = 24;
-/// Beyond the range by this share of its width is far.
+/// Beyond the range by this share of its width is far, ...
 const FAR_SHARE: f64 = 0.5;
+/// ... or by so many widths of the outermost interval, if that is more: a heavy tail reaches farther.
+const FAR_TAIL: f64 = 2.0;
 const FAR_BELOW: usize = 9;
 const FAR_ABOVE: usize = 10;
 /// The planning range is widened by this share of its width before values count as outside.
@@ -248,10 +250,14 @@ pub(super) fn numeric_bin(v: f64, default: Option<f64>, atoms: &[f64], edges: &[
         return head + intervals + i;
     }
     match (edges.first(), edges.last()) {
-        (Some(low), Some(high)) if v < far_below(*low, *high) => FAR_BELOW,
-        (Some(low), Some(high)) if v > far_above(*low, *high) => FAR_ABOVE,
-        (Some(low), _) if v < *low => 6,
-        (_, Some(high)) if v > *high => 7,
+        (Some(low), _) if v < *low => match far(edges) {
+            Some((below, _)) if v < below => FAR_BELOW,
+            _ => 6,
+        },
+        (_, Some(high)) if v > *high => match far(edges) {
+            Some((_, above)) if v > above => FAR_ABOVE,
+            _ => 7,
+        },
         (Some(_), Some(_)) => {
             // The first interval also holds its own lower edge.
             let above = edges.partition_point(|e| *e < v);
@@ -261,13 +267,16 @@ pub(super) fn numeric_bin(v: f64, default: Option<f64>, atoms: &[f64], edges: &[
     }
 }
 
-/// The values from which on a number lies far below or above a range: out by half of its width.
-pub(super) fn far_below(low: f64, high: f64) -> f64 {
-    low - FAR_SHARE * (high - low)
-}
-
-pub(super) fn far_above(low: f64, high: f64) -> f64 {
-    high + FAR_SHARE * (high - low)
+/// The values below and above which a number lies far out of a range: by half of its width, or by twice
+/// the width of the outermost interval (which begins at the last value of one row in 200).
+pub(super) fn far(edges: &[f64]) -> Option<(f64, f64)> {
+    let (low, high) = (edges.first()?, edges.last()?);
+    let (second, last_but_one) = (edges.get(1)?, edges.get(edges.len().checked_sub(2)?)?);
+    let beyond = |tail: f64| {
+        let (by_range, by_tail) = (FAR_SHARE * (high - low), FAR_TAIL * tail);
+        if by_tail > by_range { by_tail } else { by_range }
+    };
+    Some((low - beyond(second - low), high + beyond(high - last_but_one)))
 }
 
 pub(super) fn words_bin(

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use arrow::array::Array;
 
-use super::bins::{Plan, far_above, far_below, numeric_bin, words_bin};
+use super::bins::{Plan, far, numeric_bin, words_bin};
 use crate::record::{Cell, Cells, Values};
 
 /// The bin's position as it is kept for a row. Plans have far fewer bins than this can tell apart.
@@ -92,9 +92,7 @@ impl Cuts {
         };
         let mut at = vec![f64::MIN, f64::INFINITY, 0.0, 0.0_f64.next_up()];
         at.extend(edges.first());
-        if let (Some(low), Some(high)) = (edges.first(), edges.last()) {
-            at.extend([far_below(*low, *high), far_above(*low, *high).next_up()]);
-        }
+        at.extend(far(edges).map(|(below, above)| [below, above.next_up()]).into_iter().flatten());
         at.extend(edges.iter().map(|e| e.next_up()));
         at.extend(atoms.iter().chain(default).flat_map(|a| [*a, a.next_up()]));
         // Both zeros are one cut.
