@@ -9,6 +9,7 @@ use super::monitor::{Monitor, reaches};
 use super::state::{Group, Step};
 use super::stream::Source;
 use super::table::{Bet, Family};
+use super::tails::Side;
 use super::{Alarm, KINDS, Share};
 
 /// A bet takes part in an alarm when this many nats speak for it,
@@ -138,7 +139,9 @@ impl Monitor {
         let suspicion = self.suspicion(stream, bet);
         let columns = self.schema.columns.iter().filter(|c| c.group == group.name);
         let bin = calibrated.bins.get(if bet.family == Family::Tilt { 0 } else { bet.index })?;
-        let subject = Subject { topic: calibrated.source.topic(), family: bet.family, bin };
+        let cover = (bet.family == Family::Less).then(|| self.wiring.cover(stream, bet.index)).flatten();
+        let side = cover.map_or(Side::Alone, |c| c.side);
+        let subject = Subject { topic: calibrated.source.topic(), family: bet.family, bin, side };
         let features = self.features(group, top);
         Some(Change {
             detector: kind.name(),
@@ -153,7 +156,11 @@ impl Monitor {
                 _ => None,
             },
             start: suspicion.map_or(step.start(), |s| self.state.start_of(s.since)),
-            baseline: (bet.family != Family::Tilt).then(|| calibrated.pooled(bet.index)),
+            baseline: match (bet.family, cover) {
+                (Family::Tilt, _) => None,
+                (_, Some(cover)) => Some(calibrated.pooled_cover(&cover.bins)),
+                (_, None) => Some(calibrated.pooled(bet.index)),
+            },
         })
     }
 

@@ -8,7 +8,7 @@ use crate::units::count;
 /// Quantile bins of a numeric column, at the most.
 const QUANTILE_BINS: usize = 16;
 /// The outermost quantile bins are cut again so far from the ends: one row in so many, rarest first.
-const TAILS: [usize; 2] = [200, 64];
+const TAILS: [usize; 3] = [200, 64, 32];
 /// Values frequent enough for a bin of their own, at the most.
 const ATOMS_MAX: usize = 12;
 /// The share of planning rows that makes a value an atom.
@@ -86,7 +86,7 @@ pub enum Bin {
     SeenAgo(u8),
     /// The request was delivered already.
     Again,
-    /// So many columns of the group have what planning rows never had.
+    /// So many columns of the group, or more, have what planning rows never had; 0 for fewer.
     Unusual(u8),
     /// The second answer is where planning rows had it with the first.
     Agrees,
@@ -268,7 +268,8 @@ pub(super) fn numeric_bin(v: f64, default: Option<f64>, atoms: &[f64], edges: &[
 }
 
 /// The values below and above which a number lies far out of a range: by half of its width, or by twice
-/// the width of the outermost interval (which begins at the last value of one row in 200).
+/// the width of the outermost interval (which begins at the last value of one row in 200). A number of
+/// the other sign is far from numbers of one sign.
 pub(super) fn far(edges: &[f64]) -> Option<(f64, f64)> {
     let (low, high) = (edges.first()?, edges.last()?);
     let (second, last_but_one) = (edges.get(1)?, edges.get(edges.len().checked_sub(2)?)?);
@@ -276,7 +277,14 @@ pub(super) fn far(edges: &[f64]) -> Option<(f64, f64)> {
         let (by_range, by_tail) = (FAR_SHARE * (high - low), FAR_TAIL * tail);
         if by_tail > by_range { by_tail } else { by_range }
     };
-    Some((low - beyond(second - low), high + beyond(high - last_but_one)))
+    // The range was widened: zero may lie just outside of what planning rows had.
+    let margin = RANGE_MARGIN / 2.0_f64.mul_add(RANGE_MARGIN, 1.0) * (high - low);
+    let nothing = 1e-9 * (high - low);
+    let (below, above) = (low - beyond(second - low), high + beyond(high - last_but_one));
+    Some((
+        if low + margin >= -nothing { below.max(low.min(0.0)) } else { below },
+        if high - margin <= nothing { above.min(high.max(0.0)) } else { above },
+    ))
 }
 
 pub(super) fn words_bin(

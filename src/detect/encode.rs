@@ -8,7 +8,7 @@ use arrow::array::{Array, StringArray};
 use super::bins::Bin;
 use super::cut::{Code, Cutter, SKIP, code};
 use super::memory::Recency;
-use super::stream::{MANY_ZEROS_MAX, Rare, SAME_MAX, Source, Stream, UNUSUAL_MAX};
+use super::stream::{MANY_ZEROS_MAX, Rare, SAME_MAX, Source, Stream};
 use super::{contract, grid};
 use crate::record::{Batch, Cell, Cells, Schema, Status, Values};
 use crate::units::whole;
@@ -284,7 +284,7 @@ impl Work {
                 every_other(codes, view.first, 0);
             }
             Source::Grid { position } => self.grid(*position, view, codes),
-            Source::Unusual { members } => unusual(members, &self.others, view, codes),
+            Source::Unusual { members, least } => unusual((members, *least), &self.others, view, codes),
             Source::Replay => replayed(view, codes),
             Source::Duplicate => codes.extend(view.rows.clone().zip(view.repeated).map(|(row, again)| {
                 if view.batch.meta().request_id(row).is_some() { Code::from(*again) } else { SKIP }
@@ -331,11 +331,10 @@ impl Work {
             // The rows of the other half bet on repeats.
             let parity = view.first % 2;
             codes.extend(
-                values.iter().zip(0_u64..).map(
-                    |(v, i)| {
-                        if (i + parity) % 2 == 0 { grid::of(*v) } else { SKIP }
-                    },
-                ),
+                values
+                    .iter()
+                    .zip(0_u64..)
+                    .map(|(v, i)| if (i + parity).is_multiple_of(2) { grid::of(*v) } else { SKIP }),
             );
             if numbers.null_count() > 0 {
                 for (code, row) in codes.iter_mut().zip(view.rows.clone()) {
@@ -423,13 +422,17 @@ fn count_members<'a>(
 }
 
 fn unusual(
-    members: &[Rare],
+    (members, least): (&[Rare], u8),
     others: &[(Option<usize>, Option<usize>)],
     view: &View<'_>,
     codes: &mut Vec<Code>,
 ) {
-    codes.resize(view.rows.len(), 0);
+    let rows = view.rows.len();
+    codes.resize(rows, 0);
+    let mut is_unusual: Vec<bool> = Vec::with_capacity(rows);
     for (member, (value, grid)) in members.iter().zip(others) {
+        is_unusual.clear();
+        is_unusual.resize(rows, false);
         for (rare, stream) in [(&member.codes, value), (&member.grids, grid)] {
             let Some(of_member) = stream.and_then(|s| view.all.get(s)) else { continue };
             let mut is_rare = [false; 256];
@@ -438,12 +441,13 @@ fn unusual(
                     *place = true;
                 }
             }
-            for (code, member) in codes.iter_mut().zip(of_member) {
-                let more = is_rare.get(usize::from(*member)).copied().unwrap_or(false);
-                *code = (*code + Code::from(more)).min(UNUSUAL_MAX);
+            for (is, code) in is_unusual.iter_mut().zip(of_member) {
+                *is |= is_rare.get(usize::from(*code)).copied().unwrap_or(false);
             }
         }
+        codes.iter_mut().zip(&is_unusual).for_each(|(code, is)| *code = code.saturating_add(Code::from(*is)));
     }
+    codes.iter_mut().for_each(|code| *code = Code::from(*code >= least));
 }
 
 fn replayed(view: &mut View<'_>, codes: &mut Vec<Code>) {

@@ -159,7 +159,7 @@ fn sum_of([a, b, c, d, e, f, g, h]: &[f64; TILTS.len()]) -> f64 {
 /// Steps whose bets on less are not settled yet.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Block {
-    /// By place of a bet on less.
+    /// By slot: the hits of a bin that a bet on less covers.
     hits: Vec<f32>,
     steps: u32,
     length: f64,
@@ -193,7 +193,7 @@ impl Evidence {
             tilts_since: [0; TILTS.len()],
             less: vec![NO_LESS; table.less_weights.len()],
             less_sum: 0.0,
-            block: Block { hits: vec![0.0; table.less_weights.len()], ..Block::default() },
+            block: Block { hits: vec![0.0; table.slots_count], ..Block::default() },
         }
     }
 
@@ -201,14 +201,15 @@ impl Evidence {
     pub(super) const fn fits(&self, table: &Table) -> bool {
         self.more.len() == table.weights.len()
             && self.less.len() == table.less_weights.len()
-            && self.block.hits.len() == table.less_weights.len()
+            && self.block.hits.len() == table.slots_count
     }
 
     /// Bytes that change with rows.
     pub(super) fn bytes(&self) -> usize {
         size_of::<Self>()
             + self.more.len() * size_of::<More>()
-            + self.less.len() * (size_of::<Less>() + size_of::<f32>())
+            + self.less.len() * size_of::<Less>()
+            + self.block.hits.len() * size_of::<f32>()
     }
 
     /// Forgets everything.
@@ -272,7 +273,7 @@ impl Evidence {
             if let Some(e) = stratum.tilts.get(bin) {
                 tilt(&mut tilts, e, length);
             }
-            if let Some(hits) = self.block.hits.get_mut(usize::from(table.less_places[bin])) {
+            if let Some(hits) = self.block.hits.get_mut(usize::from(table.slots[bin])) {
                 *hits += 1.0;
             }
             self.block.steps += 1;
@@ -309,8 +310,8 @@ impl Evidence {
             }
             let e = stratum.tilts.get(bin).copied().unwrap_or([1.0; TILTS.len()]);
             tilts.iter_mut().zip(e).for_each(|(mean, e)| *mean += hit.share * e);
-            if let Some(place) = table.less_places.get(bin).filter(|p| **p != SKIP)
-                && let Some(hits) = self.block.hits.get_mut(usize::from(*place))
+            if let Some(slot) = table.slots.get(bin).filter(|p| **p != SKIP)
+                && let Some(hits) = self.block.hits.get_mut(usize::from(*slot))
             {
                 #[expect(clippy::cast_possible_truncation, reason = "a share from 0 to 1")]
                 let share = hit.share as f32;
@@ -372,9 +373,9 @@ impl Evidence {
         let begun = single(BEGUN_STEPS * self.block.length);
         let is_full = self.block.steps == BLOCK;
         let mut sum = 0.0;
-        let each = self.less.iter_mut().zip(&self.block.hits).zip(&stratum.less).zip(&table.less_weights);
-        for (((bet, hits), losses), weight) in each {
-            let hits = f64::from(*hits);
+        let bets = self.less.iter_mut().zip(&stratum.less).zip(&table.less_weights);
+        for (((bet, losses), weight), (slots, _)) in bets.zip(&table.less_covers) {
+            let hits = covered(slots, &self.block.hits);
             let mut has_begun = false;
             for (value, loss) in bet.value.iter_mut().zip(losses) {
                 let missed = if is_full { loss.full } else { loss.miss.powf(f64::from(self.block.steps)) };
@@ -392,7 +393,7 @@ impl Evidence {
     /// The bets of one bin on less, as of this step.
     fn less_values(&self, table: &Table, place: usize) -> [f32; LOSSES.len()] {
         let nothing = [0.0; LOSSES.len()];
-        let (Some(bet), Some(hits)) = (self.less.get(place), self.block.hits.get(place)) else {
+        let (Some(bet), Some((slots, _))) = (self.less.get(place), table.less_covers.get(place)) else {
             return nothing;
         };
         let Some(es) = table.strata.get(self.block.stratum).and_then(|s| s.less.get(place)) else {
@@ -402,7 +403,7 @@ impl Evidence {
             return bet.value;
         }
         let mut values = bet.value;
-        let (hits, is_full) = (f64::from(*hits), self.block.steps == BLOCK);
+        let (hits, is_full) = (covered(slots, &self.block.hits), self.block.steps == BLOCK);
         for (value, loss) in values.iter_mut().zip(es) {
             let missed = if is_full { loss.full } else { loss.miss.powf(f64::from(self.block.steps)) };
             let e = if hits > 0.0 { missed * power(loss.hit_over_miss, hits) } else { missed };
@@ -487,6 +488,11 @@ impl Evidence {
     }
 }
 
+/// The hits of all bins that a bet on less covers.
+fn covered(slots: &[usize], hits: &[f32]) -> f64 {
+    slots.iter().filter_map(|slot| hits.get(*slot)).map(|hits| f64::from(*hits)).sum()
+}
+
 /// What a share of a hit adds over a miss.
 fn shared(gains: &Lanes, share: f64, table: &Table) -> Lanes {
     let mut shared = *gains;
@@ -526,6 +532,8 @@ mod tests {
 
     const LIMITS: [f64; 4] = [0.7, 0.2, 0.05, 0.001];
     const LOWER: [f64; 4] = [0.5, 0.1, 0.02, 0.0];
+    /// The bet on the second bin becoming rarer covers a bin without a bet too.
+    const COVERS: [&[usize]; 4] = [&[0], &[1, 3], &[2], &[3]];
 
     fn table(clumping: f64) -> Table {
         let tilts =
@@ -533,6 +541,7 @@ mod tests {
         Table::new(&Setup {
             more: vec![0.2, 0.1, 0.0, 0.3],
             less: vec![0.05, 0.05, 0.0, 0.0],
+            covers: COVERS.map(<[usize]>::to_vec).to_vec(),
             tilt: 0.3,
             limits: vec![Limits {
                 upper: LIMITS.to_vec(),
@@ -554,7 +563,11 @@ mod tests {
             }
             Family::Less => {
                 let (eta, p) = (LOSSES[lane], LOWER[bet.index]);
-                if is_hit { 1.0 - eta } else { 1.0 + eta * p / (1.0 - p) }
+                if COVERS[bet.index].contains(&usize::from(code)) {
+                    1.0 - eta
+                } else {
+                    1.0 + eta * p / (1.0 - p)
+                }
             }
             Family::Tilt => return table.strata[0].tilts[usize::from(code)][bet.index],
         };

@@ -9,6 +9,7 @@ use super::setup::ROW_RATE;
 use super::state::{Group, Latch, Step};
 use super::stream::{Role, Topic};
 use super::table::{Bet, Family};
+use super::tails::Side;
 use super::{Alarm, Finding, KINDS, Share};
 use crate::units::Timestamp;
 
@@ -35,7 +36,8 @@ impl Monitor {
 
     /// A declared rule was broken: an alarm at once, or one more detector of a latched group.
     pub(super) fn break_contract(&mut self, stream: usize, step: Step, findings: &mut Vec<Finding>) {
-        let broken = Subject { topic: Topic::Contract, family: Family::More, bin: &Bin::Broken };
+        let broken =
+            Subject { topic: Topic::Contract, family: Family::More, bin: &Bin::Broken, side: Side::Alone };
         let Some(kind) = KINDS.iter().position(|k| k.claims(&broken)) else { return };
         let is_off = KINDS.get(kind).is_none_or(|k| self.options.without.contains(k.name()));
         let Some(index) = self.state.groups.iter().position(|g| g.streams.contains(&stream)) else { return };

@@ -46,6 +46,7 @@ mod state;
 mod strata;
 mod stream;
 mod table;
+mod tails;
 mod versions;
 #[cfg(test)]
 mod tests;

@@ -249,7 +249,10 @@ impl Made<'_> {
             sources.push(Source::Entity { members: members.to_vec() });
         }
         sources.push(Source::SameCount { members: members.to_vec() });
-        sources.push(Source::Unusual { members: members.iter().map(|p| self.rare(*p, seen)).collect() });
+        let rare: Vec<Rare> = members.iter().map(|p| self.rare(*p, seen)).collect();
+        // Two at once are rarer yet, where one by itself is nothing unheard of.
+        let least = if is_output { 1 } else { 2 };
+        sources.extend((1..=least).map(|least| Source::Unusual { members: rare.clone(), least }));
         for source in sources {
             self.streams.push(Stream::new(source, group, group, role, self.strata));
         }

@@ -10,6 +10,7 @@ use super::setup::ROW_RATE;
 use super::state::Group;
 use super::stream::{Role, Topic};
 use super::table::{Bet, Family};
+use super::tails::Side;
 use super::{KINDS, StreamState, Undecided, power};
 use crate::baseline::Budget;
 use crate::units::count;
@@ -215,7 +216,12 @@ impl Monitor {
         let mut powers = Vec::new();
         for group in &self.state.groups {
             for (index, kind) in KINDS.iter().enumerate() {
-                let zero = Subject { topic: Topic::Group, family: Family::More, bin: &Bin::GroupZero };
+                let zero = Subject {
+                    topic: Topic::Group,
+                    family: Family::More,
+                    bin: &Bin::GroupZero,
+                    side: Side::Alone,
+                };
                 if !kind.claims(&zero) || !self.watches(group, index) {
                     continue;
                 }

@@ -10,8 +10,9 @@ use super::evidence::Evidence;
 use super::rate::{BAND, Rate};
 use super::scores;
 use super::state::{Group, Start, State};
-use super::stream::{Role, Stream, Topic};
+use super::stream::{Role, Source, Stream, Topic};
 use super::table::{Bet, Family, Limits, Setup, TILTS, Table};
+use super::tails::{self, Cover, Side};
 use super::{limits, mean, strata};
 use crate::baseline::Budget;
 use crate::record::Schema;
@@ -57,6 +58,8 @@ struct Owners {
     more: Vec<Option<usize>>,
     less: Vec<Option<usize>>,
     tilt: Option<usize>,
+    /// By bin: what a bet on less covers.
+    covers: Vec<Cover>,
 }
 
 impl Owners {
@@ -68,6 +71,10 @@ impl Owners {
         }
     }
 
+    fn covered(&self) -> impl Iterator<Item = &[usize]> + Clone {
+        self.covers.iter().map(|c| c.bins.as_slice())
+    }
+
     fn all(&self) -> impl Iterator<Item = usize> + '_ {
         self.more.iter().chain(&self.less).copied().chain([self.tilt]).flatten()
     }
@@ -77,7 +84,7 @@ impl Wiring {
     pub(super) fn new(calibration: &Calibration, options: &Options) -> Self {
         let streams = &calibration.streams;
         let claimed: Vec<Owners> = streams.iter().map(claims).collect();
-        let limits = all_limits(streams, &claimed);
+        let limits = all_limits(calibration, &claimed);
         let owners: Vec<Owners> =
             claimed.iter().zip(&limits).map(|(owners, limits)| worth_it(owners, limits)).collect();
         let parts = Parts::new(streams, &owners, options.rate.get() > 0.0);
@@ -96,6 +103,7 @@ impl Wiring {
                 Table::new(&Setup {
                     more: all(Family::More, &owners.more),
                     less: all(Family::Less, &owners.less),
+                    covers: owners.covered().map(<[usize]>::to_vec).collect(),
                     tilt: part(Family::Tilt, 0, owners.tilt) * count(whole(TILTS.len())),
                     limits,
                     clumping: stream.clumping,
@@ -118,6 +126,11 @@ impl Wiring {
         self.owners.get(stream)?.of(bet)
     }
 
+    /// What a bet on less of a bin covers.
+    pub(super) fn cover(&self, stream: usize, bin: usize) -> Option<&Cover> {
+        self.owners.get(stream)?.covers.get(bin)
+    }
+
     pub(super) fn has(&self, stream: usize, kind: usize) -> bool {
         self.owners.get(stream).is_some_and(|o| o.all().any(|k| k == kind))
     }
@@ -135,13 +148,14 @@ fn claims(stream: &Stream) -> Owners {
         if *bin == Bin::Never {
             return NO_BET;
         }
-        KINDS.iter().position(|k| k.claims(&Subject { topic, family, bin }))
+        KINDS.iter().position(|k| k.claims(&Subject { topic, family, bin, side: Side::Alone }))
     };
     let has_scores = scores::has_any(stream);
     Owners {
         more: stream.bins.iter().map(|b| owner(Family::More, b)).collect(),
         less: stream.bins.iter().map(|b| owner(Family::Less, b)).collect(),
         tilt: stream.bins.first().filter(|_| has_scores).and_then(|b| owner(Family::Tilt, b)),
+        covers: tails::covers(stream),
     }
 }
 
@@ -150,8 +164,9 @@ fn claims(stream: &Stream) -> Owners {
 /// Half of the chance to be wrong is split evenly over the limits, half by the weights of their bets: a
 /// bet of much weight is worth a sharp limit. Both halves are known before any count is looked at, but
 /// for the bins that are too rare to become rarer.
-fn all_limits(streams: &[Stream], claimed: &[Owners]) -> Vec<Vec<Limits>> {
-    let deltas = Deltas::new(streams, claimed);
+fn all_limits(calibration: &Calibration, claimed: &[Owners]) -> Vec<Vec<Limits>> {
+    let deltas = Deltas::new(calibration, claimed);
+    let streams = &calibration.streams;
     let mut known = Known::default();
     let mut of_stream = |stream: &Stream, owners: &Owners| {
         limits_of(stream, owners, &|bet| deltas.of(stream, owners, bet), &mut known)
@@ -161,35 +176,44 @@ fn all_limits(streams: &[Stream], claimed: &[Owners]) -> Vec<Vec<Limits>> {
 
 /// The chance, over baselines, that a limit is wrong.
 struct Deltas {
+    /// All of it, to be split.
+    all: f64,
+    /// Of each limit alike.
     even: f64,
     parts: Parts,
 }
 
 impl Deltas {
-    fn new(streams: &[Stream], claimed: &[Owners]) -> Self {
+    fn new(calibration: &Calibration, claimed: &[Owners]) -> Self {
+        let streams = &calibration.streams;
         let needed: usize = streams.iter().zip(claimed).map(|(s, o)| limits_needed(s, o)).sum();
-        let even = 0.5 * WRONG_LIMITS / count(whole(needed.max(1)));
-        Self { even, parts: Parts::new(streams, claimed, false) }
+        let all = if calibration.clustered { WRONG_LIMITS / limits::SHARES } else { WRONG_LIMITS };
+        Self {
+            all,
+            even: 0.5 * all / count(whole(needed.max(1))),
+            parts: Parts::new(streams, claimed, false),
+        }
     }
 
     fn of(&self, stream: &Stream, owners: &Owners, bet: Bet) -> f64 {
         let strata = count(whole(stream.counts.len().max(1)));
         let part = owners.of(bet).map_or(0.0, |kind| self.parts.of(stream, owners, bet, kind));
-        self.even + 0.5 * WRONG_LIMITS * part / strata
+        self.even + 0.5 * self.all * part / strata
     }
 }
 
 /// The upper limit of a bin in the worst hour that is known, by how many times the rows there might be;
 /// nothing where no row speaks for it.
 pub(super) fn upper_of_longer(
-    streams: &[Stream],
+    calibration: &Calibration,
     stream: usize,
     bet: Bet,
 ) -> impl Fn(f64) -> Option<f64> + use<> {
+    let streams = &calibration.streams;
     let claimed: Vec<Owners> = streams.iter().map(claims).collect();
     let found = streams.get(stream).zip(claimed.get(stream));
     let counts = found.map(|(s, _)| own_counts(s, bet.index));
-    let delta = found.map_or(0.0, |(s, owners)| Deltas::new(streams, &claimed).of(s, owners, bet));
+    let delta = found.map_or(0.0, |(s, owners)| Deltas::new(calibration, &claimed).of(s, owners, bet));
     let known: Vec<(f64, f64)> = counts.into_iter().flatten().filter(|(_, trials)| *trials > 0.0).collect();
     move |factor| {
         let uppers = known.iter().map(|(hits, trials)| limits::upper(hits * factor, trials * factor, delta));
@@ -206,7 +230,8 @@ fn own_counts(stream: &Stream, bin: usize) -> Vec<(f64, f64)> {
 
 fn limits_needed(stream: &Stream, owners: &Owners) -> usize {
     let common = |bin: &usize| {
-        let (hits, trials) = stream.pooled(*bin);
+        let cover = owners.covers.get(*bin).map_or(&[][..], |c| &c.bins);
+        let (hits, trials) = stream.pooled_cover(cover);
         hits > LESS_SHARE_MIN * trials
     };
     let more = owners.more.iter().flatten().count();
@@ -234,18 +259,21 @@ impl Known {
 /// The limits of a stream by stratum; steps that depend on each other count as fewer.
 fn limits_of(stream: &Stream, owners: &Owners, delta: &dyn Fn(Bet) -> f64, known: &mut Known) -> Vec<Limits> {
     let scores = owners.tilt.and_then(|_| scores::of(stream));
-    let counts = stream.by_stratum();
+    let (counts, covered) = (stream.by_stratum(), stream.covered_by_stratum(owners.covered()));
     if stream.counts.len() > 1 {
-        return limits_by_stratum(stream, owners, &counts, scores.as_deref(), delta);
+        return limits_by_stratum(stream, owners, &counts, &covered, scores.as_deref(), delta);
     }
-    let (hits, trials) = counts;
-    let (Some(hits), Some(trials)) = (hits.first(), trials.first()) else { return Vec::new() };
+    let first = |(hits, trials): &(Vec<Vec<f64>>, Vec<Vec<f64>>)| -> Vec<(f64, f64)> {
+        let each = hits.iter().zip(trials).next();
+        each.into_iter().flat_map(|(h, t)| h.iter().copied().zip(t.iter().copied())).collect()
+    };
+    let trials = counts.1.first().map_or(&[][..], Vec::as_slice);
     let mut all = Limits { is_known: trials.iter().any(|t| *t > 0.0), ..Limits::default() };
-    for (index, counts) in hits.iter().copied().zip(trials.iter().copied()).enumerate() {
+    for (index, (counts, covered)) in first(&counts).into_iter().zip(first(&covered)).enumerate() {
         let (more, less) = (Bet { family: Family::More, index }, Bet { family: Family::Less, index });
         let has = |bet| owners.of(bet).is_some();
         all.upper.push(if has(more) { known.upper(counts, delta(more)) } else { 1.0 });
-        all.lower.push(if has(less) { known.lower(counts, delta(less)) } else { 0.0 });
+        all.lower.push(if has(less) { known.lower(covered, delta(less)) } else { 0.0 });
     }
     let effective: Vec<f64> =
         stream.counts.iter().flat_map(|c| &c.hits).map(|hits| hits / stream.clumping).collect();
@@ -261,6 +289,7 @@ fn limits_by_stratum(
     stream: &Stream,
     owners: &Owners,
     (hits, trials): &(Vec<Vec<f64>>, Vec<Vec<f64>>),
+    covered: &(Vec<Vec<f64>>, Vec<Vec<f64>>),
     scores: Option<&[Option<f64>]>,
     delta: &dyn Fn(Bet) -> f64,
 ) -> Vec<Limits> {
@@ -273,7 +302,9 @@ fn limits_by_stratum(
     let tilt = delta(Bet { family: Family::Tilt, index: 0 });
     let level = levels.into_iter().fold(tilt, |least, d| if d < least { d } else { least });
     let table = strata::Table { hits, trials };
-    let found = strata::stratum_limits(&table, level, strata::UNNOTICED);
+    let upper = strata::stratum_limits(&table, level, strata::UNNOTICED).upper;
+    let covered = strata::Table { hits: &covered.0, trials: &covered.1 };
+    let lower = strata::stratum_limits(&covered, level, strata::UNNOTICED).lower;
     let tilts: Vec<Vec<Vec<f64>>> = scores.map_or_else(Vec::new, |z| by_tilt(&table, z, level));
     let limits_in = |stratum: usize| {
         let of = |all: &[Vec<Option<f64>>], unknown: f64| -> Vec<f64> {
@@ -281,8 +312,8 @@ fn limits_by_stratum(
             limits.iter().map(|limit| limit.unwrap_or(unknown)).collect()
         };
         Limits {
-            upper: of(&found.upper, 1.0),
-            lower: of(&found.lower, 0.0),
+            upper: of(&upper, 1.0),
+            lower: of(&lower, 0.0),
             tilts: tilts.get(stratum).cloned().unwrap_or_else(Vec::new),
             is_known: stream.counts.get(stratum).is_some_and(|c| c.trials > 0.0),
         }
@@ -316,6 +347,7 @@ fn worth_it(owners: &Owners, limits: &[Limits]) -> Owners {
         more: kept(&owners.more, &upper),
         less: kept(&owners.less, &lower),
         tilt: owners.tilt.filter(|_| any(&|l| !l.tilts.is_empty())),
+        covers: owners.covers.clone(),
     }
 }
 
@@ -351,22 +383,27 @@ impl Parts {
     /// The part of one bet of a detector.
     fn of(&self, stream: &Stream, owners: &Owners, bet: Bet, kind: usize) -> f64 {
         let Some((detector, units)) = KINDS.get(kind).zip(self.units.get(&kind)) else { return 0.0 };
-        let share = preference(stream, bet) / preferences(stream, owners, kind);
+        let share = preference(stream, owners, bet) / preferences(stream, owners, kind);
         detector.weight() / self.all * units_of(stream) / units * share
     }
 }
 
-/// Answers count double; rows of answers do not.
+/// Answers count double. Rows of unusual answers count a little less than rows of inputs, for answers are
+/// few; rows with several unusual columns less, for those with one tell most of it.
 fn units_of(stream: &Stream) -> f64 {
-    let is_answer = stream.role == Role::Output && stream.source.topic() != Topic::Unusual;
-    if is_answer { 2.0 } else { 1.0 }
+    match (stream.role, stream.source.topic()) {
+        _ if matches!(stream.source, Source::Unusual { least: 2.., .. }) => 0.3,
+        (Role::Output, Topic::Unusual) => 0.8,
+        (Role::Output, _) => 2.0,
+        _ => 1.0,
+    }
 }
 
 /// What a detector's bets on one stream have together, in units of the usual bet.
 fn preferences(stream: &Stream, owners: &Owners, kind: usize) -> f64 {
     let of = |family, kinds: &[Option<usize>]| -> f64 {
         let mine = kinds.iter().enumerate().filter(|(_, k)| **k == Some(kind));
-        mine.map(|(index, _)| preference(stream, Bet { family, index })).sum()
+        mine.map(|(index, _)| preference(stream, owners, Bet { family, index })).sum()
     };
     let tilts = if owners.tilt == Some(kind) { count(whole(TILTS.len())) } else { 0.0 };
     of(Family::More, &owners.more) + of(Family::Less, &owners.less) + tilts
@@ -374,10 +411,11 @@ fn preferences(stream: &Stream, owners: &Owners, kind: usize) -> f64 {
 
 /// What a bet weighs against the others that its detector has on the stream: the fault that it is made
 /// for comes first.
-fn preference(stream: &Stream, bet: Bet) -> f64 {
+fn preference(stream: &Stream, owners: &Owners, bet: Bet) -> f64 {
+    let is_tail = owners.covers.get(bet.index).is_some_and(|c| c.side != Side::Alone);
     match (bet.family, stream.bins.get(bet.index)) {
         (Family::More, Some(Bin::GroupZero | Bin::GroupDefault)) => 2.0,
-        (Family::More, Some(Bin::Unusual(1))) => 4.0,
+        (Family::Less, _) if is_tail => 2.0,
         _ => 1.0,
     }
 }

@@ -28,8 +28,8 @@ pub(super) enum Source {
     Replay,
     /// Whether the request was delivered already.
     Duplicate,
-    /// How many columns of a group have what planning rows never had.
-    Unusual { members: Vec<Rare> },
+    /// Whether so many columns of a group at the least have what planning rows never had.
+    Unusual { members: Vec<Rare>, least: u8 },
     /// What the service said of a feature.
     Status { position: usize },
     /// How old a feature was, in seconds.
@@ -71,7 +71,7 @@ pub enum Topic {
     Replay,
     /// Requests delivered before.
     Duplicate,
-    /// Several unusual columns in one row.
+    /// Unusual columns in one row.
     Unusual,
     /// What the service says of its features.
     Status,
@@ -114,7 +114,7 @@ impl Source {
             | Self::SameCount { members }
             | Self::Entity { members }
             | Self::Slice { members, .. } => members.clone(),
-            Self::Unusual { members } => members.iter().map(|m| m.position).collect(),
+            Self::Unusual { members, .. } => members.iter().map(|m| m.position).collect(),
             Self::Pair { first, second, .. } => vec![*first, *second],
             Self::Replay | Self::Duplicate | Self::Tag { .. } => Vec::new(),
         }
@@ -155,7 +155,7 @@ impl Source {
                 bins
             }
             Self::Duplicate => vec![Bin::First, Bin::Again],
-            Self::Unusual { .. } => (0..=UNUSUAL_MAX).map(Bin::Unusual).collect(),
+            Self::Unusual { least, .. } => vec![Bin::Unusual(0), Bin::Unusual(*least)],
             Self::Status { .. } => {
                 let named = |s: &Status| Bin::Category(s.name().to_owned());
                 std::iter::once(Bin::Null).chain(Status::ALL.iter().map(named)).collect()
@@ -170,8 +170,6 @@ impl Source {
 pub(super) const SAME_MAX: u8 = 15;
 /// Grids of numbers: 0 to 6 decimals, and those beyond on the grid of 16 or 32 bit floats or of neither.
 pub(super) const GRIDS: u8 = 10;
-/// More unusual columns than this are as many as this.
-pub(super) const UNUSUAL_MAX: u8 = 3;
 /// More zeros in a group than planning rows had are told apart up to this.
 pub(super) const MANY_ZEROS_MAX: u8 = 3;
 
@@ -258,6 +256,31 @@ impl Stream {
     pub(super) fn by_stratum(&self) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
         let of = |counts: &Counts| -> (Vec<f64>, Vec<f64>) {
             let each = self.bins.iter().enumerate().map(|(bin, kind)| counts.of(bin, kind));
+            each.map(|(hits, trials)| (hits / self.clumping, trials / self.clumping)).unzip()
+        };
+        self.counts.iter().map(of).unzip()
+    }
+
+    /// Hits and trials of all bins of a cover over all strata.
+    pub(super) fn pooled_cover(&self, bins: &[usize]) -> (f64, f64) {
+        let each = self.counts.iter().map(|c| self.of_cover(c, bins));
+        each.fold((0.0, 0.0), |(h, t), (hits, trials)| (h + hits, t + trials))
+    }
+
+    fn of_cover(&self, counts: &Counts, bins: &[usize]) -> (f64, f64) {
+        if let ([bin], Some(kind)) = (bins, bins.first().and_then(|bin| self.bins.get(*bin))) {
+            return counts.of(*bin, kind);
+        }
+        (bins.iter().filter_map(|bin| counts.hits.get(*bin)).sum(), counts.trials)
+    }
+
+    /// The same as [`Stream::by_stratum`] for what bets on less cover.
+    pub(super) fn covered_by_stratum<'a>(
+        &self,
+        covers: impl Iterator<Item = &'a [usize]> + Clone,
+    ) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
+        let of = |counts: &Counts| -> (Vec<f64>, Vec<f64>) {
+            let each = covers.clone().map(|bins| self.of_cover(counts, bins));
             each.map(|(hits, trials)| (hits / self.clumping, trials / self.clumping)).unzip()
         };
         self.counts.iter().map(of).unzip()

@@ -1,6 +1,7 @@
 //! What never changes while a stream is watched: its bets, and what each row does to them.
 
 use super::cut::{Code, SKIP};
+use super::dependence::tempered;
 
 /// Shares of rows hit that are bet on: slow faults and complete ones alike.
 pub(super) const EPSILONS: [f64; 4] = [0.01, 0.05, 0.25, 0.9];
@@ -44,6 +45,8 @@ pub(super) struct Setup {
     pub(super) more: Vec<f64>,
     /// By bin: the part that bets on it becoming rarer.
     pub(super) less: Vec<f64>,
+    /// By bin: the bins that a bet on its becoming rarer covers.
+    pub(super) covers: Vec<Vec<usize>>,
     /// The part of all tilts.
     pub(super) tilt: f64,
     /// By stratum.
@@ -57,7 +60,7 @@ pub(super) struct Setup {
 pub(super) struct Limits {
     /// By bin: the upper limit of its healthy share.
     pub(super) upper: Vec<f64>,
-    /// By bin: the lower limit.
+    /// By bin: the lower limit of the share of all that its bet on less covers.
     pub(super) lower: Vec<f64>,
     /// By tilt: each bin's weight over the upper limit of the mean weight; empty without tilts.
     pub(super) tilts: Vec<Vec<f64>>,
@@ -85,6 +88,11 @@ pub(super) struct Table {
     pub(super) strata: Vec<Stratum>,
     /// By code: the place of its bet on less, or [`SKIP`].
     pub(super) less_places: Places,
+    /// By code: where its hits are counted for the bets on less, or [`SKIP`].
+    pub(super) slots: Places,
+    pub(super) slots_count: usize,
+    /// By place of a bet on less: the slots that it covers, and the bins.
+    pub(super) less_covers: Vec<(Vec<usize>, Vec<usize>)>,
     pub(super) less_weights: Vec<f64>,
     /// The weight of each tilt; 0 without.
     pub(super) tilt_weight: f64,
@@ -119,15 +127,12 @@ pub(super) struct Loss {
 
 impl Table {
     pub(super) fn new(setup: &Setup) -> Self {
-        let temper = 1.0 / setup.clumping;
         let (places, weights) = placed(&setup.more, 1.0);
         let (less_places, less_weights) = placed(&setup.less, 1.0 / 2.0);
-        let keep = EPSILONS.map(|eps| (1.0 - eps).powf(temper));
-        let strata = setup
-            .limits
-            .iter()
-            .map(|limits| Stratum::new(limits, setup, (&places, &less_places), temper))
-            .collect();
+        let keep = EPSILONS.map(|eps| tempered(1.0 - eps, setup.clumping));
+        let (slots, slots_count, less_covers) = slots(&less_places, &setup.covers);
+        let strata =
+            setup.limits.iter().map(|limits| Stratum::new(limits, setup, (&places, &less_places))).collect();
         let has_tilts = setup.limits.iter().any(|l| !l.tilts.is_empty());
         Self {
             keep,
@@ -138,6 +143,9 @@ impl Table {
             strata,
             less_places,
             less_weights,
+            slots,
+            slots_count,
+            less_covers,
             tilt_weight: if has_tilts { setup.tilt / TILTS_COUNT } else { 0.0 },
             clumping: setup.clumping,
             decay: Decay::new(keep),
@@ -183,7 +191,9 @@ impl Table {
             }
             Family::Less => {
                 bad.iter_mut().for_each(|b| *b = 1.0);
-                *bad.get_mut(bet.index)? = 0.0;
+                for bin in &self.less_covers.get(place)?.1 {
+                    *bad.get_mut(*bin)? = 0.0;
+                }
                 // A miss is worth 1 + eta p / (1 - p).
                 let missing = |s: &Stratum| {
                     let loss = s.less.get(place)?.first()?;
@@ -213,9 +223,9 @@ impl Table {
 }
 
 impl Loss {
-    fn new(eta: f64, lower: f64, temper: f64) -> Self {
-        let miss = (1.0 + eta * lower / (1.0 - lower)).powf(temper);
-        let hit = (1.0 - eta).powf(temper);
+    fn new(eta: f64, lower: f64, clumping: f64) -> Self {
+        let miss = tempered(1.0 + eta * lower / (1.0 - lower), clumping);
+        let hit = tempered(1.0 - eta, clumping);
         Self { miss, hit_over_miss: hit / miss, full: miss.powf(f64::from(BLOCK)) }
     }
 }
@@ -231,8 +241,32 @@ fn placed(weights: &[f64], part: f64) -> (Places, Vec<f64>) {
     (places, kept)
 }
 
+/// Where hits are counted, and which of these counts each bet on less adds up.
+type Slots = (Places, usize, Vec<(Vec<usize>, Vec<usize>)>);
+
+fn slots(less_places: &Places, covers: &[Vec<usize>]) -> Slots {
+    let mut slots = Box::new([SKIP; 256]);
+    let (mut taken, mut bets) = (0, Vec::new());
+    let placed = less_places.iter().enumerate().filter(|(_, place)| **place != SKIP);
+    for (bin, _) in placed {
+        let bins = covers.get(bin).cloned().unwrap_or_else(|| vec![bin]);
+        let mut of_bet = Vec::new();
+        for bin in &bins {
+            let Some(slot) = slots.get_mut(*bin) else { continue };
+            if *slot == SKIP {
+                *slot = super::cut::code(taken);
+                taken += 1;
+            }
+            of_bet.push(usize::from(*slot));
+        }
+        bets.push((of_bet, bins));
+    }
+    (slots, taken, bets)
+}
+
 impl Stratum {
-    fn new(limits: &Limits, setup: &Setup, (places, less_places): (&Places, &Places), temper: f64) -> Self {
+    fn new(limits: &Limits, setup: &Setup, (places, less_places): (&Places, &Places)) -> Self {
+        let temper = |e: f64| tempered(e, setup.clumping);
         let chosen = |places: &Places, of: &[f64]| -> Vec<f64> {
             let taken = places.iter().zip(of).filter(|(place, _)| **place != SKIP);
             taken.map(|(_, limit)| *limit).collect()
@@ -240,16 +274,16 @@ impl Stratum {
         let upper = chosen(places, &limits.upper);
         let gains = upper
             .iter()
-            .map(|p| EPSILONS.map(|eps| (1.0 - eps + eps / p).powf(temper) - (1.0 - eps).powf(temper)))
+            .map(|p| EPSILONS.map(|eps| temper(1.0 - eps + eps / p) - temper(1.0 - eps)))
             .collect();
         let less = chosen(less_places, &limits.lower)
             .iter()
-            .map(|p| LOSSES.map(|eta| Loss::new(eta, *p, temper)))
+            .map(|p| LOSSES.map(|eta| Loss::new(eta, *p, setup.clumping)))
             .collect();
         let tilt = |bin: usize| -> [f64; TILTS.len()] {
             let mut e = [1.0; TILTS.len()];
             for (e, weights) in e.iter_mut().zip(&limits.tilts) {
-                *e = weights.get(bin).copied().unwrap_or(1.0).powf(temper);
+                *e = temper(weights.get(bin).copied().unwrap_or(1.0));
             }
             e
         };

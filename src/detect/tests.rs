@@ -7,6 +7,7 @@ use arrow::array::{Float64Array, StringArray};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use super::tails::Side;
 use super::{
     Calibration, Error, Family, Finding, KINDS, Monitor, Options, Planner, StreamState, Subject, Undecided,
 };
@@ -377,7 +378,7 @@ fn kinds_conform() {
         let topic = stream.source.topic();
         for bin in &stream.bins {
             for family in [Family::More, Family::Less, Family::Tilt] {
-                let bet = Subject { topic, family, bin };
+                let bet = Subject { topic, family, bin, side: Side::Alone };
                 assert!(KINDS.iter().filter(|k| k.claims(&bet)).count() <= 1, "{bet:?}");
             }
         }

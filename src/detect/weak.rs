@@ -103,7 +103,7 @@ impl Monitor {
     /// The factor by which a longer baseline of the same kind would be enough.
     fn longer(&self, index: usize, bet: Bet) -> Option<f64> {
         let against = self.bet_against(index, bet)?;
-        let upper = upper_of_longer(&self.calibration.streams, index, bet);
+        let upper = upper_of_longer(&self.calibration, index, bet);
         let is_enough = |factor: f64| {
             let then = upper(factor).map(|limit| super::power::Bet { limit, ..against });
             then.and_then(|b| b.rows_to_alarm(1.0)).is_some_and(|rows| rows <= ROWS_AIM)

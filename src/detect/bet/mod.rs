@@ -29,6 +29,7 @@ mod zero_rate;
 use super::bins::Bin;
 use super::stream::Topic;
 use super::table::Family;
+use super::tails::Side;
 
 /// What is bet on: a bin of a stream becoming commoner or rarer, or the whole stream leaning.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +40,8 @@ pub struct Subject<'a> {
     pub family: Family,
     /// The bin; for a tilt the first one, which says nothing.
     pub bin: &'a Bin,
+    /// What else a bet on less covers.
+    pub side: Side,
 }
 
 impl Subject<'_> {

@@ -13,7 +13,7 @@ impl Kind for UnusualRows {
     }
 
     fn weight(&self) -> f64 {
-        0.24
+        0.4
     }
 
     fn claims(&self, bet: &Subject<'_>) -> bool {

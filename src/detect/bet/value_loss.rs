@@ -1,4 +1,4 @@
-use super::{Bin, Family, Kind, Subject, Topic};
+use super::{Bin, Family, Kind, Side, Subject, Topic};
 
 /// Any bin becoming rarer.
 pub(super) struct ValueLoss;
@@ -13,7 +13,7 @@ impl Kind for ValueLoss {
     }
 
     fn weight(&self) -> f64 {
-        0.08
+        0.16
     }
 
     fn claims(&self, bet: &Subject<'_>) -> bool {
@@ -22,6 +22,11 @@ impl Kind for ValueLoss {
 
     fn became(&self, bet: &Subject<'_>) -> String {
         match bet.bin {
+            Bin::Between(_, v) | Bin::Number(v) if bet.side == Side::AndBelow => {
+                format!("are {v:.4} or less less often")
+            }
+            Bin::Between(v, _) if bet.side == Side::AndAbove => format!("are more than {v:.4} less often"),
+            Bin::Number(v) if bet.side == Side::AndAbove => format!("are {v:.4} or more less often"),
             Bin::Between(low, high) => format!("left ({low:.4}, {high:.4}]"),
             Bin::Number(v) => format!("are {v} less often"),
             Bin::Category(name) => format!("are `{name}` less often"),

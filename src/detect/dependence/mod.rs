@@ -14,7 +14,6 @@ mod tempered;
 #[cfg(test)]
 mod tests;
 
-#[expect(unused_imports, reason = "wired by the monitor's calibration")]
 pub(super) use tempered::tempered;
 
 use look::Look;
