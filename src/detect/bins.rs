@@ -145,6 +145,7 @@ impl Bin {
                 | Self::Default
                 | Self::FarBelow
                 | Self::FarAbove
+                | Self::Unseen
                 | Self::Grid(_)
         )
     }
@@ -354,6 +355,17 @@ impl Planning {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Whether every category came more than once: then hardly any is left to be seen (Good 1953,
+    /// Biometrika 40:237: the share of unseen ones is about that of those seen once).
+    pub(super) fn is_complete(&self) -> bool {
+        match self {
+            Self::Words { counts, .. } => {
+                counts.len() < PLANNED_WORDS_MAX && !counts.is_empty() && counts.values().all(|n| *n > 1)
+            }
+            Self::Numeric { .. } | Self::Presence => false,
         }
     }
 

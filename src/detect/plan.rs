@@ -51,6 +51,8 @@ struct SeenColumn {
     infinite: bool,
     zero: bool,
     default: bool,
+    /// Whether hardly any category is left to be seen.
+    is_complete: bool,
     grids: u16,
     status: bool,
     ages: Option<Planning>,
@@ -138,6 +140,7 @@ impl SeenColumn {
             Bin::Infinite => !self.infinite,
             Bin::Zero => !self.zero,
             Bin::Default => !self.default,
+            Bin::Unseen => self.is_complete,
             // One number in ten has a decimal less by chance: only a grid two steps coarser is news.
             Bin::Grid(decimals @ 0..=6) => self.grids & ((1 << (*decimals + 2)) - 1) == 0,
             Bin::Grid(grid) => self.grids & (1 << *grid) == 0,
@@ -168,6 +171,7 @@ pub(super) fn streams(schema: &Schema, columns: Vec<Planning>, seen: Seen, strat
         if column.role != ColumnRole::Meta
             && let Some(seen) = seen_columns.get_mut(position)
         {
+            seen.is_complete = planning.is_complete();
             made.column(position, planning.plan(), seen);
         }
     }

@@ -13,7 +13,7 @@ impl Kind for Consistency {
     }
 
     fn weight(&self) -> f64 {
-        0.05
+        0.1
     }
 
     fn claims(&self, bet: &Subject<'_>) -> bool {

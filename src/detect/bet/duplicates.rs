@@ -13,7 +13,7 @@ impl Kind for Duplicates {
     }
 
     fn weight(&self) -> f64 {
-        0.03
+        0.05
     }
 
     fn claims(&self, bet: &Subject<'_>) -> bool {

@@ -13,7 +13,7 @@ impl Kind for ReplayedRows {
     }
 
     fn weight(&self) -> f64 {
-        0.02
+        0.03
     }
 
     fn claims(&self, bet: &Subject<'_>) -> bool {

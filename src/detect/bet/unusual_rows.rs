@@ -9,7 +9,7 @@ impl Kind for UnusualRows {
     }
 
     fn manual(&self) -> &'static str {
-        "Columns of one group have in one row what planning rows of the baseline never had: null, zero, out of range, unseen, another resolution. Counted together, so that a fault of many columns needs fewer rows."
+        "Columns of one group have in one row what planning rows of the baseline never had: null, zero, out of range, of a new category, of another resolution. Counted together, so that a fault of many columns needs fewer rows."
     }
 
     fn weight(&self) -> f64 {

@@ -13,7 +13,7 @@ impl Kind for ValueLoss {
     }
 
     fn weight(&self) -> f64 {
-        0.16
+        0.2
     }
 
     fn claims(&self, bet: &Subject<'_>) -> bool {

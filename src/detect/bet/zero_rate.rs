@@ -13,7 +13,7 @@ impl Kind for ZeroRate {
     }
 
     fn weight(&self) -> f64 {
-        0.08
+        0.1
     }
 
     fn claims(&self, bet: &Subject<'_>) -> bool {
