@@ -282,10 +282,10 @@ pub(super) fn far(edges: &[f64]) -> Option<(f64, f64)> {
     let margin = RANGE_MARGIN / 2.0_f64.mul_add(RANGE_MARGIN, 1.0) * (high - low);
     let nothing = 1e-9 * (high - low);
     let (below, above) = (low - beyond(second - low), high + beyond(high - last_but_one));
-    Some((
-        if low + margin >= -nothing { below.max(low.min(0.0)) } else { below },
-        if high - margin <= nothing { above.min(high.max(0.0)) } else { above },
-    ))
+    let (lowest, highest) = (if *low < 0.0 { *low } else { 0.0 }, if *high > 0.0 { *high } else { 0.0 });
+    let has_no_negative = low + margin >= -nothing && below < lowest;
+    let has_no_positive = high - margin <= nothing && above > highest;
+    Some((if has_no_negative { lowest } else { below }, if has_no_positive { highest } else { above }))
 }
 
 pub(super) fn words_bin(
@@ -470,6 +470,25 @@ mod tests {
             };
             assert!(low <= v && v <= high, "{v} in ({low}, {high}]");
         }
+    }
+
+    /// Far is by the range, by a heavy tail, or by the sign.
+    #[test]
+    fn far_is_told_from_near() {
+        let even: Vec<f64> = (0..1_000).map(|i| f64::from(i) / 100.0).collect();
+        let heavy: Vec<f64> = (1..1_000).map(|i| 1.0 / f64::from(i)).collect();
+        for (values, v, bin) in [
+            (&even, 12.0, Bin::AboveRange),
+            (&even, 16.0, Bin::FarAbove),
+            (&even, -0.1, Bin::BelowRange),
+            (&even, -0.3, Bin::FarBelow),
+            (&heavy, 2.0, Bin::AboveRange),
+            (&heavy, 4.0, Bin::FarAbove),
+        ] {
+            check(&numeric(values), v, &bin);
+        }
+        let both: Vec<f64> = even.iter().map(|v| v - 5.0).collect();
+        check(&numeric(&both), -9.0, &Bin::BelowRange);
     }
 
     /// Degenerate columns have a plan: constant, empty, two values.

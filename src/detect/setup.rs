@@ -27,6 +27,8 @@ const TRAFFIC_GROUP: &str = Schema::TRAFFIC_GROUP;
 pub(super) const ROW_RATE: &str = "row_rate";
 /// The chance, over baselines, that any limit of this calibration is wrong.
 const WRONG_LIMITS: f64 = 0.05;
+/// The part of it that all limits have alike.
+const EVEN_PART: f64 = 0.3;
 /// A bin that health has in fewer rows than this cannot be seen to become rarer.
 const LESS_SHARE_MIN: f64 = 0.002;
 /// Bins that a stream has at most, of those that a detector bets on.
@@ -161,8 +163,8 @@ fn claims(stream: &Stream) -> Owners {
 
 /// Confidence limits of all streams that hold together with 95 %.
 ///
-/// Half of the chance to be wrong is split evenly over the limits, half by the weights of their bets: a
-/// bet of much weight is worth a sharp limit. Both halves are known before any count is looked at, but
+/// A part of the chance to be wrong is split evenly over the limits, the rest by the weights of their bets:
+/// a bet of much weight is worth a sharp limit. Both parts are known before any count is looked at, but
 /// for the bins that are too rare to become rarer.
 fn all_limits(calibration: &Calibration, claimed: &[Owners]) -> Vec<Vec<Limits>> {
     let deltas = Deltas::new(calibration, claimed);
@@ -190,7 +192,7 @@ impl Deltas {
         let all = if calibration.clustered { WRONG_LIMITS / limits::SHARES } else { WRONG_LIMITS };
         Self {
             all,
-            even: 0.5 * all / count(whole(needed.max(1))),
+            even: EVEN_PART * all / count(whole(needed.max(1))),
             parts: Parts::new(streams, claimed, false),
         }
     }
@@ -198,7 +200,7 @@ impl Deltas {
     fn of(&self, stream: &Stream, owners: &Owners, bet: Bet) -> f64 {
         let strata = count(whole(stream.counts.len().max(1)));
         let part = owners.of(bet).map_or(0.0, |kind| self.parts.of(stream, owners, bet, kind));
-        self.even + 0.5 * self.all * part / strata
+        self.even + (1.0 - EVEN_PART) * self.all * part / strata
     }
 }
 
@@ -415,7 +417,7 @@ fn preference(stream: &Stream, owners: &Owners, bet: Bet) -> f64 {
     let is_tail = owners.covers.get(bet.index).is_some_and(|c| c.side != Side::Alone);
     match (bet.family, stream.bins.get(bet.index)) {
         (Family::More, Some(Bin::GroupZero | Bin::GroupDefault)) => 2.0,
-        (Family::Less, _) if is_tail => 2.0,
+        (Family::Less, _) if is_tail => 3.0,
         _ => 1.0,
     }
 }
