@@ -1,5 +1,7 @@
 //! What never changes while a stream is watched: its bets, and what each row does to them.
 
+use std::sync::{Arc, LazyLock};
+
 use super::cut::{Code, SKIP};
 use super::dependence::tempered;
 
@@ -97,7 +99,7 @@ pub(super) struct Table {
     /// The weight of each tilt; 0 without.
     pub(super) tilt_weight: f64,
     pub(super) clumping: f64,
-    pub(super) decay: Decay,
+    pub(super) decay: Arc<Decay>,
 }
 
 /// What a row in one stratum does to the bets.
@@ -148,7 +150,7 @@ impl Table {
             less_covers,
             tilt_weight: if has_tilts { setup.tilt / TILTS_COUNT } else { 0.0 },
             clumping: setup.clumping,
-            decay: Decay::new(keep),
+            decay: Decay::shared(keep, setup.clumping),
         }
     }
 
@@ -300,7 +302,15 @@ pub(super) struct Decay {
     keep: Lanes,
 }
 
+/// Of bets that are not tempered: the same for nearly every stream, and kept near the processor as one.
+static UNTEMPERED: LazyLock<Arc<Decay>> =
+    LazyLock::new(|| Arc::new(Decay::new(EPSILONS.map(|eps| 1.0 - eps))));
+
 impl Decay {
+    fn shared(keep: Lanes, clumping: f64) -> Arc<Self> {
+        if clumping <= 1.0 { Arc::clone(&UNTEMPERED) } else { Arc::new(Self::new(keep)) }
+    }
+
     fn new(keep: Lanes) -> Self {
         let powers = |step: u32| {
             let mut powers = Box::new([[0.0; EPSILONS.len()]; 256]);
@@ -318,6 +328,9 @@ impl Decay {
             return self.keep.map(|k| k.powf(f64::from(misses)));
         }
         let (high, low) = (&self.high[usize::from(c)], &self.low[usize::from(d)]);
+        if c == 0 {
+            return *low;
+        }
         std::array::from_fn(|lane| high[lane] * low[lane])
     }
 }
