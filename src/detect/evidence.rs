@@ -4,14 +4,19 @@
 use serde::{Deserialize, Serialize};
 
 use super::cut::{Code, SKIP};
-use super::table::{BLOCK, Bet, EPSILONS, Family, LANE_PARTS, LOSSES, Lanes, Stratum, TILTS, Table};
+use super::table::{
+    BLOCK, Bet, EPSILONS, Family, LANE_PARTS, LOSSES, Lanes, Stratum, TILTS, Table, Tilts, single,
+};
 
 /// Evidence of one bet is not counted beyond this, so that a fault of days cannot overflow.
-const EVIDENCE_MAX: f64 = 1e150;
-/// The same where it is held in single precision.
-const LESS_MAX: f32 = 1e30;
+const EVIDENCE_MAX: f32 = 1e30;
+/// Sums of rounded numbers are not off by more than this part.
+const ROUNDING: f64 = 1e-5;
 /// Lanes whose start is followed: one for slow faults, one for complete ones.
 const FOLLOWED: [usize; 2] = [0, 2];
+/// The same in single precision.
+const PARTS: Lanes =
+    [single(LANE_PARTS[0]), single(LANE_PARTS[1]), single(LANE_PARTS[2]), single(LANE_PARTS[3])];
 /// A bet that is worth no more than so many steps has no beginning yet.
 const BEGUN_STEPS: f64 = 10.0;
 /// Steps between two looks for bins that were not hit for very long.
@@ -76,7 +81,7 @@ pub(super) struct Evidence {
     owed: f64,
     lanes: Sums,
     more: Vec<More>,
-    tilts: [f64; TILTS.len()],
+    tilts: Tilts,
     tilts_since: [u32; TILTS.len()],
     less: Vec<Less>,
     /// The weighted sum of the bets on less, as of the last block.
@@ -100,7 +105,7 @@ impl Sums {
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the lanes stay in registers")]
     #[expect(clippy::indexing_slicing, reason = "a lane is below four")]
-    fn miss(&mut self, table: &Table, length: f64) -> Lanes {
+    fn miss(&mut self, table: &Table, length: f32) -> Lanes {
         let never = self.never;
         for lane in 0..EPSILONS.len() {
             self.never[lane] = table.keep[lane] * (self.never[lane] + length);
@@ -118,8 +123,8 @@ impl More {
     fn hit(
         &mut self,
         table: &Table,
-        (gains, weight): (&Lanes, f64),
-        (never, length): (Lanes, f64),
+        (gains, weight): (&Lanes, f32),
+        (never, length): (Lanes, f32),
         lanes: &mut Sums,
         (clock, tick): (u32, u32),
     ) {
@@ -131,7 +136,7 @@ impl More {
             let missed = table.keep[lane] * before;
             let grown = missed + gains[lane] * before;
             let value = if grown < EVIDENCE_MAX { grown } else { EVIDENCE_MAX };
-            lanes.sum[lane] += weight * LANE_PARTS[lane] * (value - missed);
+            lanes.sum[lane] += weight * PARTS[lane] * (value - missed);
             self.excess[lane] = value - lanes.never[lane];
         }
         self.at = clock;
@@ -145,7 +150,7 @@ impl More {
 }
 
 #[inline]
-fn tilt(tilts: &mut [f64; TILTS.len()], e: &[f64; TILTS.len()], length: f64) {
+fn tilt(tilts: &mut Tilts, e: &Tilts, length: f32) {
     for (value, e) in tilts.iter_mut().zip(e) {
         let grown = (*value + length) * e;
         *value = if grown < EVIDENCE_MAX { grown } else { EVIDENCE_MAX };
@@ -154,8 +159,63 @@ fn tilt(tilts: &mut [f64; TILTS.len()], e: &[f64; TILTS.len()], length: f64) {
 
 /// The sum of the tilts, in an order that can be added up four at a time.
 #[inline]
-fn sum_of([a, b, c, d, e, f, g, h]: &[f64; TILTS.len()]) -> f64 {
-    ((a + e) + (b + f)) + ((c + g) + (d + h))
+fn sum_of([a, b, c, d, e, f, g, h]: &Tilts) -> f64 {
+    f64::from(((a + e) + (c + g)) + ((b + f) + (d + h)))
+}
+
+#[inline]
+fn sum_of_lanes([a, b, c, d]: Lanes) -> f64 {
+    f64::from((a + c) + (b + d))
+}
+
+/// What is asked of the evidence while it takes steps.
+#[derive(Debug)]
+pub(super) enum Asked<'a> {
+    /// The weighted sum of all bets after each step, to be added.
+    Each(&'a mut [f64]),
+    /// Something that no such sum exceeds, to be added: much less work, and nearly always enough.
+    AtMost(&'a mut f64),
+}
+
+/// A stream's evidence after a step: weighted sums by lane, values by tilt, the weighted sum of bets on less.
+#[derive(Debug, Clone, Copy)]
+struct Now {
+    lanes: Lanes,
+    tilts: Tilts,
+    less: f64,
+}
+
+impl Now {
+    #[inline]
+    fn total(&self, table: &Table) -> f64 {
+        sum_of_lanes(self.lanes) + table.tilt_weight * sum_of(&self.tilts) + self.less
+    }
+}
+
+/// The most that each part of a stream's evidence was worth during some steps.
+#[derive(Debug, Clone, Copy)]
+struct Peak {
+    lanes: Lanes,
+    tilts: Tilts,
+    less: f64,
+}
+
+impl Peak {
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the lanes stay in registers")]
+    fn see(&mut self, lanes: &Lanes, tilts: &Tilts) {
+        for (peak, now) in self.lanes.iter_mut().zip(lanes) {
+            *peak = if *now > *peak { *now } else { *peak };
+        }
+        for (peak, now) in self.tilts.iter_mut().zip(tilts) {
+            *peak = if *now > *peak { *now } else { *peak };
+        }
+    }
+
+    fn bound(&self, table: &Table) -> f64 {
+        let all = sum_of_lanes(self.lanes) + table.tilt_weight * sum_of(&self.tilts) + self.less;
+        all * (1.0 + ROUNDING)
+    }
 }
 
 /// Steps whose bets on less are not settled yet.
@@ -230,8 +290,7 @@ impl Evidence {
     /// The weighted sum of all bets; those on less as of the last block.
     #[inline]
     pub(super) fn total(&self, table: &Table) -> f64 {
-        let [a, b, c, d] = self.lanes.sum;
-        (a + b) + (c + d) + table.tilt_weight * sum_of(&self.tilts) + self.less_sum
+        sum_of_lanes(self.lanes.sum) + table.tilt_weight * sum_of(&self.tilts) + self.less_sum
     }
 
     /// The weighted sum of all bets, those on less as of this very step: what may be compared with the
@@ -241,39 +300,60 @@ impl Evidence {
         self.total(table) - self.less_sum + less
     }
 
-    /// Steps of one row each, in one stratum: their codes, by how much each lengthens the run, and the number
-    /// of the first. The weighted sum of all bets after each is added to `totals`.
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "four lanes, eight tilts and 256 codes, all of them in arrays"
-    )]
-    pub(super) fn observe_rows(&mut self, table: &Table, rows: Rows<'_>, totals: &mut [f64]) {
+    /// Steps of one row each, in one stratum.
+    pub(super) fn observe_rows(&mut self, table: &Table, rows: Rows<'_>, asked: Asked<'_>) {
+        match asked {
+            Asked::Each(totals) => {
+                let mut totals = totals.iter_mut();
+                self.take_rows(table, rows, |now| {
+                    if let Some(total) = totals.next() {
+                        *total += now.total(table);
+                    }
+                });
+            }
+            Asked::AtMost(bound) => {
+                let mut peak = Peak { lanes: self.lanes.sum, tilts: self.tilts, less: self.less_sum };
+                self.take_rows(table, rows, |now| {
+                    peak.see(&now.lanes, &now.tilts);
+                    peak.less = if now.less > peak.less { now.less } else { peak.less };
+                });
+                *bound += peak.bound(table);
+            }
+        }
+    }
+
+    /// Takes rows and shows the evidence after each.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "each caller shows something else")]
+    #[expect(clippy::indexing_slicing, reason = "256 codes in arrays of as many")]
+    fn take_rows(&mut self, table: &Table, rows: Rows<'_>, mut show: impl FnMut(&Now)) {
         let moment = Moment { length: 0.0, tick: rows.first, stratum: rows.stratum };
         let stratum = self.begin(table, rows.codes.iter().all(|code| *code == SKIP), moment);
-        let mut held = self.total(table);
         // Kept where the processor has them at hand; written back at the end, and for what needs them there.
         let mut lanes = self.lanes;
         let (mut tilts, mut owed) = (self.tilts, self.owed);
-        for ((at, code), total) in rows.codes.iter().enumerate().zip(totals) {
+        for (at, code) in rows.codes.iter().enumerate() {
             let length = rows.lengths.get(at).copied().unwrap_or(1.0);
             let bin = usize::from(*code);
             let Some(stratum) = stratum.filter(|_| *code != SKIP) else {
                 owed += length;
-                *total += held;
+                show(&Now { lanes: lanes.sum, tilts, less: self.less_sum });
                 continue;
             };
             let length = length + std::mem::take(&mut owed);
+            let short = single(length);
             let tick = rows.first.wrapping_add(u32::try_from(at).unwrap_or(u32::MAX));
             self.clock = self.clock.wrapping_add(1);
-            let never = lanes.miss(table, length);
+            let never = lanes.miss(table, short);
             let place = usize::from(table.places[bin]);
             if let (Some(more), Some(gains), Some(weight)) =
                 (self.more.get_mut(place), stratum.gains.get(place), table.weights.get(place))
             {
-                more.hit(table, (gains, *weight), (never, length), &mut lanes, (self.clock, tick));
+                let weight = single(*weight);
+                more.hit(table, (gains, weight), (never, short), &mut lanes, (self.clock, tick));
             }
             if let Some(e) = stratum.tilts.get(bin) {
-                tilt(&mut tilts, e, length);
+                tilt(&mut tilts, e, short);
             }
             if let Some(hits) = self.block.hits.get_mut(usize::from(table.slots[bin])) {
                 *hits += 1.0;
@@ -284,9 +364,7 @@ impl Evidence {
                 self.tilts = tilts;
                 self.settle(table, tick);
             }
-            let [a, b, c, d] = lanes.sum;
-            held = (a + b) + (c + d) + table.tilt_weight * sum_of(&tilts) + self.less_sum;
-            *total += held;
+            show(&Now { lanes: lanes.sum, tilts, less: self.less_sum });
         }
         (self.lanes, self.tilts, self.owed) = (lanes, tilts, owed);
     }
@@ -298,7 +376,8 @@ impl Evidence {
         let Some(stratum) = self.begin(table, hits.is_empty(), moment) else { return };
         let length = moment.length + std::mem::take(&mut self.owed);
         self.clock = self.clock.wrapping_add(1);
-        let never = self.lanes.miss(table, length);
+        let short = single(length);
+        let never = self.lanes.miss(table, short);
         let mut tilts = [0.0; TILTS.len()];
         for hit in hits {
             let bin = usize::from(hit.code);
@@ -308,20 +387,19 @@ impl Evidence {
             {
                 let gains = if hit.share >= 1.0 { *gains } else { shared(gains, hit.share, table) };
                 let clocks = (self.clock, moment.tick);
-                more.hit(table, (&gains, *weight), (never, length), &mut self.lanes, clocks);
+                more.hit(table, (&gains, single(*weight)), (never, short), &mut self.lanes, clocks);
             }
             let e = stratum.tilts.get(bin).copied().unwrap_or([1.0; TILTS.len()]);
-            tilts.iter_mut().zip(e).for_each(|(mean, e)| *mean += hit.share * e);
+            let share = single(hit.share);
+            tilts.iter_mut().zip(e).for_each(|(mean, e)| *mean += share * e);
             if let Some(slot) = table.slots.get(bin).filter(|p| **p != SKIP)
                 && let Some(hits) = self.block.hits.get_mut(usize::from(*slot))
             {
-                #[expect(clippy::cast_possible_truncation, reason = "a share from 0 to 1")]
-                let share = hit.share as f32;
                 *hits += share;
             }
         }
         if !stratum.tilts.is_empty() {
-            tilt(&mut self.tilts, &tilts, length);
+            tilt(&mut self.tilts, &tilts, short);
         }
         self.end(table, length, moment.tick);
     }
@@ -361,7 +439,7 @@ impl Evidence {
         }
         let step = self.block.length / f64::from(self.block.steps);
         for (value, since) in self.tilts.iter().zip(&mut self.tilts_since) {
-            *since = if *value <= BEGUN_STEPS * step { tick } else { *since };
+            *since = if f64::from(*value) <= BEGUN_STEPS * step { tick } else { *since };
         }
         self.less_sum = self.settle_less(table, tick);
         self.block.hits.iter_mut().for_each(|h| *h = 0.0);
@@ -383,7 +461,7 @@ impl Evidence {
                 let missed = if is_full { loss.full } else { loss.miss.powf(f64::from(self.block.steps)) };
                 let e = if hits > 0.0 { missed * power(loss.hit_over_miss, hits) } else { missed };
                 let grown = single((f64::from(*value) + self.block.before) * e);
-                *value = if grown < LESS_MAX { grown } else { LESS_MAX };
+                *value = if grown < EVIDENCE_MAX { grown } else { EVIDENCE_MAX };
                 has_begun |= *value > begun;
                 sum += weight * f64::from(*value);
             }
@@ -410,7 +488,7 @@ impl Evidence {
             let missed = if is_full { loss.full } else { loss.miss.powf(f64::from(self.block.steps)) };
             let e = if hits > 0.0 { missed * power(loss.hit_over_miss, hits) } else { missed };
             let grown = single((f64::from(*value) + self.block.before) * e);
-            *value = if grown < LESS_MAX { grown } else { LESS_MAX };
+            *value = if grown < EVIDENCE_MAX { grown } else { EVIDENCE_MAX };
         }
         values
     }
@@ -437,10 +515,10 @@ impl Evidence {
             Family::More => {
                 let weight = table.weights.get(place).copied().unwrap_or(0.0);
                 let lanes = self.more_values(table, place).into_iter().zip(LANE_PARTS);
-                weight * lanes.map(|(value, part)| part * value).sum::<f64>()
+                weight * lanes.map(|(value, part)| part * f64::from(value)).sum::<f64>()
             }
             Family::Less => self.less_value(table, place),
-            Family::Tilt => table.tilt_weight * self.tilts.get(place).copied().unwrap_or(0.0),
+            Family::Tilt => table.tilt_weight * self.tilts.get(place).copied().map_or(0.0, f64::from),
         }
     }
 
@@ -463,7 +541,7 @@ impl Evidence {
                 let values = self.more_values(table, place);
                 let each = FOLLOWED.into_iter().enumerate().filter_map(|(followed, lane)| {
                     let hits = *bin.hits.get(followed).filter(|h| **h > 0)?;
-                    let nats = (values.get(lane)? / self.lanes.never.get(lane)?).ln();
+                    let nats = f64::from(values.get(lane)? / self.lanes.never.get(lane)?).ln();
                     Some(Suspicion { nats, since: *bin.since.get(followed)?, hits: Some(hits) })
                 });
                 each.reduce(|a, b| if b.nats > a.nats { b } else { a })
@@ -476,10 +554,10 @@ impl Evidence {
                 Some(Suspicion { nats: (f64::from(most) / floor).ln(), since: bet.since, hits: None })
             }
             Family::Tilt => {
-                let value = *self.tilts.get(place)?;
+                let value = f64::from(*self.tilts.get(place)?);
                 let since = *self.tilts_since.get(place)?;
                 // A tilt without news is worth about the mean step.
-                let floor = self.lanes.never.first().map(|n| n * EPSILONS.first().copied().unwrap_or(1.0))?;
+                let floor = f64::from(*self.lanes.never.first()?) * EPSILONS.first()?;
                 (value > 0.0 && floor > 0.0).then(|| Suspicion {
                     nats: (value / floor).ln(),
                     since,
@@ -499,21 +577,16 @@ fn covered(slots: &[usize], hits: &[f32]) -> f64 {
 fn shared(gains: &Lanes, share: f64, table: &Table) -> Lanes {
     let mut shared = *gains;
     for (gain, keep) in shared.iter_mut().zip(table.keep) {
-        *gain = if table.clumping <= 1.0 {
-            *gain * share
+        let (full, keep) = (f64::from(*gain), f64::from(keep));
+        *gain = single(if table.clumping <= 1.0 {
+            full * share
         } else {
             // The mean e-value is taken before it is tempered.
-            let (miss, hit) = (keep.powf(table.clumping), (keep + *gain).powf(table.clumping));
+            let (miss, hit) = (keep.powf(table.clumping), (keep + full).powf(table.clumping));
             (miss + share * (hit - miss)).powf(1.0 / table.clumping) - keep
-        };
+        });
     }
     shared
-}
-
-/// A number in single precision; what is too large for it becomes infinite.
-#[expect(clippy::cast_possible_truncation, reason = "rounded, or infinite and bounded by the caller")]
-const fn single(value: f64) -> f32 {
-    value as f32
 }
 
 /// A power; quick where the exponent is a small whole number, as hits of single rows are.
@@ -575,7 +648,7 @@ mod tests {
                     1.0 + eta * p / (1.0 - p)
                 }
             }
-            Family::Tilt => return table.strata[0].tilts[usize::from(code)][bet.index],
+            Family::Tilt => return f64::from(table.strata[0].tilts[usize::from(code)][bet.index]),
         };
         e.powf(1.0 / table.clumping)
     }
@@ -636,7 +709,7 @@ mod tests {
     fn observe(evidence: &mut Evidence, table: &Table, code: Code, moment: Moment) {
         let Moment { length, tick, stratum } = moment;
         let rows = Rows { codes: &[code], lengths: &[length], first: tick, stratum };
-        evidence.observe_rows(table, rows, &mut [0.0]);
+        evidence.observe_rows(table, rows, Asked::Each(&mut [0.0]));
     }
 
     fn run(table: &Table, codes: &[Code], lengths: &[f64]) -> Evidence {

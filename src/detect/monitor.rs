@@ -6,9 +6,9 @@ use super::bins::Bin;
 use super::calibrate::Calibration;
 use super::contract::is_judged;
 use super::encode::Encoder;
-use super::evidence::Evidence;
+use super::evidence::{Asked, Evidence};
 use super::hours::Hours;
-use super::queue::{Queue, Span};
+use super::queue::{Queue, Span, Steps};
 use super::rate::Rate;
 use super::setup::{self, Options, Wiring};
 use super::state::{Group, Latch, State, Step};
@@ -275,18 +275,21 @@ impl Monitor {
     /// Bets on steps until one reaches the threshold, or all. Gives how many were judged.
     fn judge_many(&mut self, spans: &[Span], findings: &mut Vec<Finding>) -> usize {
         let rate = self.state.rate.as_ref().map_or(0.0, Rate::total);
-        self.totals.clear();
-        self.totals.resize(spans.len(), rate);
-        self.before.clone_from(&self.state.evidence);
-        self.bet(spans);
         let threshold = self.threshold;
-        let reached = self.totals.iter().position(|total| reaches(*total, threshold) == Some(true));
+        self.before.clone_from(&self.state.evidence);
+        let mut reached = None;
+        if reaches(self.bet_at_most(spans) + rate, threshold) != Some(false) {
+            // Here or nearly so: step by step.
+            self.state.evidence.clone_from(&self.before);
+            self.bet(spans, rate);
+            reached = self.totals.iter().position(|total| reaches(*total, threshold) == Some(true));
+        }
         let judged = reached.map_or(spans.len(), |place| place + 1);
         let Some(spans) = spans.get(..judged) else { return judged };
         if reached.is_some() {
             // What came after the alarm is not known yet.
             std::mem::swap(&mut self.before, &mut self.state.evidence);
-            self.bet(spans);
+            self.bet_at_most(spans);
         }
         for span in spans {
             let step = Step { row: span.row, judged: self.state.judged + 1, ts: span.ts };
@@ -304,8 +307,7 @@ impl Monitor {
     /// Bets on one step while some group is latched.
     fn judge_one(&mut self, spans: &[Span], findings: &mut Vec<Finding>) {
         let Some(span) = spans.first() else { return };
-        self.totals.clear();
-        self.bet(std::slice::from_ref(span));
+        self.bet_at_most(std::slice::from_ref(span));
         // While rows are short, the faulty ones may be among those that nobody saw: calm of the others is none.
         let is_short = self.state.is_short;
         let groups = self.state.groups.iter_mut().filter(|_| !is_short);
@@ -317,17 +319,30 @@ impl Monitor {
         self.judge(self.step(span.ts, span.row), findings);
     }
 
-    /// Every stream's bets on some steps; their totals are added to those of the steps.
-    fn bet(&mut self, spans: &[Span]) {
-        let first = super::state::tick(self.state.judged).wrapping_add(1);
+    /// Every stream's bets on some steps. Leaves the weighted sum of all after each, on top of `rate`.
+    fn bet(&mut self, spans: &[Span], rate: f64) {
+        self.totals.clear();
+        self.totals.resize(spans.len(), rate);
         self.lengths.clear();
         self.lengths.extend(spans.iter().filter_map(|span| span.length));
-        self.totals.resize(spans.len(), 0.0);
+        let steps = Steps::new(spans, super::state::tick(self.state.judged).wrapping_add(1), &self.lengths);
         let streams = self.state.evidence.iter_mut().zip(&self.wiring.tables).enumerate();
-        for (index, (evidence, table)) in streams {
-            let state = (evidence, table);
-            self.queue.bet(index, spans, state, first, &self.lengths, &mut self.totals);
+        for (index, state) in streams {
+            self.queue.bet(index, state, &steps, Asked::Each(&mut self.totals));
         }
+    }
+
+    /// The same; gives what the sum does not exceed at any of the steps.
+    fn bet_at_most(&mut self, spans: &[Span]) -> f64 {
+        self.lengths.clear();
+        self.lengths.extend(spans.iter().filter_map(|span| span.length));
+        let steps = Steps::new(spans, super::state::tick(self.state.judged).wrapping_add(1), &self.lengths);
+        let mut bound = 0.0;
+        let streams = self.state.evidence.iter_mut().zip(&self.wiring.tables).enumerate();
+        for (index, state) in streams {
+            self.queue.bet(index, state, &steps, Asked::AtMost(&mut bound));
+        }
+        bound
     }
 
     /// This moment.

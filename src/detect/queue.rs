@@ -3,7 +3,7 @@
 use super::calibrate::STEP_ROWS_MAX;
 use super::cut::{Code, SKIP};
 use super::encode::Encoder;
-use super::evidence::{Evidence, Hit, Moment, Rows};
+use super::evidence::{Asked, Evidence, Hit, Moment, Rows};
 use super::table::Table;
 use crate::units::{Timestamp, count, whole};
 
@@ -129,43 +129,84 @@ impl Queue {
         }
     }
 
-    /// Lets one stream bet on some steps, the first of which has the number `first`, and adds its
-    /// evidence after each to `totals`.
+    /// Lets one stream bet on some steps, and adds what is asked of its evidence.
     pub(super) fn bet(
         &self,
         stream: usize,
-        spans: &[Span],
         (evidence, table): (&mut Evidence, &Table),
-        first: u32,
-        lengths: &[f64],
-        totals: &mut [f64],
+        steps: &Steps<'_>,
+        mut asked: Asked<'_>,
     ) {
         let Some(codes) = self.codes.get(stream) else { return };
         let is_pooled = table.strata.len() == 1;
-        let mut hits = Vec::new();
-        let mut at = 0;
-        while let Some(rest) = spans.get(at..).filter(|rest| !rest.is_empty()) {
-            let tick = first.wrapping_add(u32::try_from(at).unwrap_or(u32::MAX));
-            let alike = alike(rest, is_pooled);
-            let (Some(span), Some(totals)) = (rest.first(), totals.get_mut(at..)) else { return };
+        let (mut hits, mut most) = (Vec::new(), 0.0);
+        for run in if is_pooled { &steps.runs } else { &steps.runs_by_stratum } {
+            let tick = steps.first.wrapping_add(u32::try_from(run.at).unwrap_or(u32::MAX));
+            let Some(span) = steps.spans.get(run.at) else { return };
             let stratum = if is_pooled { 0 } else { span.stratum };
-            if alike > 0 {
-                let codes = codes.get(span.from..span.from + alike).unwrap_or(&[]);
-                let lengths = lengths.get(at..).unwrap_or(&[]);
-                evidence.observe_rows(table, Rows { codes, lengths, first: tick, stratum }, totals);
-                at += alike;
-                continue;
+            let totals = match &mut asked {
+                Asked::Each(totals) => totals.get_mut(run.at..),
+                Asked::AtMost(_) => None,
+            };
+            let mut bound = 0.0;
+            if run.rows > 0 {
+                let codes = codes.get(span.from..span.from + run.rows).unwrap_or(&[]);
+                let lengths = steps.lengths.get(run.at..).unwrap_or(&[]);
+                let rows = Rows { codes, lengths, first: tick, stratum };
+                evidence.observe_rows(table, rows, totals.map_or(Asked::AtMost(&mut bound), Asked::Each));
+            } else {
+                let codes = if span.is_known { codes.get(span.from..span.to).unwrap_or(&[]) } else { &[] };
+                shares(codes, &mut hits);
+                let length = steps.lengths.get(run.at).copied().unwrap_or(1.0);
+                evidence.observe_shares(table, &hits, Moment { length, tick, stratum });
+                bound = evidence.total(table);
+                if let Some(total) = totals.and_then(<[f64]>::first_mut) {
+                    *total += bound;
+                }
             }
-            let codes = if span.is_known { codes.get(span.from..span.to).unwrap_or(&[]) } else { &[] };
-            shares(codes, &mut hits);
-            let length = lengths.get(at).copied().unwrap_or(1.0);
-            evidence.observe_shares(table, &hits, Moment { length, tick, stratum });
-            if let Some(total) = totals.first_mut() {
-                *total += evidence.total(table);
-            }
-            at += 1;
+            most = if bound > most { bound } else { most };
+        }
+        if let Asked::AtMost(bound) = asked {
+            *bound += most;
         }
     }
+}
+
+/// Steps to be bet on by every stream.
+#[derive(Debug)]
+pub(super) struct Steps<'a> {
+    spans: &'a [Span],
+    /// The number of the first.
+    first: u32,
+    /// By how much each lengthens the run; none where each counts as one.
+    lengths: &'a [f64],
+    runs: Vec<Run>,
+    runs_by_stratum: Vec<Run>,
+}
+
+/// Steps of one row each, one after the other.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    /// The place of the first.
+    at: usize,
+    /// How many there are; 0 for one step of several rows, or of none that is known.
+    rows: usize,
+}
+
+impl<'a> Steps<'a> {
+    pub(super) fn new(spans: &'a [Span], first: u32, lengths: &'a [f64]) -> Self {
+        Self { spans, first, lengths, runs: runs(spans, true), runs_by_stratum: runs(spans, false) }
+    }
+}
+
+fn runs(spans: &[Span], is_pooled: bool) -> Vec<Run> {
+    let (mut runs, mut at) = (Vec::new(), 0);
+    while let Some(rest) = spans.get(at..).filter(|rest| !rest.is_empty()) {
+        let rows = alike(rest, is_pooled);
+        runs.push(Run { at, rows });
+        at += if rows > 0 { rows } else { 1 };
+    }
+    runs
 }
 
 /// How many of the first steps have one row each, the next after the last, in one stratum.
