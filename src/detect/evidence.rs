@@ -2,6 +2,7 @@
 //! constant time whatever the number of bins.
 
 use serde::{Deserialize, Serialize};
+use wide::{f32x4, f32x8};
 
 use super::cut::{Code, SKIP};
 use super::table::{
@@ -100,61 +101,72 @@ struct Sums {
 
 impl Sums {
     const NOTHING: Self = Self { never: [0.0; EPSILONS.len()], sum: [0.0; EPSILONS.len()] };
+}
+
+/// The same while rows are taken.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    never: f32x4,
+    sum: f32x4,
+}
+
+impl Held {
+    fn of(sums: Sums) -> Self {
+        Self { never: f32x4::from(sums.never), sum: f32x4::from(sums.sum) }
+    }
+
+    fn kept(self) -> Sums {
+        Sums { never: self.never.to_array(), sum: self.sum.to_array() }
+    }
 
     /// Every bet on more misses. Gives the value of a bet that never hit, before this step.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "the lanes stay in registers")]
-    #[expect(clippy::indexing_slicing, reason = "a lane is below four")]
-    fn miss(&mut self, table: &Table, length: f32) -> Lanes {
+    #[inline]
+    fn miss(&mut self, table: &Table, length: f32x4) -> f32x4 {
         let never = self.never;
-        for lane in 0..EPSILONS.len() {
-            self.never[lane] = table.keep[lane] * (self.never[lane] + length);
-            self.sum[lane] = table.keep[lane] * (self.sum[lane] + table.lane_weights[lane] * length);
-        }
+        let keep = f32x4::from(table.keep);
+        self.never = keep * (never + length);
+        self.sum = keep * (self.sum + f32x4::from(table.lane_weights) * length);
         never
     }
 }
 
 impl More {
     /// This bin's bets did not miss after all.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "the lanes stay in registers: a third of a row's cost")]
-    #[expect(clippy::indexing_slicing, reason = "a lane is below four")]
+    #[inline]
     fn hit(
         &mut self,
         table: &Table,
         (gains, weight): (&Lanes, f32),
-        (never, length): (Lanes, f32),
-        lanes: &mut Sums,
+        (never, length): (f32x4, f32x4),
+        lanes: &mut Held,
         (clock, tick): (u32, u32),
     ) {
-        let decay = table.decay.after(clock.wrapping_sub(1).wrapping_sub(self.at));
-        let mut carried = [0.0; EPSILONS.len()];
-        for lane in 0..EPSILONS.len() {
-            carried[lane] = decay[lane] * self.excess[lane];
-            let before = never[lane] + carried[lane] + length;
-            let missed = table.keep[lane] * before;
-            let grown = missed + gains[lane] * before;
-            let value = if grown < EVIDENCE_MAX { grown } else { EVIDENCE_MAX };
-            lanes.sum[lane] += weight * PARTS[lane] * (value - missed);
-            self.excess[lane] = value - lanes.never[lane];
-        }
+        let decay = f32x4::from(table.decay.after(clock.wrapping_sub(1).wrapping_sub(self.at)));
+        let carried = decay * f32x4::from(self.excess);
+        let before = never + carried + length;
+        let missed = f32x4::from(table.keep) * before;
+        let grown = missed + f32x4::from(*gains) * before;
+        let value = grown.fast_min(f32x4::splat(EVIDENCE_MAX));
+        lanes.sum += f32x4::splat(weight) * f32x4::from(PARTS) * (value - missed);
+        self.excess = (value - lanes.never).to_array();
         self.at = clock;
+        // What was won before is lost again: here it begins anew.
+        let news = carried.simd_gt(never).to_bitmask();
         for (followed, lane) in FOLLOWED.into_iter().enumerate() {
-            // What was won before is lost again: here it begins anew.
-            let is_new = carried[lane] <= never[lane];
-            self.since[followed] = if is_new { tick } else { self.since[followed] };
-            self.hits[followed] = if is_new { 1 } else { self.hits[followed].saturating_add(1) };
+            let is_new = news & (1 << lane) == 0;
+            let (Some(since), Some(hits)) = (self.since.get_mut(followed), self.hits.get_mut(followed))
+            else {
+                continue;
+            };
+            *since = if is_new { tick } else { *since };
+            *hits = if is_new { 1 } else { hits.saturating_add(1) };
         }
     }
 }
 
 #[inline]
-fn tilt(tilts: &mut Tilts, e: &Tilts, length: f32) {
-    for (value, e) in tilts.iter_mut().zip(e) {
-        let grown = (*value + length) * e;
-        *value = if grown < EVIDENCE_MAX { grown } else { EVIDENCE_MAX };
-    }
+fn tilt(tilts: f32x8, e: &Tilts, length: f32) -> f32x8 {
+    ((tilts + f32x8::splat(length)) * f32x8::from(*e)).fast_min(f32x8::splat(EVIDENCE_MAX))
 }
 
 /// The sum of the tilts, in an order that can be added up four at a time.
@@ -180,41 +192,33 @@ pub(super) enum Asked<'a> {
 /// A stream's evidence after a step: weighted sums by lane, values by tilt, the weighted sum of bets on less.
 #[derive(Debug, Clone, Copy)]
 struct Now {
-    lanes: Lanes,
-    tilts: Tilts,
+    lanes: f32x4,
+    tilts: f32x8,
     less: f64,
 }
 
 impl Now {
     #[inline]
     fn total(&self, table: &Table) -> f64 {
-        sum_of_lanes(self.lanes) + table.tilt_weight * sum_of(&self.tilts) + self.less
+        let (lanes, tilts) = (self.lanes.to_array(), self.tilts.to_array());
+        sum_of_lanes(lanes) + table.tilt_weight * sum_of(&tilts) + self.less
     }
 }
 
 /// The most that each part of a stream's evidence was worth during some steps.
 #[derive(Debug, Clone, Copy)]
-struct Peak {
-    lanes: Lanes,
-    tilts: Tilts,
-    less: f64,
-}
+struct Peak(Now);
 
 impl Peak {
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "the lanes stay in registers")]
-    fn see(&mut self, lanes: &Lanes, tilts: &Tilts) {
-        for (peak, now) in self.lanes.iter_mut().zip(lanes) {
-            *peak = if *now > *peak { *now } else { *peak };
-        }
-        for (peak, now) in self.tilts.iter_mut().zip(tilts) {
-            *peak = if *now > *peak { *now } else { *peak };
-        }
+    #[inline]
+    fn see(&mut self, now: &Now) {
+        self.0.lanes = self.0.lanes.fast_max(now.lanes);
+        self.0.tilts = self.0.tilts.fast_max(now.tilts);
+        self.0.less = if now.less > self.0.less { now.less } else { self.0.less };
     }
 
     fn bound(&self, table: &Table) -> f64 {
-        let all = sum_of_lanes(self.lanes) + table.tilt_weight * sum_of(&self.tilts) + self.less;
-        all * (1.0 + ROUNDING)
+        self.0.total(table) * (1.0 + ROUNDING)
     }
 }
 
@@ -312,11 +316,9 @@ impl Evidence {
                 });
             }
             Asked::AtMost(bound) => {
-                let mut peak = Peak { lanes: self.lanes.sum, tilts: self.tilts, less: self.less_sum };
-                self.take_rows(table, rows, |now| {
-                    peak.see(&now.lanes, &now.tilts);
-                    peak.less = if now.less > peak.less { now.less } else { peak.less };
-                });
+                let (lanes, tilts) = (f32x4::from(self.lanes.sum), f32x8::from(self.tilts));
+                let mut peak = Peak(Now { lanes, tilts, less: self.less_sum });
+                self.take_rows(table, rows, |now| peak.see(now));
                 *bound += peak.bound(table);
             }
         }
@@ -330,8 +332,8 @@ impl Evidence {
         let moment = Moment { length: 0.0, tick: rows.first, stratum: rows.stratum };
         let stratum = self.begin(table, rows.codes.iter().all(|code| *code == SKIP), moment);
         // Kept where the processor has them at hand; written back at the end, and for what needs them there.
-        let mut lanes = self.lanes;
-        let (mut tilts, mut owed) = (self.tilts, self.owed);
+        let mut lanes = Held::of(self.lanes);
+        let (mut tilts, mut owed) = (f32x8::from(self.tilts), self.owed);
         for (at, code) in rows.codes.iter().enumerate() {
             let length = rows.lengths.get(at).copied().unwrap_or(1.0);
             let bin = usize::from(*code);
@@ -341,19 +343,19 @@ impl Evidence {
                 continue;
             };
             let length = length + std::mem::take(&mut owed);
-            let short = single(length);
+            let (short, wide) = (single(length), f32x4::splat(single(length)));
             let tick = rows.first.wrapping_add(u32::try_from(at).unwrap_or(u32::MAX));
             self.clock = self.clock.wrapping_add(1);
-            let never = lanes.miss(table, short);
+            let never = lanes.miss(table, wide);
             let place = usize::from(table.places[bin]);
             if let (Some(more), Some(gains), Some(weight)) =
                 (self.more.get_mut(place), stratum.gains.get(place), table.weights.get(place))
             {
                 let weight = single(*weight);
-                more.hit(table, (gains, weight), (never, short), &mut lanes, (self.clock, tick));
+                more.hit(table, (gains, weight), (never, wide), &mut lanes, (self.clock, tick));
             }
             if let Some(e) = stratum.tilts.get(bin) {
-                tilt(&mut tilts, e, short);
+                tilts = tilt(tilts, e, short);
             }
             if let Some(hits) = self.block.hits.get_mut(usize::from(table.slots[bin])) {
                 *hits += 1.0;
@@ -361,12 +363,12 @@ impl Evidence {
             self.block.steps += 1;
             self.block.length += length;
             if self.block.steps >= BLOCK {
-                self.tilts = tilts;
+                self.tilts = tilts.to_array();
                 self.settle(table, tick);
             }
             show(&Now { lanes: lanes.sum, tilts, less: self.less_sum });
         }
-        (self.lanes, self.tilts, self.owed) = (lanes, tilts, owed);
+        (self.lanes, self.tilts, self.owed) = (lanes.kept(), tilts.to_array(), owed);
     }
 
     /// A step of several rows: the bins that they fell into, each with its share of the rows.
@@ -377,7 +379,8 @@ impl Evidence {
         let length = moment.length + std::mem::take(&mut self.owed);
         self.clock = self.clock.wrapping_add(1);
         let short = single(length);
-        let never = self.lanes.miss(table, short);
+        let (mut lanes, wide) = (Held::of(self.lanes), f32x4::splat(short));
+        let never = lanes.miss(table, wide);
         let mut tilts = [0.0; TILTS.len()];
         for hit in hits {
             let bin = usize::from(hit.code);
@@ -387,7 +390,7 @@ impl Evidence {
             {
                 let gains = if hit.share >= 1.0 { *gains } else { shared(gains, hit.share, table) };
                 let clocks = (self.clock, moment.tick);
-                more.hit(table, (&gains, single(*weight)), (never, short), &mut self.lanes, clocks);
+                more.hit(table, (&gains, single(*weight)), (never, wide), &mut lanes, clocks);
             }
             let e = stratum.tilts.get(bin).copied().unwrap_or([1.0; TILTS.len()]);
             let share = single(hit.share);
@@ -399,8 +402,9 @@ impl Evidence {
             }
         }
         if !stratum.tilts.is_empty() {
-            tilt(&mut self.tilts, &tilts, short);
+            self.tilts = tilt(f32x8::from(self.tilts), &tilts, short).to_array();
         }
+        self.lanes = lanes.kept();
         self.end(table, length, moment.tick);
     }
 
