@@ -6,7 +6,7 @@ use wide::{f32x4, f32x8};
 
 use super::cut::{Code, SKIP};
 use super::table::{
-    BLOCK, Bet, EPSILONS, Family, LANE_PARTS, LOSSES, Lanes, Stratum, TILTS, Table, Tilts, single,
+    BLOCK, Bet, EPSILONS, Family, LANE_PARTS, LOSSES, Lanes, Loss, Stratum, TILTS, Table, Tilts, single,
 };
 
 /// Evidence of one bet is not counted beyond this, so that a fault of days cannot overflow.
@@ -455,21 +455,14 @@ impl Evidence {
     fn settle_less(&mut self, table: &Table, tick: u32) -> f64 {
         let Some(stratum) = table.strata.get(self.block.stratum) else { return self.less_sum };
         let begun = single(BEGUN_STEPS * self.block.length);
-        let is_full = self.block.steps == BLOCK;
+        let (before, steps) = (single(self.block.before), self.block.steps);
         let mut sum = 0.0;
         let bets = self.less.iter_mut().zip(&stratum.less).zip(&table.less_weights);
         for (((bet, losses), weight), (slots, _)) in bets.zip(&table.less_covers) {
-            let hits = covered(slots, &self.block.hits);
-            let mut has_begun = false;
-            for (value, loss) in bet.value.iter_mut().zip(losses) {
-                let missed = if is_full { loss.full } else { loss.miss.powf(f64::from(self.block.steps)) };
-                let e = if hits > 0.0 { missed * power(loss.hit_over_miss, hits) } else { missed };
-                let grown = single((f64::from(*value) + self.block.before) * e);
-                *value = if grown < EVIDENCE_MAX { grown } else { EVIDENCE_MAX };
-                has_begun |= *value > begun;
-                sum += weight * f64::from(*value);
-            }
-            bet.since = if has_begun { bet.since } else { tick };
+            bet.value = after_block(bet.value, before, losses, (steps, covered(slots, &self.block.hits)));
+            let [half, all] = bet.value;
+            bet.since = if half > begun || all > begun { bet.since } else { tick };
+            sum += weight * f64::from(half + all);
         }
         sum
     }
@@ -480,21 +473,14 @@ impl Evidence {
         let (Some(bet), Some((slots, _))) = (self.less.get(place), table.less_covers.get(place)) else {
             return nothing;
         };
-        let Some(es) = table.strata.get(self.block.stratum).and_then(|s| s.less.get(place)) else {
-            return bet.value;
-        };
-        if self.block.steps == 0 {
-            return bet.value;
+        let losses = table.strata.get(self.block.stratum).and_then(|s| s.less.get(place));
+        match losses.filter(|_| self.block.steps > 0) {
+            Some(losses) => {
+                let hits = covered(slots, &self.block.hits);
+                after_block(bet.value, single(self.block.before), losses, (self.block.steps, hits))
+            }
+            None => bet.value,
         }
-        let mut values = bet.value;
-        let (hits, is_full) = (covered(slots, &self.block.hits), self.block.steps == BLOCK);
-        for (value, loss) in values.iter_mut().zip(es) {
-            let missed = if is_full { loss.full } else { loss.miss.powf(f64::from(self.block.steps)) };
-            let e = if hits > 0.0 { missed * power(loss.hit_over_miss, hits) } else { missed };
-            let grown = single((f64::from(*value) + self.block.before) * e);
-            *value = if grown < EVIDENCE_MAX { grown } else { EVIDENCE_MAX };
-        }
-        values
     }
 
     fn less_value(&self, table: &Table, place: usize) -> f64 {
@@ -573,8 +559,26 @@ impl Evidence {
 }
 
 /// The hits of all bins that a bet on less covers.
-fn covered(slots: &[usize], hits: &[f32]) -> f64 {
-    slots.iter().filter_map(|slot| hits.get(*slot)).map(|hits| f64::from(*hits)).sum()
+#[inline]
+fn covered(slots: &[usize], hits: &[f32]) -> f32 {
+    slots.iter().filter_map(|slot| hits.get(*slot)).sum()
+}
+
+/// Bets on less at the end of a block, or so far in it.
+#[inline]
+fn after_block(
+    values: [f32; LOSSES.len()],
+    before: f32,
+    losses: &[Loss; LOSSES.len()],
+    (steps, hits): (u32, f32),
+) -> [f32; LOSSES.len()] {
+    let mut after = values;
+    for (value, loss) in after.iter_mut().zip(losses) {
+        let missed = if steps == BLOCK { loss.full } else { single(loss.miss.powf(f64::from(steps))) };
+        let grown = (*value + before) * missed * power(loss.hit_over_miss, hits);
+        *value = if grown < EVIDENCE_MAX { grown } else { EVIDENCE_MAX };
+    }
+    after
 }
 
 /// What a share of a hit adds over a miss.
@@ -594,16 +598,19 @@ fn shared(gains: &Lanes, share: f64, table: &Table) -> Lanes {
 }
 
 /// A power; quick where the exponent is a small whole number, as hits of single rows are.
-fn power(base: f64, exponent: f64) -> f64 {
+#[inline]
+fn power(base: f32, exponent: f32) -> f32 {
     #[expect(clippy::cast_possible_truncation, reason = "at most the steps of a block")]
     let whole = exponent as i32;
-    if exponent > f64::from(BLOCK) || (f64::from(whole) - exponent).abs() > 0.0 {
-        return base.powf(exponent);
-    }
+    #[expect(clippy::cast_precision_loss, reason = "at most the steps of a block")]
+    let is_whole = (whole as f32 - exponent).abs() <= 0.0;
     match whole {
+        _ if !is_whole => base.powf(exponent),
+        0 => 1.0,
         1 => base,
         2 => base * base,
         3 => base * base * base,
+        4 => (base * base) * (base * base),
         _ => base.powi(whole),
     }
 }

@@ -124,9 +124,9 @@ pub(super) struct Loss {
     /// The e-value of a miss.
     pub(super) miss: f64,
     /// That of a hit, over that of a miss.
-    pub(super) hit_over_miss: f64,
+    pub(super) hit_over_miss: f32,
     /// A full block of misses.
-    pub(super) full: f64,
+    pub(super) full: f32,
 }
 
 /// A number in single precision; what is too large for it becomes infinite.
@@ -237,7 +237,7 @@ impl Loss {
     fn new(eta: f64, lower: f64, clumping: f64) -> Self {
         let miss = tempered(1.0 + eta * lower / (1.0 - lower), clumping);
         let hit = tempered(1.0 - eta, clumping);
-        Self { miss, hit_over_miss: hit / miss, full: miss.powf(f64::from(BLOCK)) }
+        Self { miss, hit_over_miss: single(hit / miss), full: single(miss.powf(f64::from(BLOCK))) }
     }
 }
 
