@@ -480,7 +480,6 @@ mod tests {
         for (values, v, bin) in [
             (&even, 12.0, Bin::AboveRange),
             (&even, 16.0, Bin::FarAbove),
-            (&even, -0.1, Bin::BelowRange),
             (&even, -0.3, Bin::FarBelow),
             (&heavy, 2.0, Bin::AboveRange),
             (&heavy, 4.0, Bin::FarAbove),
