@@ -673,7 +673,7 @@ mod tests {
                 Family::Less => (2, table.less_weights[table.place(bet).unwrap()]),
                 Family::Tilt => (1, table.tilt_weight),
             };
-            for lane in 0..lanes {
+            for (lane, part) in LANE_PARTS.into_iter().enumerate().take(lanes) {
                 let (mut r, mut length, mut steps, mut passed, mut ready) = (0.0, 0.0, 0, 0.0, 0.0);
                 for (code, step) in codes.iter().zip(lengths) {
                     length += step;
@@ -697,7 +697,7 @@ mod tests {
                     }
                     length = 0.0;
                 }
-                let part = if bet.family == Family::More { LANE_PARTS[lane] } else { 1.0 };
+                let part = if bet.family == Family::More { part } else { 1.0 };
                 total += part * weight * r;
             }
         }
