@@ -3,6 +3,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::bins::{Bin, Planning};
+use super::bootstrap::RunLength;
 use super::contract::is_judged;
 use super::cut::{Code, SKIP};
 use super::dependence::{self, Sequence};
@@ -42,6 +43,31 @@ pub struct Calibration {
     /// By stratum: the steps that the baseline has there.
     pub(super) seen: Vec<u64>,
     pub(super) streams: Vec<Stream>,
+    /// Steps farther apart than this are nearly independent, in all streams.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub(super) memory: u64,
+    /// By how much the threshold is raised above the wanted run length: from 1.
+    #[serde(default = "no_factor", skip_serializing_if = "is_no_factor")]
+    pub(super) threshold_factor: f64,
+    #[serde(default, skip_serializing_if = "RunLength::is_no_rows")]
+    pub(super) run_length: RunLength,
+}
+
+const fn one() -> u64 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+const fn is_one(memory: &u64) -> bool {
+    *memory == 1
+}
+
+const fn no_factor() -> f64 {
+    1.0
+}
+
+fn is_no_factor(factor: &f64) -> bool {
+    *factor <= 1.0
 }
 
 /// The layout that this program writes and reads.
@@ -53,7 +79,9 @@ const VERSION: u32 = 2;
 pub enum Promise {
     /// The baseline's steps show no dependence: the mean time to a false alarm is at least the budget.
     Proven,
-    /// They do: evidence is tempered by how much news comes in clumps, as measured on the baseline.
+    /// They do: evidence is tempered by how much news comes in clumps, as measured on the baseline, and the
+    /// threshold raised until rows drawn from it keep the run length; [`RunLength`] says whether that was
+    /// checked.
     Calibrated,
 }
 
@@ -80,6 +108,10 @@ impl Calibration {
             return Err(Error::Calibration("hours do not fit its seasonality".to_owned()));
         }
         Hours::new(&calibration.season)?;
+        let factor = calibration.threshold_factor;
+        if !(factor.is_finite() && factor >= 1.0) {
+            return Err(Error::Calibration(format!("threshold_factor is {factor}, expected 1 or more")));
+        }
         Ok(calibration)
     }
 
@@ -98,7 +130,43 @@ impl Calibration {
     /// Whether the budget's promise is proven for this traffic, or calibrated on it.
     #[must_use]
     pub fn promise(&self) -> Promise {
-        if self.streams.iter().all(|s| s.clumping <= 1.0) { Promise::Proven } else { Promise::Calibrated }
+        let is_raised = self.threshold_factor > 1.0;
+        let is_clumped = self.streams.iter().any(|s| s.clumping > 1.0);
+        if is_clumped || is_raised { Promise::Calibrated } else { Promise::Proven }
+    }
+
+    /// By how much the threshold is raised above the wanted run length: from 1.
+    #[must_use]
+    pub const fn threshold_factor(&self) -> f64 {
+        self.threshold_factor
+    }
+
+    /// Whether the run length of a calibrated promise was checked.
+    #[must_use]
+    pub const fn run_length(&self) -> RunLength {
+        self.run_length
+    }
+
+    /// The promise in words.
+    #[must_use]
+    pub fn told_promise(&self) -> String {
+        let factor = self.threshold_factor;
+        match (self.promise(), self.run_length) {
+            (Promise::Proven, _) => "proven: no row depends on another, as far as can be seen".to_owned(),
+            (Promise::Calibrated, RunLength::Measured { up_to }) => {
+                let raised =
+                    if factor > 1.0 { format!("raised ×{factor:.1}") } else { "not raised".to_owned() };
+                format!(
+                    "calibrated: rows depend on each other; threshold {raised}, checked by circular block bootstrap up to {up_to} rows"
+                )
+            }
+            (Promise::Calibrated, RunLength::TooFewRows { found, expected }) => format!(
+                "calibrated, not bootstrapped: rows depend on each other, {found} of them are fewer than two blocks, expected {expected}"
+            ),
+            (Promise::Calibrated, RunLength::NoRows) => {
+                "calibrated, not bootstrapped: rows depend on each other, and no rows were kept".to_owned()
+            }
+        }
     }
 
     /// The streams whose steps depend on each other, with the factor by which their evidence is tempered,
@@ -147,7 +215,7 @@ impl Steps {
 
 /// Numbers steps from 0, those with an answered row.
 #[derive(Debug, Default)]
-struct Numbers {
+pub(super) struct Numbers {
     steps: Steps,
     seen: u64,
     /// Whether the current step has had an answered row.
@@ -157,7 +225,7 @@ struct Numbers {
 impl Numbers {
     /// The number of the step of a row, and whether the row is its first; nothing for a row that no
     /// model answered.
-    fn number(&mut self, batch: &Batch, row: usize) -> Option<(u64, bool)> {
+    pub(super) fn number(&mut self, batch: &Batch, row: usize) -> Option<(u64, bool)> {
         if self.steps.begins(batch, row) {
             self.counted = false;
         }
@@ -404,7 +472,7 @@ impl Counter {
             return Err(Error::PassesDiffer { first, second: rows });
         }
         self.check_contracts()?;
-        self.measure_clumping();
+        let memory = self.measure_clumping();
         for stream in self.streams.iter_mut().filter(|_| !self.keeps_strata) {
             merge_alike_hours(stream);
         }
@@ -415,12 +483,16 @@ impl Counter {
             season: self.season,
             seen: self.seen,
             streams: self.streams,
+            memory: whole(memory),
+            threshold_factor: 1.0,
+            run_length: RunLength::NoRows,
         })
     }
 
-    /// By how much the news of each stream comes in clumps; what cannot be checked is taken for the worst
-    /// of what can.
-    fn measure_clumping(&mut self) {
+    /// By how much the news of each stream comes in clumps; what cannot be checked is taken for none. Gives
+    /// the longest memory found, in steps.
+    fn measure_clumping(&mut self) -> usize {
+        let mut memory = 1;
         let has_strata = self.season.strata() > 1;
         let streams = self.streams.len();
         for (stream, kept) in self.streams.iter_mut().zip(&self.kept) {
@@ -435,8 +507,10 @@ impl Counter {
                 scores: scores.as_deref(),
             };
             let found = dependence::clumping(&sequence, streams);
-            stream.clumping = found.map_or(1.0, |clumping| clumping.factor);
+            stream.clumping = found.as_ref().map_or(1.0, |clumping| clumping.factor);
+            memory = memory.max(found.map_or(1, |clumping| clumping.block));
         }
+        memory
     }
 
     fn check_contracts(&self) -> Result<(), Error> {
