@@ -243,3 +243,55 @@ fn provenance(source: &Source, sha256: String, profile: &Profile, options: &Lear
 
 /// This program, with its version.
 pub(super) const BUILT_BY: &str = concat!("silentry ", env!("CARGO_PKG_VERSION"));
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+    use crate::detect::RunLength;
+
+    /// The calibration of rows of which each is the last one's mean with something new, in this part.
+    fn calibrated(new: f64) -> Calibration {
+        let mut random = StdRng::seed_from_u64(4);
+        let mut value = 0.5;
+        let lines = (0..700).map(|i| {
+            value = (1.0 - new) * value + new * random.random::<f64>();
+            let score = random.random::<f64>();
+            let row = serde_json::json!({"ts": 10 * i, "model": "m", "features": {"a": value}, "prediction": {"score": score}});
+            format!("{row}\n")
+        });
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("rows.ndjson");
+        std::fs::write(&path, lines.collect::<String>()).unwrap();
+        let options = LearnOptions {
+            model: "m".to_owned(),
+            name: "m".to_owned(),
+            schema: SchemaFile::parse("{}").unwrap(),
+            budget: Budget::Rows(1_000),
+            rate: None,
+            seasonality: Seasonality::None,
+            time_zone: "UTC".to_owned(),
+            plan_of: None,
+            accept_weak: true,
+            now: Timestamp::from_millis(0),
+        };
+        let baseline = learn(&Source::open(&path).unwrap(), &options, &|_, _| {}).unwrap();
+        Calibration::read(baseline.calibration(), baseline.schema()).unwrap()
+    }
+
+    /// The run length is looked at where rows depend on each other, and nowhere else.
+    #[test]
+    fn dependent_rows_are_drawn_from() {
+        let independent = calibrated(1.0);
+        assert_eq!((independent.promise(), independent.run_length()), (Promise::Proven, RunLength::NoRows));
+        let slow = calibrated(0.05);
+        assert_eq!(slow.promise(), Promise::Calibrated);
+        let RunLength::TooFewRows { found: 700, .. } = slow.run_length() else {
+            panic!("700 rows are fewer than two blocks: {:?}", slow.run_length());
+        };
+        let told = slow.told_promise();
+        assert!(told.contains("not bootstrapped") && told.contains("700"), "{told}");
+    }
+}

@@ -57,12 +57,12 @@ print(f"# scipy {scipy.__version__}, numpy {np.__version__}: polyfit, brentq")
 print("wanted,factor,threshold:run_length:alarms ...")
 for _ in range(60):
     k = rng.integers(4, 9)
-    a = np.sort(10 ** rng.uniform(1, 4, k))
-    w = rng.integers(25 if rng.random() < 0.1 else 30, 2000, k).astype(float)
-    bend = rng.choice([0, 0.01, 0.03]) * np.log(a / a[0]) ** 2
+    a = np.geomspace(10 ** rng.uniform(0, 2), 10 ** rng.uniform(3, 4), k) * rng.uniform(0.8, 1.2, k)
+    w = rng.integers(20 if rng.random() < 0.1 else 100, 3000, k).astype(float)
+    bend = rng.choice([0, 0.003, 0.01]) * np.log(a / a[0]) ** 2
     noise = rng.normal(size=k) / np.sqrt(w) * rng.choice([1, 2])
-    length = rng.uniform(0.3, 3) * a ** rng.uniform(0.4, 1.05) * np.exp(noise - bend)
-    wanted = a[-1] * 10 ** rng.uniform(-1, 2.5)
+    length = rng.uniform(0.3, 3) * a ** rng.uniform(0.6, 1.05) * np.exp(noise - bend)
+    wanted = a[-1] * 10 ** rng.uniform(-1, 2)
     f = factor(a, length, w, wanted)
     points = " ".join(f"{float(p)!r}:{float(q)!r}:{float(r)!r}" for p, q, r in zip(a, length, w))
     print(f"{float(wanted)!r},{'none' if f is None else repr(float(f))},{points}")

@@ -223,7 +223,7 @@ mod tests {
         }
     }
 
-    /// Untempered bets on clumped rows: the factor found at thresholds up to 1,000 gives 10,000 rows.
+    /// Untempered bets on clumped rows: the factor found at thresholds up to 3,000 gives 10,000 rows.
     #[test]
     fn a_raised_threshold_holds() {
         let run = |threshold: f64, seed: u64, runs: usize| {
@@ -232,8 +232,8 @@ mod tests {
             for _ in 0..runs {
                 let mut evidence = 0.0;
                 while evidence < threshold {
-                    // A bin of a tenth of the rows in clumps: a hit is followed by one half of the time.
-                    let chance = if hit { 0.5 } else { 0.5 / 9.0 };
+                    // A bin of a tenth of the rows, of which a hit is followed by one twice as often.
+                    let chance = if hit { 0.2 } else { 0.8 / 9.0 };
                     hit = random.random::<f64>() < chance;
                     evidence = (evidence + 1.0) * if hit { 0.75 + 0.25 / 0.1 } else { 0.75 };
                     rows += 1.0;
@@ -242,8 +242,8 @@ mod tests {
             rows / count(whole(runs))
         };
         let measure =
-            |threshold: f64| Measured { threshold, run_length: run(threshold, 7, 300), alarms: 300.0 };
-        let points = [10.0, 30.0, 100.0, 300.0, 1_000.0].map(measure);
+            |threshold: f64| Measured { threshold, run_length: run(threshold, 7, 1_000), alarms: 1e3 };
+        let points = [10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0].map(measure);
         let (wanted, raised) = (10_000.0, threshold_factor(&points, 10_000.0).unwrap());
         let (before, after) = (run(wanted, 9, 60), run(wanted * raised, 9, 60));
         assert!(
