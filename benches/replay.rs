@@ -76,7 +76,7 @@ fn learnt(path: &Path) -> Baseline {
         accept_weak: false,
         now: Timestamp::from_millis(START_MS),
     };
-    learn(&Source::open(path).unwrap(), &options).unwrap()
+    learn(&Source::open(path).unwrap(), &options, &|_, _| {}).unwrap()
 }
 
 /// The one place that knows how a monitor is made.

@@ -39,6 +39,8 @@ struct Replayed {
     schema: &'static str,
     model: String,
     baseline: String,
+    /// What the budget's promise rests on, in words.
+    promise: String,
     rows: u64,
     rows_lost: u64,
     rows_lost_by_reason: BTreeMap<&'static str, u64>,
@@ -86,6 +88,7 @@ impl Replay {
         if let Some(path) = &self.alarms_out {
             out::check_file(path).with_context(|| format!("--alarms-out {}", path.display()))?;
         }
+        let promise = baseline::promise(&reference)?;
         let mut monitor = baseline::monitor(&reference, &self.without)?;
         let progress = Shown::new();
         progress.stage(&format!("replaying {}", self.input.display()));
@@ -95,6 +98,7 @@ impl Replay {
             schema: "silentry/replay/v1",
             model: reference.model().to_owned(),
             baseline: reference.content_hash().to_owned(),
+            promise: promise.clone(),
             rows: 0,
             rows_lost: 0,
             rows_lost_by_reason: BTreeMap::new(),
@@ -121,7 +125,7 @@ impl Replay {
         if self.json {
             out::say_json(&replayed)?;
         } else {
-            replayed.tell();
+            replayed.tell(&promise);
         }
         if let Some(path) = &self.alarms_out {
             let lines = replayed.lines()?;
@@ -162,7 +166,7 @@ impl Replayed {
         Ok(lines)
     }
 
-    fn tell(&self) {
+    fn tell(&self, promise: &str) {
         for alarm in &self.alarms {
             out::say(&format!("row {}: {} [{}]", alarm.row, alarm.message, alarm.detector));
         }
@@ -180,6 +184,7 @@ impl Replayed {
             rows => format!("{rows} lost ({})", counted(&self.rows_lost_by_reason)),
         };
         out::say(&format!("{} rows, {lost}, {} alarms", self.rows, self.alarms.len()));
+        out::say(promise);
         if self.rows == 0 {
             out::say("no row was judged");
         }

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::bins::{Bin, Planning};
+use super::bootstrap::RunLength;
 use super::contract::is_judged;
 use super::cut::{Code, SKIP};
 use super::dependence::{self, Sequence};
@@ -42,20 +43,38 @@ pub struct Calibration {
     /// By stratum: the steps that the baseline has there.
     pub(super) seen: Vec<u64>,
     pub(super) streams: Vec<Stream>,
+    /// Steps farther apart than this are nearly independent, in all streams.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub(super) memory: u64,
+    /// By how much the threshold is raised above the wanted run length: from 1.
+    #[serde(default = "no_factor", skip_serializing_if = "is_no_factor")]
+    pub(super) threshold_factor: f64,
+    /// Streams with too few rows to see whether they depend on each other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) unchecked: Vec<String>,
+    #[serde(default, skip_serializing_if = "RunLength::is_no_rows")]
+    pub(super) run_length: RunLength,
+}
+
+const fn one() -> u64 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+const fn is_one(memory: &u64) -> bool {
+    *memory == 1
+}
+
+const fn no_factor() -> f64 {
+    1.0
+}
+
+fn is_no_factor(factor: &f64) -> bool {
+    *factor <= 1.0
 }
 
 /// The layout that this program writes and reads.
 const VERSION: u32 = 2;
-
-/// Whether the promise of the budget is a theorem for this traffic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Promise {
-    /// The baseline's steps show no dependence: the mean time to a false alarm is at least the budget.
-    Proven,
-    /// They do: evidence is tempered by how much news comes in clumps, as measured on the baseline.
-    Calibrated,
-}
 
 impl Calibration {
     /// Reads a calibration out of a baseline file and checks that it belongs to the schema.
@@ -80,6 +99,10 @@ impl Calibration {
             return Err(Error::Calibration("hours do not fit its seasonality".to_owned()));
         }
         Hours::new(&calibration.season)?;
+        let factor = calibration.threshold_factor;
+        if !(factor.is_finite() && factor >= 1.0) {
+            return Err(Error::Calibration(format!("threshold_factor is {factor}, expected 1 or more")));
+        }
         Ok(calibration)
     }
 
@@ -93,22 +116,6 @@ impl Calibration {
     #[must_use]
     pub const fn season(&self) -> &Season {
         &self.season
-    }
-
-    /// Whether the budget's promise is proven for this traffic, or calibrated on it.
-    #[must_use]
-    pub fn promise(&self) -> Promise {
-        if self.streams.iter().all(|s| s.clumping <= 1.0) { Promise::Proven } else { Promise::Calibrated }
-    }
-
-    /// The streams whose steps depend on each other, with the factor by which their evidence is tempered,
-    /// most first.
-    #[must_use]
-    pub fn clumped(&self) -> Vec<(String, f64)> {
-        let mut clumped: Vec<(String, f64)> =
-            self.streams.iter().filter(|s| s.clumping > 1.0).map(|s| (s.name.clone(), s.clumping)).collect();
-        clumped.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        clumped
     }
 }
 
@@ -147,7 +154,7 @@ impl Steps {
 
 /// Numbers steps from 0, those with an answered row.
 #[derive(Debug, Default)]
-struct Numbers {
+pub(super) struct Numbers {
     steps: Steps,
     seen: u64,
     /// Whether the current step has had an answered row.
@@ -157,7 +164,7 @@ struct Numbers {
 impl Numbers {
     /// The number of the step of a row, and whether the row is its first; nothing for a row that no
     /// model answered.
-    fn number(&mut self, batch: &Batch, row: usize) -> Option<(u64, bool)> {
+    pub(super) fn number(&mut self, batch: &Batch, row: usize) -> Option<(u64, bool)> {
         if self.steps.begins(batch, row) {
             self.counted = false;
         }
@@ -404,7 +411,7 @@ impl Counter {
             return Err(Error::PassesDiffer { first, second: rows });
         }
         self.check_contracts()?;
-        self.measure_clumping();
+        let (memory, unchecked) = self.measure_clumping();
         for stream in self.streams.iter_mut().filter(|_| !self.keeps_strata) {
             merge_alike_hours(stream);
         }
@@ -415,12 +422,17 @@ impl Counter {
             season: self.season,
             seen: self.seen,
             streams: self.streams,
+            memory: whole(memory),
+            unchecked,
+            threshold_factor: 1.0,
+            run_length: RunLength::NoRows,
         })
     }
 
-    /// By how much the news of each stream comes in clumps; what cannot be checked is taken for the worst
-    /// of what can.
-    fn measure_clumping(&mut self) {
+    /// By how much the news of each stream comes in clumps. Gives the longest memory found, in steps, and
+    /// the streams that cannot be checked: they are taken for independent, and nothing is proven then.
+    fn measure_clumping(&mut self) -> (usize, Vec<String>) {
+        let (mut memory, mut unchecked) = (1, Vec::new());
         let has_strata = self.season.strata() > 1;
         let streams = self.streams.len();
         for (stream, kept) in self.streams.iter_mut().zip(&self.kept) {
@@ -435,8 +447,13 @@ impl Counter {
                 scores: scores.as_deref(),
             };
             let found = dependence::clumping(&sequence, streams);
-            stream.clumping = found.map_or(1.0, |clumping| clumping.factor);
+            if found.is_none() && !codes.is_empty() && !unchecked.contains(&stream.name) {
+                unchecked.push(stream.name.clone());
+            }
+            stream.clumping = found.as_ref().map_or(1.0, |clumping| clumping.factor);
+            memory = memory.max(found.map_or(1, |clumping| clumping.block));
         }
+        (memory, unchecked)
     }
 
     fn check_contracts(&self) -> Result<(), Error> {

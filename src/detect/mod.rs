@@ -14,6 +14,7 @@
 mod attribution;
 mod bet;
 mod bins;
+mod bootstrap;
 mod calibrate;
 mod contract;
 mod cut;
@@ -36,6 +37,7 @@ mod monitor;
 mod normal;
 mod plan;
 mod power;
+mod promise;
 mod queue;
 mod rate;
 mod recovery;
@@ -54,12 +56,14 @@ mod weak;
 
 pub use bet::{KINDS, Kind, Subject};
 pub use bins::Bin;
-pub use calibrate::{Calibration, Counter, Planner, Promise};
+pub use bootstrap::{Bootstrap, Recording, RunLength};
+pub use calibrate::{Calibration, Counter, Planner};
 pub use effect::{EFFECTS, Effect, EffectSize, effect_sizes};
 pub use finding::{Alarm, Finding, Share, StreamState, Undecided};
 pub use hours::Season;
 pub use learn::Learner;
 pub use monitor::{Monitor, Saved};
+pub use promise::Promise;
 pub use report::{Power, StreamReport};
 pub use setup::Options;
 pub use stream::Topic;
@@ -92,6 +96,22 @@ pub enum Error {
         column: String,
         /// Rows that break it.
         rows: u64,
+    },
+    /// Rows that depend on each other more than any threshold makes up for.
+    #[error(
+        "`{column}`: rows depend on each other: at a threshold of {threshold} rows, rows drawn from the baseline \
+         raise a false alarm every {found}, expected {threshold} at least, and no higher threshold is known to \
+         keep the budget; send `request_id` and `entity` if rows belong together{advice}"
+    )]
+    RunLength {
+        /// The column whose rows depend on each other most.
+        column: String,
+        /// The mean run length found.
+        found: String,
+        /// Where it was found: the run length expected.
+        threshold: u64,
+        /// A budget that could be kept, if any.
+        advice: String,
     },
     /// A calibration that cannot be used.
     #[error("calibration {0}")]

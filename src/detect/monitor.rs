@@ -44,7 +44,7 @@ pub struct Monitor {
     fingerprint: String,
     encoder: Encoder,
     hours: Hours,
-    queue: Queue,
+    pub(super) queue: Queue,
     /// Positions of the streams of declared rules.
     contracts: Vec<usize>,
     // What follows is overwritten chunk by chunk.
@@ -75,13 +75,14 @@ impl Monitor {
     /// has.
     pub fn new(schema: Arc<Schema>, calibration: Calibration, options: Options) -> Result<Self, Error> {
         super::check_names(options.without.iter().map(String::as_str))?;
-        let threshold = match options.budget {
+        let wanted = match options.budget {
             Budget::Time(time) => time.as_secs_f64(),
             Budget::Rows(rows) => count(rows),
         };
-        if threshold <= 0.0 {
+        if wanted <= 0.0 {
             return Err(Error::EmptyBudget);
         }
+        let threshold = wanted * calibration.threshold_factor;
         let wiring = Wiring::new(&calibration, &options);
         let mut state = setup::at_rest(&calibration, &wiring, &options);
         state.clustered = calibration.clustered;
@@ -106,7 +107,8 @@ impl Monitor {
         })
     }
 
-    /// What the ledger must reach: the wanted mean time to a false alarm, in seconds or in rows.
+    /// What the ledger must reach: the wanted mean time to a false alarm, in seconds or in rows, raised by
+    /// [`Calibration::threshold_factor`].
     #[must_use]
     pub const fn threshold(&self) -> f64 {
         self.threshold
@@ -184,7 +186,8 @@ impl Monitor {
         while from < batch.len() {
             let rows = from..batch.len().min(from + CHUNK_ROWS);
             self.encoder.encode(batch, &rows);
-            let first = self.queue.begin_chunk(&self.encoder);
+            let encoder = &self.encoder;
+            let first = self.queue.begin_chunk(|stream| encoder.of(stream));
             for (row, place) in rows.clone().zip(first..) {
                 self.take_row(batch, row, (place, place - first), arrival, &mut findings);
             }
@@ -234,7 +237,13 @@ impl Monitor {
     }
 
     /// Adds a row to its step. A declared rule that it breaks is an alarm at once.
-    fn gather(&mut self, place: usize, ts: Timestamp, is_alone: bool, findings: &mut Vec<Finding>) {
+    pub(super) fn gather(
+        &mut self,
+        place: usize,
+        ts: Timestamp,
+        is_alone: bool,
+        findings: &mut Vec<Finding>,
+    ) {
         let passed = self.state.pass(ts, self.patience());
         let stratum = self.hours.stratum(ts);
         // The first request of several rows shows that requests must be waited for.
@@ -273,7 +282,7 @@ impl Monitor {
     }
 
     /// Bets on steps until one reaches the threshold, or all. Gives how many were judged.
-    fn judge_many(&mut self, spans: &[Span], findings: &mut Vec<Finding>) -> usize {
+    pub(super) fn judge_many(&mut self, spans: &[Span], findings: &mut Vec<Finding>) -> usize {
         let rate = self.state.rate.as_ref().map_or(0.0, Rate::total);
         let threshold = self.threshold;
         self.before.clone_from(&self.state.evidence);

@@ -2,7 +2,6 @@
 
 use super::calibrate::STEP_ROWS_MAX;
 use super::cut::{Code, SKIP};
-use super::encode::Encoder;
 use super::evidence::{Asked, Evidence, Hit, Moment, Rows};
 use super::table::Table;
 use crate::units::{Timestamp, count, whole};
@@ -52,13 +51,14 @@ impl Queue {
         Self { codes: vec![Vec::new(); streams], rows: 0, closed: Vec::new(), open: None }
     }
 
-    /// Adds the rows of an encoded chunk after those of the open step; gives the first one's place.
-    pub(super) fn begin_chunk(&mut self, encoder: &Encoder) -> usize {
+    /// Adds the rows of a chunk, by stream their codes, after those of the open step; gives the first
+    /// one's place.
+    pub(super) fn begin_chunk<'a>(&mut self, codes_of: impl Fn(usize) -> &'a [Code]) -> usize {
         let (from, to) = self.open.map_or((0, 0), |span| (span.from, span.to));
         for (stream, codes) in self.codes.iter_mut().enumerate() {
             codes.truncate(to);
             codes.drain(..from.min(codes.len()));
-            codes.extend_from_slice(encoder.of(stream));
+            codes.extend_from_slice(codes_of(stream));
         }
         self.open = self.open.map(|span| Span { from: 0, to: to - from, ..span });
         self.rows = to - from;
@@ -93,6 +93,12 @@ impl Queue {
     /// Whether the open step has as many rows as a step may have.
     pub(super) fn is_full(&self) -> bool {
         self.open.is_some_and(|span| span.to - span.from >= STEP_ROWS_MAX)
+    }
+
+    /// Drops all that waits.
+    pub(super) fn clear(&mut self) {
+        self.closed.clear();
+        self.open = None;
     }
 
     /// The open step has no more rows.

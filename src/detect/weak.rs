@@ -118,11 +118,12 @@ impl Monitor {
             let then = super::power::Bet { nats: against.nats - divisor.ln(), ..against };
             then.nats > 0.0 && then.rows_to_alarm(1.0).is_some_and(|rows| rows <= ROWS_AIM)
         };
-        let widest = self.threshold / (BUDGET_ROWS_MIN * self.step_length());
+        let wanted = self.threshold / self.calibration.threshold_factor;
+        let widest = wanted / (BUDGET_ROWS_MIN * self.step_length());
         if widest <= 1.0 || !is_enough(widest) {
             return None;
         }
-        let threshold = self.threshold / boundary(1.0, widest, is_enough);
+        let threshold = wanted / boundary(1.0, widest, is_enough);
         Some(match self.options.budget {
             Budget::Rows(_) => Budget::Rows(floor(threshold)),
             Budget::Time(_) => {

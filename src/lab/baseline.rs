@@ -70,7 +70,7 @@ pub(super) async fn learn_scene(
         return Err(Error::RowsMissing { arrived, expected: settings.baseline_rows, why });
     }
     progress.stage("building the baseline");
-    build(&path, stage, settings).await
+    build(&path, stage, settings, Arc::clone(progress)).await
 }
 
 async fn push(
@@ -114,7 +114,12 @@ async fn collect(State(collector): State<Arc<Collector>>, body: Bytes) -> Status
     StatusCode::ACCEPTED
 }
 
-async fn build(path: &Path, stage: &Stage, settings: &Scene) -> Result<Baseline, Error> {
+async fn build(
+    path: &Path,
+    stage: &Stage,
+    settings: &Scene,
+    progress: Arc<dyn Progress>,
+) -> Result<Baseline, Error> {
     let source = Source::open(path).map_err(service::Error::from)?;
     let options = LearnOptions {
         model: scene::MODEL.to_owned(),
@@ -128,7 +133,8 @@ async fn build(path: &Path, stage: &Stage, settings: &Scene) -> Result<Baseline,
         accept_weak: false,
         now: stage.clock.now(),
     };
-    let built = tokio::task::spawn_blocking(move || service::learn(&source, &options)).await;
+    let told = move |done, all| progress.step(done, all);
+    let built = tokio::task::spawn_blocking(move || service::learn(&source, &options, &told)).await;
     match built {
         Ok(baseline) => Ok(baseline?),
         Err(error) => Err(service::Error::Task(error.to_string()).into()),

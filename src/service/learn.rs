@@ -2,11 +2,19 @@ use std::sync::Arc;
 
 use super::Error;
 use crate::baseline::{Baseline, Budget, Draft, Provenance, Seasonality, rate_of};
-use crate::detect::{Calibration, Counter, Monitor, Options, Planner, Season, Weak};
+use crate::detect::{
+    Bootstrap, Calibration, Counter, Monitor, Options, Planner, Promise, Recording, Season, Weak,
+};
 use crate::profile::Profile;
 use crate::record::{Batch, Schema, SchemaFile};
 use crate::tap::Source;
 use crate::units::{PerSecond, Timestamp, count, whole};
+
+/// Drawn rows that are monitored at most, and their bins: a few seconds of work.
+const CHECK_ROWS_MAX: u64 = 2_000_000;
+const CHECK_BINS_MAX: u64 = 200_000_000;
+/// Which rows are drawn: the same each time.
+const CHECK_SEED: u64 = 1;
 
 /// What a baseline is built with, beside its rows.
 #[derive(Debug, Clone)]
@@ -67,12 +75,15 @@ impl LearnOptions {
 }
 
 /// Builds a baseline from recorded rows: three passes that infer the schema, plan the bins while
-/// summing up, and count. With the plan of another baseline one pass is enough.
+/// summing up, and count. With the plan of another baseline one pass is enough. Where rows depend on each
+/// other, one more draws rows to see whether the threshold gives the wanted run length: `told` hears how
+/// many of how many.
 ///
 /// # Errors
 /// Rows that cannot be read or carry no baseline, a schema that does not fit them, a rate that is
-/// neither given nor readable, lines that are no records, a group that would be lost in silence.
-pub fn learn(source: &Source, options: &LearnOptions) -> Result<Baseline, Error> {
+/// neither given nor readable, lines that are no records, a group that would be lost in silence, rows that
+/// depend on each other too much for the budget.
+pub fn learn(source: &Source, options: &LearnOptions, told: &dyn Fn(u64, u64)) -> Result<Baseline, Error> {
     let sha256 = source.sha256()?;
     let (profile, calibration) = match options.plan()? {
         None => plan_and_count(source, options)?,
@@ -85,6 +96,10 @@ pub fn learn(source: &Source, options: &LearnOptions) -> Result<Baseline, Error>
         Some(rate) => rate,
         // Requests a second: rows of one request come together and count once.
         None => PerSecond::new(rate_of(&profile)?.get() * count(calibration.rows()) / count(profile.rows()))?,
+    };
+    let calibration = match calibration.promise() {
+        Promise::Proven => calibration,
+        Promise::Calibrated => checked(source, options, (&profile, calibration, rate), told)?,
     };
     let draft = Draft {
         name: options.name.clone(),
@@ -134,6 +149,25 @@ fn count_only(
         counter.observe(&batch);
     }
     Ok((profile, counter.finish().map_err(wrong)?))
+}
+
+/// Draws rows to see whether evidence of dependent rows keeps the budget, and raises the threshold if not.
+fn checked(
+    source: &Source,
+    options: &LearnOptions,
+    (profile, calibration, rate): (&Profile, Calibration, PerSecond),
+    told: &dyn Fn(u64, u64),
+) -> Result<Calibration, Error> {
+    // No rate, no rows: the seal says so.
+    let Some(wanted) = options.budget.rows(rate) else { return Ok(calibration) };
+    let schema = profile.schema();
+    let mut recording = Recording::new(Arc::clone(schema), calibration, profile.rows());
+    for batch in source.batches(schema)? {
+        recording.observe(&batch?);
+    }
+    let how =
+        Bootstrap { wanted, rate, rows_max: CHECK_ROWS_MAX, bins_max: CHECK_BINS_MAX, seed: CHECK_SEED };
+    recording.check(&how, told).map_err(|e| options.wrong(e))
 }
 
 /// A baseline of one version has no rows of another; rows that do not say are taken as its own.
@@ -209,3 +243,55 @@ fn provenance(source: &Source, sha256: String, profile: &Profile, options: &Lear
 
 /// This program, with its version.
 pub(super) const BUILT_BY: &str = concat!("silentry ", env!("CARGO_PKG_VERSION"));
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+    use crate::detect::RunLength;
+
+    /// The calibration of rows of which each is the last one's mean with something new, in this part.
+    fn calibrated(new: f64) -> Calibration {
+        let mut random = StdRng::seed_from_u64(4);
+        let mut value = 0.5;
+        let lines = (0..700).map(|i| {
+            value = (1.0 - new) * value + new * random.random::<f64>();
+            let score = random.random::<f64>();
+            let row = serde_json::json!({"ts": 10 * i, "model": "m", "features": {"a": value}, "prediction": {"score": score}});
+            format!("{row}\n")
+        });
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("rows.ndjson");
+        std::fs::write(&path, lines.collect::<String>()).unwrap();
+        let options = LearnOptions {
+            model: "m".to_owned(),
+            name: "m".to_owned(),
+            schema: SchemaFile::parse("{}").unwrap(),
+            budget: Budget::Rows(1_000),
+            rate: None,
+            seasonality: Seasonality::None,
+            time_zone: "UTC".to_owned(),
+            plan_of: None,
+            accept_weak: true,
+            now: Timestamp::from_millis(0),
+        };
+        let baseline = learn(&Source::open(&path).unwrap(), &options, &|_, _| {}).unwrap();
+        Calibration::read(baseline.calibration(), baseline.schema()).unwrap()
+    }
+
+    /// The run length is looked at where rows depend on each other, and nowhere else.
+    #[test]
+    fn dependent_rows_are_drawn_from() {
+        let independent = calibrated(1.0);
+        assert_eq!((independent.promise(), independent.run_length()), (Promise::Proven, RunLength::NoRows));
+        let slow = calibrated(0.05);
+        assert_eq!(slow.promise(), Promise::Calibrated);
+        let RunLength::TooFewRows { found: 700, .. } = slow.run_length() else {
+            panic!("700 rows are fewer than two blocks: {:?}", slow.run_length());
+        };
+        let told = slow.told_promise();
+        assert!(told.contains("not bootstrapped") && told.contains("700"), "{told}");
+    }
+}

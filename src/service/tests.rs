@@ -77,7 +77,7 @@ fn learned_of(model: &str, version: &str, rows: i64) -> Baseline {
         accept_weak: false,
         now: Timestamp::from_millis(0),
     };
-    learn(&Source::open(&path).unwrap(), &options).unwrap()
+    learn(&Source::open(&path).unwrap(), &options, &|_, _| {}).unwrap()
 }
 
 /// The baseline of `a`, learned once.

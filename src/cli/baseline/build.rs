@@ -30,7 +30,12 @@ impl Build {
             }
         });
         let options = self.about.options()?;
-        let learnt = learn(&source, &options);
+        let learnt = learn(&source, &options, &|done, all| {
+            if done == 0 {
+                progress.stage("checking the run length on rows drawn from it");
+            }
+            progress.step(done, all);
+        });
         progress.finish();
         self.about.keep(&learnt?)?;
         if source.losses().total() > 0 {

@@ -169,6 +169,7 @@ impl Show {
 fn power(baseline: &baseline::Baseline) -> anyhow::Result<Vec<String>> {
     let monitor = monitor(baseline, &[])?;
     let mut lines = vec![
+        promise(baseline)?,
         "\nRows within which nine in ten groups gone to zero alarm, by the share of rows touched".to_owned(),
     ];
     let all = monitor.power(&SHARES);
@@ -177,7 +178,7 @@ fn power(baseline: &baseline::Baseline) -> anyhow::Result<Vec<String>> {
         let each: Vec<String> = group.iter().map(told).collect();
         lines.push(format!("  {:<24} {}", first.group, each.join("   ")));
     }
-    if lines.len() == 1 {
+    if all.is_empty() {
         lines.push("  no group has two features or more: name groups in a schema file".to_owned());
     }
     if !baseline.accepted_weak().is_empty() {
@@ -185,6 +186,12 @@ fn power(baseline: &baseline::Baseline) -> anyhow::Result<Vec<String>> {
         lines.push(format!("  accepted although that is more than 100 for 100 %: `{groups}`"));
     }
     Ok(lines)
+}
+
+/// What the budget's promise rests on, in words.
+pub(super) fn promise(baseline: &baseline::Baseline) -> anyhow::Result<String> {
+    let calibration = Calibration::read(baseline.calibration(), baseline.schema())?;
+    Ok(format!("promise of the budget: {}", calibration.told_promise()))
 }
 
 fn told(power: &Power) -> String {

@@ -49,7 +49,8 @@ fn baseline() -> &'static Baseline {
             accept_weak: false,
             now: Timestamp::from_millis(START_MS),
         };
-        learn(&Source::open(file).expect("just written"), &options).expect("healthy rows carry a baseline")
+        learn(&Source::open(file).expect("just written"), &options, &|_, _| {})
+            .expect("healthy rows carry a baseline")
     })
 }
 

@@ -1,0 +1,196 @@
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::super::calibrate::{Calibration, Numbers};
+use super::super::cut::{Code, SKIP};
+use super::super::encode::Encoder;
+use super::super::{Finding, Monitor};
+use crate::record::{Batch, Schema};
+use crate::units::{Timestamp, count, whole};
+
+/// Rows, and bytes, that are kept at most.
+const KEPT_ROWS_MAX: u64 = 1 << 18;
+const KEPT_BYTES_MAX: u64 = 1 << 27;
+/// Rows that are kept whatever they take.
+const KEPT_ROWS_MIN: u64 = 4_096;
+/// A longer baseline is kept in parts, spread evenly over it: so many at most.
+const PARTS_MAX: u64 = 16;
+/// A part has at least so many blocks.
+const PART_BLOCKS_MIN: u64 = 8;
+/// Rows that are looked at together.
+const CHUNK_ROWS: usize = 1_024;
+
+/// The bins of a baseline's rows, step by step, to draw from: a last pass over the rows that a calibration
+/// was counted from.
+///
+/// Of more than 262,144 rows (fewer for very many streams) up to 16 stretches, spread evenly, are kept.
+#[derive(Debug)]
+pub struct Recording {
+    pub(super) schema: Arc<Schema>,
+    pub(super) calibration: Calibration,
+    /// Steps of a block.
+    pub(super) block: usize,
+    encoder: Encoder,
+    numbers: Numbers,
+    rows: u64,
+    parts: Parts,
+    is_kept: bool,
+    pub(super) tape: Tape,
+}
+
+/// Which rows are kept: the first `kept` of every `of`.
+#[derive(Debug, Clone, Copy)]
+struct Parts {
+    of: u64,
+    kept: u64,
+}
+
+impl Parts {
+    fn new(rows: u64, streams: u64, block: u64) -> Self {
+        let kept = (KEPT_BYTES_MAX / streams.max(1)).clamp(KEPT_ROWS_MIN, KEPT_ROWS_MAX);
+        let parts = (kept / (PART_BLOCKS_MIN * block).max(1)).clamp(1, PARTS_MAX);
+        if rows <= kept {
+            return Self { of: u64::MAX, kept: u64::MAX };
+        }
+        Self { of: rows.div_ceil(parts), kept: kept / parts }
+    }
+
+    const fn keeps(self, row: u64) -> bool {
+        row % self.of < self.kept
+    }
+}
+
+/// What the streams saw of the steps that were kept.
+#[derive(Debug, Default)]
+pub(super) struct Tape {
+    /// By stream, row by row.
+    codes: Vec<Vec<Code>>,
+    ts: Vec<Timestamp>,
+    /// Whether the row is no repetition of a request.
+    is_new: Vec<bool>,
+    /// The first row of each step.
+    starts: Vec<usize>,
+}
+
+impl Recording {
+    /// Ready for the first row; `rows`: how many there will be, all in all.
+    #[must_use]
+    pub fn new(schema: Arc<Schema>, calibration: Calibration, rows: u64) -> Self {
+        let block = super::check::block_steps(&calibration);
+        let streams = calibration.streams.len();
+        Self {
+            encoder: Encoder::new(&schema, &calibration.streams),
+            numbers: Numbers::default(),
+            rows: 0,
+            parts: Parts::new(rows, whole(streams), whole(block)),
+            is_kept: false,
+            tape: Tape { codes: vec![Vec::new(); streams], ..Tape::default() },
+            schema,
+            calibration,
+            block,
+        }
+    }
+
+    /// Reads the next rows, in the order in which they were counted.
+    pub fn observe(&mut self, batch: &Batch) {
+        let mut from = 0;
+        while from < batch.len() {
+            let rows = from..batch.len().min(from + CHUNK_ROWS);
+            self.encoder.encode(batch, &rows);
+            for (place, row) in rows.clone().enumerate() {
+                self.take(batch, row, place);
+            }
+            from = rows.end;
+        }
+    }
+
+    fn take(&mut self, batch: &Batch, row: usize, place: usize) {
+        self.rows += 1;
+        let Some((_, first)) = self.numbers.number(batch, row) else { return };
+        if first {
+            self.is_kept = self.parts.keeps(self.rows - 1);
+        }
+        if !self.is_kept {
+            return;
+        }
+        let tape = &mut self.tape;
+        if first {
+            tape.starts.push(tape.ts.len());
+        }
+        tape.ts.push(batch.meta().ts().get(row).copied().unwrap_or(Timestamp::from_micros(0)));
+        tape.is_new.push(!self.encoder.is_repeated(place));
+        for (stream, codes) in tape.codes.iter_mut().enumerate() {
+            codes.push(self.encoder.of(stream).get(place).copied().unwrap_or(SKIP));
+        }
+    }
+}
+
+impl Tape {
+    pub(super) fn steps(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// Rows of a step, on average.
+    pub(super) fn step_rows(&self) -> f64 {
+        count(whole(self.ts.len())) / count(whole(self.steps().max(1)))
+    }
+
+    fn rows(&self, steps: &Range<usize>) -> Range<usize> {
+        let start = |step: usize| self.starts.get(step).copied().unwrap_or(self.ts.len());
+        start(steps.start)..start(steps.end)
+    }
+}
+
+impl Monitor {
+    /// Takes recorded steps as if their rows came now, until the first alarm: gives how many were judged,
+    /// and whether there was one. A step of several rows is judged when the next begins.
+    pub(super) fn observe_steps(&mut self, tape: &Tape, steps: &Range<usize>) -> (u64, bool) {
+        let rows = tape.rows(steps);
+        let codes_of =
+            |stream: usize| tape.codes.get(stream).and_then(|c| c.get(rows.clone())).unwrap_or(&[]);
+        let place = self.queue.begin_chunk(codes_of);
+        let mut findings = Vec::new();
+        let mut starts = tape.starts.get(steps.clone()).unwrap_or(&[]).iter().peekable();
+        for (row, place) in rows.clone().zip(place..) {
+            let begins = starts.next_if(|start| **start == row).is_some();
+            if begins || self.queue.is_full() {
+                self.queue.close_at(self.state.row + 1);
+            }
+            self.state.row += 1;
+            let ts = tape.ts.get(row).copied().unwrap_or(Timestamp::from_micros(0));
+            let is_new = tape.is_new.get(row).copied().unwrap_or(true);
+            self.gather(place, ts, begins || !is_new, &mut findings);
+        }
+        let spans = self.queue.take_spans();
+        let mut judged = 0;
+        while let Some(rest) = spans.get(judged..).filter(|rest| !rest.is_empty()) {
+            judged += self.judge_many(rest, &mut findings);
+            if findings.iter().any(|finding| matches!(finding, Finding::Raised(_))) {
+                return (whole(judged), true);
+            }
+        }
+        self.queue.give_back(spans);
+        (whole(judged), false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All of a short baseline is kept, and of a long one stretches of several blocks.
+    #[test]
+    fn a_long_baseline_is_kept_in_parts() {
+        let kept = |rows: u64, streams, block| {
+            let parts = Parts::new(rows, streams, block);
+            let kept: Vec<bool> = (0..rows).map(|row| parts.keeps(row)).collect();
+            let stretches = kept.windows(2).filter(|w| !w[0] && w[1]).count() + usize::from(kept[0]);
+            (kept.iter().filter(|kept| **kept).count(), stretches)
+        };
+        assert_eq!(kept(262_144, 100, 512), (262_144, 1));
+        assert_eq!(kept(1_000_000, 100, 512), (262_144, 16));
+        assert_eq!(kept(1_000_000, 100, 10_000), (262_143, 3));
+        assert_eq!(kept(1_000_000, 100, 1_000_000), (262_144, 1));
+        assert_eq!(kept(100_000, 30_000, 512), (4_473, 1));
+    }
+}
