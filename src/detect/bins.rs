@@ -508,6 +508,9 @@ mod tests {
         ] {
             check(&numeric(values), v, &bin);
         }
+        let plan = numeric(&even);
+        let near = plan.bins()[plan.bin(Cell::Number(-0.1))].clone();
+        assert!(matches!(near, Bin::Between(..)), "the range is widened beyond zero: {near:?}");
         let both: Vec<f64> = even.iter().map(|v| v - 5.0).collect();
         check(&numeric(&both), -9.0, &Bin::BelowRange);
     }
