@@ -16,7 +16,7 @@ use crate::units::count;
 /// A group that is all zero must alarm within so many rows, in nine of ten cases.
 const ROWS_MAX: f64 = 100.0;
 /// What would be enough is aimed a little lower: with other counts the weights of bets shift.
-const ROWS_AIM: f64 = 90.0;
+const ROWS_AIM: f64 = 92.0;
 /// A baseline of so many times the rows is no advice any more.
 const LONGER_MAX: f64 = 1e6;
 /// Nor is a budget that allows a false alarm in fewer rows than this.
