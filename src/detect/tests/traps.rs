@@ -100,9 +100,9 @@ fn repeats_bet_on_pairs_that_share_no_row() {
     let fresh: Vec<Batch> = (0..60).map(|_| draw(ROWS)).collect();
     let budget = 1_000;
     let found = alarms(&untempered(&calibration), &traffic.schema(), &only(&["stuck"], budget), &fresh);
-    // 60 runs of as many rows as the budget: an e-detector alarms in at most all of them by its promise, and
-    // with limits instead of shares in few.
-    assert!(found <= 6, "{found} of {} runs", fresh.len());
+    // 60 runs of as many rows as the budget: with limits in place of shares hardly one alarms, and on every
+    // row more than 50 do.
+    assert!(found <= 3, "{found} of {} runs", fresh.len());
 }
 
 /// Rows of few kinds, so that most are seen again within what is remembered.
@@ -128,7 +128,7 @@ fn memories_are_silent_until_full() {
     let options = only(&["replayed_rows"], 2_000);
     let fresh: Vec<Batch> = (0..40).map(|_| draw(4_000)).collect();
     let found = alarms(&untempered(&calibration), &traffic.schema(), &options, &fresh);
-    assert!(found <= 6, "{found} of {} runs of two budgets each", fresh.len());
+    assert!(found <= 3, "{found} of {} runs of two budgets each", fresh.len());
 
     let mut monitor = Monitor::new(traffic.schema(), calibration, options).unwrap();
     let state = |m: &Monitor| m.report().into_iter().find(|r| r.detector == "replayed_rows").unwrap().state;
@@ -177,7 +177,7 @@ fn degenerate_tilts_keep_their_budget() {
         let options = only(&["drift"], ROWS as u64);
         found += alarms(&untempered(&calibration), &traffic.schema(), &options, &fresh);
     }
-    assert!(found <= 6, "{found} of {runs} runs of one budget each");
+    assert!(found <= 3, "{found} of {runs} runs of one budget each");
 }
 
 /// Requests of several rows that share an indicator of two requests in a hundred: as steps they keep the
