@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::cut::Code;
 use crate::record::{Cell, Column, Kind as ColumnKind, Scalar};
 use crate::units::count;
 
@@ -175,6 +176,8 @@ const NUMERIC_HEAD: [Bin; 11] = [
     Bin::FarAbove,
 ];
 const WORDS_HEAD: [Bin; 5] = [Bin::Null, Bin::WrongType, Bin::Default, Bin::Unseen, Bin::OtherCategory];
+const UNSEEN_WORD: Code = 3;
+const RARE_WORD: Code = 4;
 const PRESENCE: [Bin; 3] = [Bin::Null, Bin::WrongType, Bin::Text];
 
 impl Plan {
@@ -206,6 +209,16 @@ impl Plan {
                 bins
             }
             Self::Presence => PRESENCE.to_vec(),
+        }
+    }
+
+    /// The positions of unseen words and of rare ones, where there were more than are remembered.
+    pub(super) fn endless_words(&self) -> Option<(Code, Code)> {
+        match self {
+            Self::Words { own, known, .. } if own.len() + known.len() >= PLANNED_WORDS_MAX => {
+                Some((UNSEEN_WORD, RARE_WORD))
+            }
+            _ => None,
         }
     }
 
@@ -300,7 +313,8 @@ pub(super) fn words_bin(
     if let Some(position) = own.get(word) {
         return WORDS_HEAD.len() + position;
     }
-    if known.binary_search_by(|k| k.as_str().cmp(word)).is_ok() { 4 } else { 3 }
+    let is_known = known.binary_search_by(|k| k.as_str().cmp(word)).is_ok();
+    usize::from(if is_known { RARE_WORD } else { UNSEEN_WORD })
 }
 
 /// Values of the planning rows of one column, bounded.
@@ -386,21 +400,29 @@ fn plan_numeric(default: Option<f64>, mut values: Vec<f64>) -> Plan {
     let atoms = choose_atoms(&values);
     let rest: Vec<f64> =
         values.iter().copied().filter(|v| atoms.binary_search_by(|a| a.total_cmp(v)).is_err()).collect();
-    let margin = (high - low) * RANGE_MARGIN;
-    let mut edges = vec![low - margin];
+    let (lowest, highest) = widened((low, high), RANGE_MARGIN);
+    let mut edges = vec![lowest];
     let tail = |share: usize| rest.len() / share;
     edges.extend(TAILS.iter().filter_map(|share| rest.get(tail(*share)).filter(|_| tail(*share) > 0)));
     edges.extend((1..QUANTILE_BINS).filter_map(|i| rest.get(rest.len() * i / QUANTILE_BINS).copied()));
     let upper =
         |share: &usize| rest.get(rest.len().checked_sub(1 + tail(*share)).filter(|_| tail(*share) > 0)?);
     edges.extend(TAILS.iter().rev().filter_map(upper));
-    edges.push(high + margin);
+    edges.push(highest);
     edges.dedup_by(|a, b| a.total_cmp(b).is_eq());
     if edges.len() == 1 {
         // A constant column: one interval, of no width, that holds it.
         edges.push(high);
     }
     Plan::Numeric { default, atoms, edges }
+}
+
+/// A range wider at both ends by a share of its width, within what a double can hold: an infinite edge can
+/// be written to no file, and an infinite number lies beyond every range.
+pub(super) fn widened((low, high): (f64, f64), share: f64) -> (f64, f64) {
+    let width = high - low;
+    let margin = if width.is_finite() { share * width } else { share * high - share * low };
+    ((low - margin).clamp(f64::MIN, f64::MAX), (high + margin).clamp(f64::MIN, f64::MAX))
 }
 
 /// Values that come often enough for a bin of their own, sorted.
@@ -486,6 +508,9 @@ mod tests {
         ] {
             check(&numeric(values), v, &bin);
         }
+        let plan = numeric(&even);
+        let near = plan.bins()[plan.bin(Cell::Number(-0.1))].clone();
+        assert!(matches!(near, Bin::Between(..)), "the range is widened beyond zero: {near:?}");
         let both: Vec<f64> = even.iter().map(|v| v - 5.0).collect();
         check(&numeric(&both), -9.0, &Bin::BelowRange);
     }

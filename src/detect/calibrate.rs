@@ -437,7 +437,9 @@ impl Counter {
         let streams = self.streams.len();
         for (stream, kept) in self.streams.iter_mut().zip(&self.kept) {
             let told = kept.iter().zip(&self.kept_strata).filter(|(code, _)| **code != SKIP);
-            let (codes, strata): (Vec<u8>, Vec<u8>) = told.map(|(code, stratum)| (*code, *stratum)).unzip();
+            let alike = stream.words_alike();
+            let (codes, strata): (Vec<u8>, Vec<u8>) =
+                told.map(|(code, stratum)| (alike(*code), *stratum)).unzip();
             let scores = super::scores::of(stream);
             let scores: Option<Vec<f64>> = scores.map(|z| z.into_iter().map(|z| z.unwrap_or(0.0)).collect());
             let sequence = Sequence {

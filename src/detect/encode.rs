@@ -8,7 +8,7 @@ use arrow::array::{Array, StringArray};
 use super::bins::Bin;
 use super::cut::{Code, Cutter, SKIP, code};
 use super::memory::Recency;
-use super::stream::{MANY_ZEROS_MAX, Rare, SAME_MAX, Source, Stream};
+use super::stream::{MANY_ZEROS_MAX, Places, Rare, SAME_MAX, Source, Stream};
 use super::{contract, grid};
 use crate::record::{Batch, Cell, Cells, Schema, Status, Values};
 use crate::units::whole;
@@ -77,7 +77,8 @@ impl Encoder {
                 (column.role != crate::record::Role::Meta).then_some(Watched { is_feature })
             })
             .collect();
-        let sources: Vec<Work> = streams.iter().map(|s| Work::new(s, schema, streams)).collect();
+        let places = Places::of(streams);
+        let sources: Vec<Work> = streams.iter().map(|s| Work::new(s, schema, (streams, &places))).collect();
         let entities = sources.iter().filter(|w| matches!(w.source, Source::Entity { .. })).count();
         Self {
             memory: Memory {
@@ -103,6 +104,11 @@ impl Encoder {
         self.memory.features.forget();
         self.memory.requests.forget();
         self.memory.entities.iter_mut().for_each(Recency::forget);
+    }
+
+    /// Whether it remembers too few rows to tell which were seen before.
+    pub(super) const fn is_filling(&self) -> bool {
+        self.memory.rows <= REPLAY_ROWS
     }
 
     /// The codes of one stream, row by row of the last chunk.
@@ -230,27 +236,21 @@ impl View<'_> {
 }
 
 impl Work {
-    fn new(stream: &Stream, schema: &Schema, streams: &[Stream]) -> Self {
+    fn new(stream: &Stream, schema: &Schema, (streams, places): (&[Stream], &Places)) -> Self {
         let plan = match &stream.source {
             Source::Column { plan, .. } | Source::Age { plan, .. } | Source::Tag { plan, .. } => Some(plan),
             _ => None,
         };
         let empty = match &stream.source {
             Source::Group { members, .. } | Source::Slice { members, .. } => {
-                members.iter().filter_map(|p| empty_codes(*p, schema, streams)).collect()
+                members.iter().filter_map(|p| empty_codes(*p, schema, (streams, places))).collect()
             }
             _ => Vec::new(),
         };
-        let find = |is: &dyn Fn(&Source) -> bool| streams.iter().position(|s| is(&s.source));
         let others = match &stream.source {
-            source @ (Source::Unusual { .. } | Source::Pair { .. }) => source
-                .positions()
-                .into_iter()
-                .map(|p| {
-                    let value = find(&|s| matches!(s, Source::Column { position, .. } if *position == p));
-                    (value, find(&|s| matches!(s, Source::Grid { position } if *position == p)))
-                })
-                .collect(),
+            source @ (Source::Unusual { .. } | Source::Pair { .. }) => {
+                source.positions().into_iter().map(|p| (places.value(p), places.grid(p))).collect()
+            }
             _ => Vec::new(),
         };
         Self { source: stream.source.clone(), cutter: plan.map(Cutter::new), empty, others }
@@ -385,10 +385,13 @@ impl Work {
 }
 
 /// The codes of a column's own bins that stand for nothing: zero, false, empty, the declared default.
-fn empty_codes(position: usize, schema: &Schema, streams: &[Stream]) -> Option<(usize, Vec<bool>)> {
+fn empty_codes(
+    position: usize,
+    schema: &Schema,
+    (streams, places): (&[Stream], &Places),
+) -> Option<(usize, Vec<bool>)> {
     let column = schema.columns.get(position)?;
-    let of = |s: &Stream| matches!(s.source, Source::Column { position: p, .. } if p == position);
-    let value = streams.iter().position(of)?;
+    let value = places.value(position)?;
     let stands_for_nothing = |bin: &Bin| match bin {
         Bin::Zero | Bin::Default => true,
         Bin::Category(word) => {

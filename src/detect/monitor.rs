@@ -42,7 +42,7 @@ pub struct Monitor {
     pub(super) threshold: f64,
     pub(super) state: State,
     fingerprint: String,
-    encoder: Encoder,
+    pub(super) encoder: Encoder,
     hours: Hours,
     pub(super) queue: Queue,
     /// Positions of the streams of declared rules.

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::bins::{Bin, Plan, Planning};
+use super::bins::{Bin, Plan, Planning, widened};
 use super::contract::stands_for_nothing;
 use super::cut::{Code, Cutter, SKIP, code};
 use super::grid;
-use super::stream::{Rare, Role, Source, Stream};
+use super::stream::{Places, Rare, Role, Source, Stream};
 use crate::record::{Batch, Cell, Column, Contract, Kind, Role as ColumnRole, Scalar, Schema};
 
 /// Replicas, regions, clients … of one name, each with a stream of its own, at the most;
@@ -175,8 +175,9 @@ pub(super) fn streams(schema: &Schema, columns: Vec<Planning>, seen: Seen, strat
             made.column(position, planning.plan(), seen);
         }
     }
+    let places = Places::of(&made.streams);
     for (group, members) in groups(schema) {
-        made.group(&group, &members, (&seen_columns, &zeros), has_entities);
+        made.group(&group, &members, (&seen_columns, &zeros), (&places, has_entities));
     }
     made.pairs(&answers);
     made.row("rows", Source::Replay);
@@ -234,7 +235,7 @@ impl Made<'_> {
         group: &str,
         members: &[usize],
         (seen, zeros): (&[SeenColumn], &[(Vec<usize>, usize)]),
-        has_entities: bool,
+        (places, has_entities): (&Places, bool),
     ) {
         if members.len() < 2 {
             return;
@@ -253,7 +254,7 @@ impl Made<'_> {
             sources.push(Source::Entity { members: members.to_vec() });
         }
         sources.push(Source::SameCount { members: members.to_vec() });
-        let rare: Vec<Rare> = members.iter().map(|p| self.rare(*p, seen)).collect();
+        let rare: Vec<Rare> = members.iter().map(|p| self.rare(*p, seen, places)).collect();
         // Two at once are rarer yet, where one by itself is nothing unheard of.
         let least = if is_output { 1 } else { 2 };
         sources.extend((1..=least).map(|least| Source::Unusual { members: rare.clone(), least }));
@@ -262,19 +263,15 @@ impl Made<'_> {
         }
     }
 
-    fn rare(&self, position: usize, seen: &[SeenColumn]) -> Rare {
+    fn rare(&self, position: usize, seen: &[SeenColumn], places: &Places) -> Rare {
         let seen = seen.get(position);
-        let of = |is: &dyn Fn(&Source) -> bool| {
-            let stream = self.streams.iter().find(|s| is(&s.source));
+        let of = |place: Option<usize>| {
+            let stream = place.and_then(|place| self.streams.get(place));
             let new = |bin: &Bin| bin.is_special() && seen.is_some_and(|s| s.never_had(bin));
             let rare = stream.iter().flat_map(|s| s.bins.iter().enumerate().filter(|(_, bin)| new(bin)));
             rare.map(|(bin, _)| code(bin)).collect::<Vec<Code>>()
         };
-        Rare {
-            position,
-            codes: of(&|s| matches!(s, Source::Column { position: p, .. } if *p == position)),
-            grids: of(&|s| matches!(s, Source::Grid { position: p } if *p == position)),
-        }
+        Rare { position, codes: of(places.value(position)), grids: of(places.grid(position)) }
     }
 
     /// Each answer of few classes together with each answer that is a number.
@@ -391,8 +388,11 @@ fn ranges(classes: &[Code], values: &[Answer]) -> Option<Vec<Option<(f64, f64)>>
         }
     }
     let (low, high) = all.filter(|_| distinct.len() > CLASSES_MAX)?;
-    let margin = (high - low) * RANGE_MARGIN;
-    ranges.iter_mut().flatten().for_each(|(low, high)| (*low, *high) = (*low - margin, *high + margin));
+    let (lowest, highest) = widened((low, high), RANGE_MARGIN);
+    let (below, above) = (low - lowest, highest - high);
+    for (low, high) in ranges.iter_mut().flatten() {
+        (*low, *high) = ((*low - below).clamp(f64::MIN, f64::MAX), (*high + above).clamp(f64::MIN, f64::MAX));
+    }
     while ranges.last().is_some_and(Option::is_none) {
         ranges.pop();
     }

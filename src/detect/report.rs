@@ -8,7 +8,7 @@ use super::bins::Bin;
 use super::monitor::Monitor;
 use super::setup::ROW_RATE;
 use super::state::Group;
-use super::stream::{Role, Topic};
+use super::stream::{Role, Source, Topic};
 use super::table::{Bet, Family};
 use super::tails::Side;
 use super::{KINDS, StreamState, Undecided, power};
@@ -19,7 +19,8 @@ use crate::units::count;
 const POWER_SHARE: f64 = 0.05;
 /// Evidence of this part of the threshold is no quiet any more.
 const GATHERING_SHARE: f64 = 0.1;
-
+/// Rows may come so many times as quickly as in the baseline and still be as many rows' time.
+const TIME_SHARE: f64 = 0.1;
 /// The part of a bin's weight that one share of rows has, about.
 const LANE_MEAN: f64 = 0.25;
 
@@ -134,9 +135,6 @@ impl Monitor {
         if self.state.is_silent || self.state.last_seen.is_none() {
             return StreamState::Undecided(Undecided::NoRows);
         }
-        if self.state.is_short {
-            return StreamState::Undecided(Undecided::RowsLost);
-        }
         if self.state.in_unseen_hour {
             return StreamState::Undecided(Undecided::UnseenHour);
         }
@@ -147,11 +145,32 @@ impl Monitor {
         if !group.is_free() || (follows && self.outputs_are_explained()) {
             return StreamState::Undecided(Undecided::Explained);
         }
+        if self.is_filling(group, kind) {
+            return StreamState::Undecided(Undecided::Filling);
+        }
         let seen = count(self.state.judged.saturating_sub(self.state.began));
         match self.rows_needed(group, kind, POWER_SHARE) {
-            Needed::Rows(rows) if seen >= rows => self.calm(of_kind),
+            Needed::Rows(rows) if seen >= rows && self.has_time_for(rows) => self.calm(of_kind),
             Needed::Rows(_) | Needed::Never => StreamState::Undecided(Undecided::BelowPower),
             Needed::Nothing => StreamState::Undecided(Undecided::NoBaseline),
+        }
+    }
+
+    /// Whether a detector looks for rows seen before, and does not remember enough of them yet.
+    fn is_filling(&self, group: &Group, kind: usize) -> bool {
+        let looks_back = |stream: &usize| {
+            self.calibration.streams.get(*stream).is_some_and(|s| s.source == Source::Replay)
+                && self.wiring.has(*stream, kind)
+        };
+        self.encoder.is_filling() && group.streams.iter().any(looks_back)
+    }
+
+    /// Whether the time of so many rows has passed, where the budget is one of time: evidence grows with
+    /// it, so that rows whose clock stands still or runs backwards show nothing.
+    fn has_time_for(&self, rows: f64) -> bool {
+        match self.options.budget {
+            Budget::Rows(_) => true,
+            Budget::Time(_) => self.state.passed >= TIME_SHARE * rows * self.step_length(),
         }
     }
 

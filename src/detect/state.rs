@@ -58,6 +58,9 @@ pub(super) struct State {
     pub(super) clustered: bool,
     /// The judged step after which the unlatched streams began.
     pub(super) began: u64,
+    /// The seconds since then that rows brought.
+    #[serde(default)]
+    pub(super) passed: f64,
     /// No row for too long.
     pub(super) is_silent: bool,
     /// The last step lay in an hour that the baseline never saw.
@@ -161,6 +164,7 @@ impl State {
             steps: Steps::default(),
             clustered: false,
             began: 0,
+            passed: 0.0,
             is_silent: true,
             in_unseen_hour: false,
             is_short: false,
@@ -203,7 +207,9 @@ impl State {
             self.latest = Some(ts);
             self.behind = 0;
         }
-        if gap > 0.0 && gap <= patience { gap } else { 0.0 }
+        let length = if gap > 0.0 && gap <= patience { gap } else { 0.0 };
+        self.passed += length;
+        length
     }
 
     /// Goes on after a time of which nothing is known: it is no silence of the traffic's.
@@ -218,7 +224,7 @@ impl State {
 
     /// Starts some streams anew.
     pub(super) fn restart(&mut self, streams: &[usize], step: Step) {
-        self.began = step.judged;
+        (self.began, self.passed) = (step.judged, 0.0);
         for stream in streams {
             if let Some(evidence) = self.evidence.get_mut(*stream) {
                 evidence.reset();

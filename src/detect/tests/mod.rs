@@ -1,5 +1,9 @@
 //! The monitor as a whole, on rows made here.
 
+mod bad_input;
+mod latches;
+mod traps;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -192,31 +196,6 @@ fn switched_off_is_silent() {
     assert!(fault(&[]) > 0);
     assert!(fault(&["zero_rate"]) > 0);
     assert_eq!(fault(&["null_rate"]), 0);
-}
-
-/// A second fault in another group alarms while the first is latched; answers do not.
-#[test]
-fn second_fault_alarms_too() {
-    let (mut monitor, mut random) = monitor(20_000, options(month()));
-    let mut all = rows(&mut random, 4_000);
-    for (i, row) in all.iter_mut().enumerate().skip(1_000) {
-        zeros(row);
-        row.3 = Some(0.5);
-        if i > 2_000 {
-            row.2 = None;
-        }
-    }
-    let findings = run(&mut monitor, &all, 128);
-    let groups: Vec<&str> = findings
-        .iter()
-        .filter_map(|f| if let Finding::Raised(a) = f { Some(a.group.as_str()) } else { None })
-        .collect();
-    assert_eq!(groups, ["redis:user", "request"]);
-    assert!(
-        findings.iter().any(|f| matches!(f, Finding::Fired { group, detector, .. }
-        if group == "redis:user" && detector == "value_share")),
-        "the answers' share is told with the cause"
-    );
 }
 
 /// No alarm is not quiet by itself: before the first row and below the power nothing is known.
@@ -432,64 +411,6 @@ fn false_alarm_budget_holds() {
     let lower = mean - 1.653 * (variance / 200.0).sqrt();
     println!("mean {mean:.0}, lower 95 % limit {lower:.0}, budget {BUDGET}");
     assert!(lower >= crate::units::count(BUDGET), "mean {mean}, lower {lower}");
-}
-
-/// An accepted change stays latched and undecided, says nothing more however long health lasts or
-/// other detectors fire, and survives a restart; the other groups go on.
-#[test]
-fn an_accepted_group_is_undecided_for_good() {
-    let (mut monitor, mut random) = monitor(20_000, options(month()));
-    let mut story = story(&mut random, zeros);
-    story.truncate(2_400);
-    assert!(!monitor.accept("redis:user"), "nothing is latched yet");
-    assert_eq!(run(&mut monitor, &story, 64).iter().filter(|f| matches!(f, Finding::Raised(_))).count(), 1);
-    assert!(monitor.accept("redis:user"));
-    let states = |monitor: &Monitor, group: &str| -> BTreeSet<String> {
-        let report = monitor.report().into_iter().filter(|r| r.group == group);
-        report.map(|r| format!("{:?}", r.state)).collect()
-    };
-    let accepted = BTreeSet::from(["Undecided(Accepted)".to_owned()]);
-    assert_eq!(states(&monitor, "redis:user"), accepted);
-    let saved = serde_json::to_string(&monitor.save()).unwrap();
-    monitor.restore(serde_json::from_str(&saved).unwrap()).unwrap();
-    assert_eq!(run(&mut monitor, &rows(&mut random, 8_000), 64), []);
-    assert_eq!(states(&monitor, "redis:user"), accepted);
-    let mut nulls = rows(&mut random, 500);
-    for row in &mut nulls {
-        zeros(row);
-        row.2 = None;
-    }
-    let findings = run(&mut monitor, &nulls, 64);
-    let groups: BTreeSet<&str> = findings
-        .iter()
-        .map(|f| match f {
-            Finding::Raised(alarm) => alarm.group.as_str(),
-            Finding::Fired { group, .. } | Finding::Resolved { group, .. } => group,
-        })
-        .collect();
-    assert_eq!(groups, BTreeSet::from(["request"]), "{findings:?}");
-}
-
-/// With too few rows judged nothing is quiet, what is latched stays so however healthy the rest looks, and
-/// bets go on; with enough again, recovery does too.
-#[test]
-fn without_coverage_nothing_is_known() {
-    let (mut monitor, mut random) = monitor(20_000, options(month()));
-    run(&mut monitor, &rows(&mut random, 6_000), 64);
-    monitor.set_coverage(false);
-    let lost = StreamState::Undecided(Undecided::RowsLost);
-    assert!(monitor.report().iter().all(|r| r.state == lost), "{:?}", monitor.report());
-    let mut story = story(&mut random, zeros);
-    story.extend(rows(&mut random, 4_000));
-    let findings = run(&mut monitor, &story, 64);
-    assert!(matches!(findings.first(), Some(Finding::Raised(_))), "{findings:?}");
-    assert!(!findings.iter().any(|f| matches!(f, Finding::Resolved { .. })), "{findings:?}");
-    assert!(monitor.report().iter().any(|r| r.state == StreamState::Drifted));
-    monitor.set_coverage(true);
-    assert_eq!(run(&mut monitor, &rows(&mut random, 100), 64), [], "health must be shown anew");
-    let findings = run(&mut monitor, &rows(&mut random, 4_000), 64);
-    assert!(matches!(findings[..], [Finding::Resolved { .. }]), "{findings:?}");
-    assert!(monitor.report().iter().all(|r| r.state != lost));
 }
 
 /// Rows that another monitor judges keep the row rate as it is, and are no evidence of anything else; a
