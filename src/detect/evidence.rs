@@ -574,8 +574,16 @@ fn after_block(
 ) -> [f32; LOSSES.len()] {
     let mut after = values;
     for (value, loss) in after.iter_mut().zip(losses) {
-        let missed = if steps == BLOCK { loss.full } else { single(loss.miss.powf(f64::from(steps))) };
-        let grown = (*value + before) * missed * power(loss.hit_over_miss, hits);
+        let e = if steps == BLOCK && loss.full < EVIDENCE_MAX {
+            loss.full * power(loss.hit_over_miss, hits)
+        } else {
+            // Where health has hardly anything else, a block of misses is beyond all numbers.
+            let ((miss, hit), hits) = (loss.logs, f64::from(hits));
+            single((miss * (f64::from(steps) - hits) + hit * hits).exp())
+        };
+        // Nothing times infinity is no number.
+        let e = if e < EVIDENCE_MAX { e } else { EVIDENCE_MAX };
+        let grown = (*value + before) * e;
         *value = if grown < EVIDENCE_MAX { grown } else { EVIDENCE_MAX };
     }
     after
@@ -759,6 +767,32 @@ mod tests {
             evidence.observe_shares(&table, &hits, Moment { length: *length, tick, stratum: 0 });
         }
         assert!((evidence.exact_total(&table) / expected.exact_total(&table) - 1.0).abs() < 1e-12);
+    }
+
+    /// A bin that health has in nearly every row, or that comes in half of a block, is no evidence while it
+    /// comes: neither of the two powers that meet there is a number in single precision.
+    #[test]
+    fn common_bins_are_no_loss() {
+        for lower in [0.999, 0.999_999, 1.0 - 1e-12] {
+            let table = Table::new(&Setup {
+                more: vec![0.0, 0.0],
+                less: vec![0.5, 0.0],
+                covers: vec![vec![0], vec![1]],
+                tilt: 0.0,
+                limits: vec![Limits {
+                    upper: vec![1.0, 1.0],
+                    lower: vec![lower, 0.0],
+                    tilts: Vec::new(),
+                    is_known: true,
+                }],
+                clumping: 1.0,
+            });
+            let healthy = run(&table, &[0; 1_000], &[1.0; 1_000]);
+            assert!(healthy.exact_total(&table) < 1.0, "{lower}: {}", healthy.exact_total(&table));
+            let half: Vec<Code> = (0..640).map(|i| Code::from(i % 2 == 0)).collect();
+            let lost = run(&table, &half, &[1.0; 640]).exact_total(&table);
+            assert!(lost > 1e9 && lost.is_finite(), "{lower}: {lost}");
+        }
     }
 
     /// A fault of any length leaves finite evidence, and a reset none.

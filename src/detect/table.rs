@@ -123,9 +123,11 @@ pub(super) struct Stratum {
 pub(super) struct Loss {
     /// The e-value of a miss.
     pub(super) miss: f64,
-    /// That of a hit, over that of a miss.
+    /// Its logarithm, and that of a hit's.
+    pub(super) logs: (f64, f64),
+    /// A hit's e-value, over that of a miss.
     pub(super) hit_over_miss: f32,
-    /// A full block of misses.
+    /// A full block of misses; infinite where that is more than single precision holds.
     pub(super) full: f32,
 }
 
@@ -237,7 +239,12 @@ impl Loss {
     fn new(eta: f64, lower: f64, clumping: f64) -> Self {
         let miss = tempered(1.0 + eta * lower / (1.0 - lower), clumping);
         let hit = tempered(1.0 - eta, clumping);
-        Self { miss, hit_over_miss: single(hit / miss), full: single(miss.powf(f64::from(BLOCK))) }
+        Self {
+            miss,
+            logs: (miss.ln(), hit.ln()),
+            hit_over_miss: single(hit / miss),
+            full: single(miss.powf(f64::from(BLOCK))),
+        }
     }
 }
 

@@ -225,10 +225,12 @@ async fn missing_numbers_are_lost_rows() {
     let mut fed = Fed::new(setup(vec![a()]));
     let numbered = |i: i64| row("a", i, &format!(r#","source":"svc-1","seq":{i}"#));
     fed.feed(ENOUGH, numbered).await;
+    fed.ticks().await;
+    assert!(fed.has_quiet());
     let _ = fed.handle.ingest(&body((fed.next - 500..fed.next).map(numbered)));
     fed.seen += 500;
     fed.ticks().await;
-    assert!(fed.has_quiet());
+    assert_eq!(fed.handle.health().tap.rows_lost.get("missing_seq"), None);
     fed.next += 200;
     fed.feed(1_000, numbered).await;
     fed.ticks().await;
