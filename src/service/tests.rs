@@ -230,7 +230,7 @@ async fn missing_numbers_are_lost_rows() {
     let _ = fed.handle.ingest(&body((fed.next - 500..fed.next).map(numbered)));
     fed.seen += 500;
     fed.ticks().await;
-    assert_eq!(fed.handle.health().tap.rows_lost.get("missing_seq"), None);
+    assert_eq!(fed.handle.health().tap.rows_lost.get("missing_seq"), Some(&0));
     fed.next += 200;
     fed.feed(1_000, numbered).await;
     fed.ticks().await;
