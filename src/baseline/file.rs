@@ -144,7 +144,7 @@ impl Baseline {
     ///
     /// # Errors
     /// [`Error::Field`] for an empty name, a profile without rows or a rate of 0,
-    /// [`Error::Seasonality`] for one that cannot be built.
+    /// [`Error::Cycles`] for a seasonality that it cannot carry.
     pub fn seal(draft: Draft) -> Result<Self, Error> {
         check(&draft)?;
         let content = serde_json::to_value(&draft).map_err(Error::NotABaseline)?;

@@ -5,6 +5,7 @@ use super::bet::Subject;
 use super::bins::Bin;
 use super::monitor::{Monitor, reaches};
 use super::rate::Rate;
+use super::recovery::Of;
 use super::setup::ROW_RATE;
 use super::state::{Group, Latch, Step};
 use super::stream::{Role, Topic};
@@ -69,7 +70,7 @@ impl Monitor {
         let mut latch = Latch::new(step);
         latch.by_contract_only = true;
         latch.fired.insert(kind);
-        latch.recovery.suspect((stream, BROKEN), (vec![1.0, 0.0], CONTRACT_HEALTHY), 1.0);
+        latch.recovery.suspect((stream, Of::Else, BROKEN), (vec![1.0, 0.0], CONTRACT_HEALTHY), (1.0, 1.0));
         // It spent nothing of the budget, so nobody's evidence starts anew.
         self.latch(index, latch);
         findings.push(Finding::Raised(alarm));

@@ -10,9 +10,10 @@ use super::evidence::{Asked, Evidence};
 use super::hours::Hours;
 use super::queue::{Queue, Span, Steps};
 use super::rate::Rate;
+use super::recovery::Of;
 use super::setup::{self, Options, Wiring};
 use super::state::{Group, Latch, State, Step};
-use super::stream::Role;
+use super::stream::{Role, Source};
 use super::table::Bet;
 use super::{Alarm, Error, Finding, KINDS, latched};
 use crate::baseline::Budget;
@@ -500,7 +501,14 @@ impl Monitor {
         let seen = hits.map_or(1.0, |(start, hits)| {
             f64::from(hits) / count(step.judged.saturating_sub(start.judged) + 1)
         });
-        latch.recovery.suspect((stream, bet), waits, seen);
+        let told =
+            self.calibration.streams.get(stream).map_or(1.0, |s| s.told() / count(self.calibration.rows()));
+        let of = match self.calibration.streams.get(stream).map(|s| &s.source) {
+            Some(Source::Column { position, .. }) => Of::Values(*position),
+            Some(Source::Grid { position } | Source::Repeat { position }) => Of::Form(*position),
+            _ => Of::Else,
+        };
+        latch.recovery.suspect((stream, of, bet), waits, (seen, if told < 1.0 { told } else { 1.0 }));
     }
 
     /// Bytes of evidence that change with rows, and the streams that they belong to.

@@ -19,8 +19,9 @@ const ANSWERS_MAX: usize = 16;
 const CLASSES_MAX: usize = 12;
 /// The range of an answer is widened by this share of its width.
 const RANGE_MARGIN: f64 = 0.005;
-/// Tags that say which model answered, not where a row came from.
-const IDENTITY: [&str; 2] = ["version", "model_hash"];
+/// Tags that name the model or the process that answered: they change with every rollout, and their mix says
+/// nothing. Where rows come from is told by `arm`, `hop` and `dims`.
+const IDENTITY: [&str; 3] = ["version", "model_hash", "source"];
 
 /// What planning rows had beside the values that bins are cut by.
 #[derive(Debug)]

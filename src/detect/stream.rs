@@ -302,6 +302,11 @@ impl Stream {
         Self { source, name: name.to_owned(), group: group.to_owned(), role, bins, counts, clumping: 1.0 }
     }
 
+    /// The baseline's steps of which it tells something.
+    pub(super) fn told(&self) -> f64 {
+        self.counts.iter().map(|c| c.trials_all).sum()
+    }
+
     /// Hits and trials of one bin over all strata.
     pub(super) fn pooled(&self, bin: usize) -> (f64, f64) {
         let Some(kind) = self.bins.get(bin) else { return (0.0, 0.0) };

@@ -198,7 +198,20 @@ async fn an_unknown_version_is_one_alert() {
     std::fs::write(&schema, format!("version: '1'\n{text}")).expect("target/ can be written");
     let path = crate::support::path;
     let (input, schema, out) = (path(&input), path(&schema), path(&file));
-    let args = ["baseline", "build", "--input", &input, "--model", MODEL, "--schema", &schema, "--out", &out];
+    let args = [
+        "baseline",
+        "build",
+        "--input",
+        &input,
+        "--model",
+        MODEL,
+        "--schema",
+        &schema,
+        "--seasonality",
+        "none",
+        "--out",
+        &out,
+    ];
     let built = crate::support::run(args).await;
     assert_eq!(built.code, Some(0), "{built:?}");
     let serving = Serving::start(&config(&dir, &file, ""), &[]).await;
