@@ -15,9 +15,6 @@ const EVIDENCE_MAX: f32 = 1e30;
 const ROUNDING: f64 = 1e-5;
 /// Lanes whose start is followed: one for slow faults, one for complete ones.
 const FOLLOWED: [usize; 2] = [0, 2];
-/// The same in single precision.
-const PARTS: Lanes =
-    [single(LANE_PARTS[0]), single(LANE_PARTS[1]), single(LANE_PARTS[2]), single(LANE_PARTS[3])];
 /// A bet that is worth no more than so many steps has no beginning yet.
 const BEGUN_STEPS: f64 = 10.0;
 /// Steps between two looks for bins that were not hit for very long.
@@ -103,52 +100,62 @@ impl Sums {
     const NOTHING: Self = Self { never: [0.0; EPSILONS.len()], sum: [0.0; EPSILONS.len()] };
 }
 
-/// The same while rows are taken.
+/// What changes with every row, while rows are taken.
 #[derive(Debug, Clone, Copy)]
 struct Held {
     never: f32x4,
     sum: f32x4,
+    tilts: f32x8,
+    /// The length of steps without a bet.
+    owed: f64,
 }
 
 impl Held {
-    fn of(sums: Sums) -> Self {
-        Self { never: f32x4::from(sums.never), sum: f32x4::from(sums.sum) }
+    fn of(evidence: &Evidence) -> Self {
+        let Sums { never, sum } = evidence.lanes;
+        let tilts = f32x8::from(evidence.tilts);
+        Self { never: f32x4::from(never), sum: f32x4::from(sum), tilts, owed: evidence.owed }
     }
 
-    fn kept(self) -> Sums {
-        Sums { never: self.never.to_array(), sum: self.sum.to_array() }
-    }
-
-    /// Every bet on more misses. Gives the value of a bet that never hit, before this step.
     #[inline]
-    fn miss(&mut self, table: &Table, length: f32x4) -> f32x4 {
-        let never = self.never;
-        let keep = f32x4::from(table.keep);
-        self.never = keep * (never + length);
-        self.sum = keep * (self.sum + f32x4::from(table.lane_weights) * length);
+    fn now(&self, less: f64) -> Now {
+        Now { lanes: self.sum, tilts: self.tilts, less }
+    }
+
+    fn put_back(&self, evidence: &mut Evidence) {
+        evidence.lanes = Sums { never: self.never.to_array(), sum: self.sum.to_array() };
+        (evidence.tilts, evidence.owed) = (self.tilts.to_array(), self.owed);
+    }
+
+    /// Every bet on more misses. Gives the value of a bet that never hit, with this step's length.
+    #[inline]
+    fn miss(&mut self, keep: f32x4, lane_weights: f32x4, length: f32x4) -> f32x4 {
+        let never = self.never + length;
+        self.never = keep * never;
+        self.sum = keep * (self.sum + lane_weights * length);
         never
     }
 }
 
 impl More {
-    /// This bin's bets did not miss after all.
+    /// This bin's bets did not miss after all. `never`: what a bet that never hit is worth, with this step's
+    /// length; the clock has been advanced.
     #[inline]
     fn hit(
         &mut self,
         table: &Table,
-        (gains, weight): (&Lanes, f32),
-        (never, length): (f32x4, f32x4),
-        lanes: &mut Held,
+        (gains, parts): (&Lanes, &Lanes),
+        never: f32x4,
+        held: &mut Held,
         (clock, tick): (u32, u32),
     ) {
         let decay = f32x4::from(table.decay.after(clock.wrapping_sub(1).wrapping_sub(self.at)));
         let carried = decay * f32x4::from(self.excess);
-        let before = never + carried + length;
+        let before = never + carried;
         let missed = f32x4::from(table.keep) * before;
-        let grown = missed + f32x4::from(*gains) * before;
-        let value = grown.fast_min(f32x4::splat(EVIDENCE_MAX));
-        lanes.sum += f32x4::splat(weight) * f32x4::from(PARTS) * (value - missed);
-        self.excess = (value - lanes.never).to_array();
+        let value = (missed + f32x4::from(*gains) * before).fast_min(f32x4::splat(EVIDENCE_MAX));
+        held.sum += f32x4::from(*parts) * (value - missed);
+        self.excess = (value - held.never).to_array();
         self.at = clock;
         // What was won before is lost again: here it begins anew.
         let news = carried.simd_gt(never).to_bitmask();
@@ -308,67 +315,95 @@ impl Evidence {
     pub(super) fn observe_rows(&mut self, table: &Table, rows: Rows<'_>, asked: Asked<'_>) {
         match asked {
             Asked::Each(totals) => {
-                let mut totals = totals.iter_mut();
+                let (mut totals, mut latest) = (totals.iter_mut(), self.total(table));
                 self.take_rows(table, rows, |now| {
+                    latest = now.map_or(latest, |now| now.total(table));
                     if let Some(total) = totals.next() {
-                        *total += now.total(table);
+                        *total += latest;
                     }
                 });
             }
             Asked::AtMost(bound) => {
-                let (lanes, tilts) = (f32x4::from(self.lanes.sum), f32x8::from(self.tilts));
-                let mut peak = Peak(Now { lanes, tilts, less: self.less_sum });
-                self.take_rows(table, rows, |now| peak.see(now));
+                let mut peak = Peak(Held::of(self).now(self.less_sum));
+                self.take_rows(table, rows, |now| now.map_or((), |now| peak.see(now)));
                 *bound += peak.bound(table);
             }
         }
     }
 
-    /// Takes rows and shows the evidence after each.
+    /// Takes rows; shows the evidence after each, or nothing where it is that of the row before.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "each caller shows something else")]
-    #[expect(clippy::indexing_slicing, reason = "256 codes in arrays of as many")]
-    fn take_rows(&mut self, table: &Table, rows: Rows<'_>, mut show: impl FnMut(&Now)) {
+    fn take_rows(&mut self, table: &Table, rows: Rows<'_>, mut show: impl FnMut(Option<&Now>)) {
         let moment = Moment { length: 0.0, tick: rows.first, stratum: rows.stratum };
         let stratum = self.begin(table, rows.codes.iter().all(|code| *code == SKIP), moment);
-        // Kept where the processor has them at hand; written back at the end, and for what needs them there.
-        let mut lanes = Held::of(self.lanes);
-        let (mut tilts, mut owed) = (f32x8::from(self.tilts), self.owed);
-        for (at, code) in rows.codes.iter().enumerate() {
-            let length = rows.lengths.get(at).copied().unwrap_or(1.0);
-            let bin = usize::from(*code);
+        let mut held = Held::of(self);
+        let mut at = 0;
+        while at < rows.codes.len() {
+            at = if rows.lengths.is_empty() {
+                self.take_block(table, stratum, (rows, at), |_| 1.0, (&mut held, &mut show))
+            } else {
+                let length = |at| rows.lengths.get(at).copied().unwrap_or(1.0);
+                self.take_block(table, stratum, (rows, at), length, (&mut held, &mut show))
+            };
+            held.put_back(self);
+            if self.block.steps >= BLOCK {
+                let tick = rows.first.wrapping_add(u32::try_from(at).unwrap_or(u32::MAX)).wrapping_sub(1);
+                self.settle(table, tick);
+                show(Some(&held.now(self.less_sum)));
+            }
+        }
+    }
+
+    /// Takes rows from one on to the end of a block, or all; gives the place of the next.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "each caller shows something else, and has other lengths")]
+    #[expect(clippy::indexing_slicing, reason = "256 codes in arrays of as many")]
+    fn take_block(
+        &mut self,
+        table: &Table,
+        stratum: Option<&Stratum>,
+        (rows, from): (Rows<'_>, usize),
+        length: impl Fn(usize) -> f64,
+        (held, show): (&mut Held, &mut impl FnMut(Option<&Now>)),
+    ) -> usize {
+        let (keep, lane_weights) = (f32x4::from(table.keep), f32x4::from(table.lane_weights));
+        let Self { clock, more, block, less_sum, .. } = self;
+        let mut at = from;
+        while let Some(code) = rows.codes.get(at) {
+            let passed = length(at);
+            at += 1;
             let Some(stratum) = stratum.filter(|_| *code != SKIP) else {
-                owed += length;
-                show(&Now { lanes: lanes.sum, tilts, less: self.less_sum });
+                held.owed += passed;
+                show(None);
                 continue;
             };
-            let length = length + std::mem::take(&mut owed);
-            let (short, wide) = (single(length), f32x4::splat(single(length)));
-            let tick = rows.first.wrapping_add(u32::try_from(at).unwrap_or(u32::MAX));
-            self.clock = self.clock.wrapping_add(1);
-            let never = lanes.miss(table, wide);
+            let passed = passed + std::mem::take(&mut held.owed);
+            let (short, wide) = (single(passed), f32x4::splat(single(passed)));
+            *clock = clock.wrapping_add(1);
+            let never = held.miss(keep, lane_weights, wide);
+            let bin = usize::from(*code);
             let place = usize::from(table.places[bin]);
-            if let (Some(more), Some(gains), Some(weight)) =
-                (self.more.get_mut(place), stratum.gains.get(place), table.weights.get(place))
+            if let (Some(more), Some(gains), Some(parts)) =
+                (more.get_mut(place), stratum.gains.get(place), table.parts.get(place))
             {
-                let weight = single(*weight);
-                more.hit(table, (gains, weight), (never, wide), &mut lanes, (self.clock, tick));
+                let tick = rows.first.wrapping_add(u32::try_from(at).unwrap_or(u32::MAX)).wrapping_sub(1);
+                more.hit(table, (gains, parts), never, held, (*clock, tick));
             }
             if let Some(e) = stratum.tilts.get(bin) {
-                tilts = tilt(tilts, e, short);
+                held.tilts = tilt(held.tilts, e, short);
             }
-            if let Some(hits) = self.block.hits.get_mut(usize::from(table.slots[bin])) {
+            if let Some(hits) = block.hits.get_mut(usize::from(table.slots[bin])) {
                 *hits += 1.0;
             }
-            self.block.steps += 1;
-            self.block.length += length;
-            if self.block.steps >= BLOCK {
-                self.tilts = tilts.to_array();
-                self.settle(table, tick);
+            block.steps += 1;
+            block.length += passed;
+            if block.steps >= BLOCK {
+                break;
             }
-            show(&Now { lanes: lanes.sum, tilts, less: self.less_sum });
+            show(Some(&held.now(*less_sum)));
         }
-        (self.lanes, self.tilts, self.owed) = (lanes.kept(), tilts.to_array(), owed);
+        at
     }
 
     /// A step of several rows: the bins that they fell into, each with its share of the rows.
@@ -379,18 +414,18 @@ impl Evidence {
         let length = moment.length + std::mem::take(&mut self.owed);
         self.clock = self.clock.wrapping_add(1);
         let short = single(length);
-        let (mut lanes, wide) = (Held::of(self.lanes), f32x4::splat(short));
-        let never = lanes.miss(table, wide);
+        let mut held = Held::of(self);
+        let (keep, lane_weights) = (f32x4::from(table.keep), f32x4::from(table.lane_weights));
+        let never = held.miss(keep, lane_weights, f32x4::splat(short));
         let mut tilts = [0.0; TILTS.len()];
         for hit in hits {
             let bin = usize::from(hit.code);
             let place = table.places.get(bin).map_or(usize::from(SKIP), |place| usize::from(*place));
-            if let (Some(more), Some(gains), Some(weight)) =
-                (self.more.get_mut(place), stratum.gains.get(place), table.weights.get(place))
+            if let (Some(more), Some(gains), Some(parts)) =
+                (self.more.get_mut(place), stratum.gains.get(place), table.parts.get(place))
             {
                 let gains = if hit.share >= 1.0 { *gains } else { shared(gains, hit.share, table) };
-                let clocks = (self.clock, moment.tick);
-                more.hit(table, (&gains, single(*weight)), (never, wide), &mut lanes, clocks);
+                more.hit(table, (&gains, parts), never, &mut held, (self.clock, moment.tick));
             }
             let e = stratum.tilts.get(bin).copied().unwrap_or([1.0; TILTS.len()]);
             let share = single(hit.share);
@@ -402,9 +437,9 @@ impl Evidence {
             }
         }
         if !stratum.tilts.is_empty() {
-            self.tilts = tilt(f32x8::from(self.tilts), &tilts, short).to_array();
+            held.tilts = tilt(held.tilts, &tilts, short);
         }
-        self.lanes = lanes.kept();
+        held.put_back(self);
         self.end(table, length, moment.tick);
     }
 

@@ -88,6 +88,8 @@ pub(super) struct Table {
     pub(super) bins: usize,
     /// By place: the weight of all lanes together.
     pub(super) weights: Vec<f64>,
+    /// By place: the weight of each lane.
+    pub(super) parts: Vec<Lanes>,
     /// By stratum.
     pub(super) strata: Vec<Stratum>,
     /// By code: the place of its bet on less, or [`SKIP`].
@@ -151,6 +153,7 @@ impl Table {
             lane_weights: LANE_PARTS.map(|part| single(part * weights.iter().sum::<f64>())),
             places,
             bins: setup.more.len(),
+            parts: weights.iter().map(|weight| LANE_PARTS.map(|part| single(weight * part))).collect(),
             weights,
             strata,
             less_places,
@@ -316,6 +319,8 @@ pub(super) struct Decay {
     low: Box<[Lanes; 256]>,
     high: Box<[Lanes; 256]>,
     keep: Lanes,
+    /// Nothing is left of any lane after more misses than the tables have.
+    is_gone: bool,
 }
 
 /// Of bets that are not tempered: the same for nearly every stream, and kept near the processor as one.
@@ -334,7 +339,8 @@ impl Decay {
             powers.iter_mut().zip(0_u32..).for_each(|(p, n)| *p = keep.map(|k| power(k, n)));
             powers
         };
-        Self { low: powers(1), high: powers(256), keep }
+        let is_gone = keep.iter().all(|k| single(f64::from(*k).powf(65_536.0)) <= 0.0);
+        Self { low: powers(1), high: powers(256), keep, is_gone }
     }
 
     #[inline]
@@ -342,6 +348,9 @@ impl Decay {
     pub(super) fn after(&self, misses: u32) -> Lanes {
         let [a, b, c, d] = misses.to_be_bytes();
         if a > 0 || b > 0 {
+            if self.is_gone {
+                return [0.0; EPSILONS.len()];
+            }
             return self.keep.map(|k| single(f64::from(k).powf(f64::from(misses))));
         }
         let (high, low) = (&self.high[usize::from(c)], &self.low[usize::from(d)]);
