@@ -1,11 +1,33 @@
-use super::table::EPSILONS;
+//! How many rows a fault of some size takes to alarm.
+
+use super::monitor::Monitor;
+use super::state::Group;
+use super::table::{BLOCK, Bet, EPSILONS, Family, LOSSES, Loss, Stratum, TILTS, Tilts};
+use crate::baseline::Budget;
 
 /// Nine in ten faults alarm within the rows that are told.
 const QUANTILE_Z: f64 = 1.2816;
+/// The part of a bin's weight that one share of rows has, about.
+const LANE_MEAN: f64 = 0.25;
+/// What is left of a bin's rows after the loss that a bet on less must see.
+const LEFT: f64 = 0.1;
+/// The place among [`TILTS`] of the lean that a tilt must see, for each side: 0.45 standard deviations.
+const LEANS: [usize; 2] = [1, 6];
+
+/// What it takes to see a fault of one size.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Needed {
+    /// So many rows.
+    Rows(f64),
+    /// No number of rows is enough.
+    Never,
+    /// There is no bet on it.
+    Nothing,
+}
 
 /// One bin's bets, as they stand against a fault.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bet {
+pub(super) struct Against {
     /// Evidence that one of them needs: the logarithm of threshold over weight and step.
     pub(super) nats: f64,
     /// The upper limit of the healthy share: what is bet against.
@@ -16,7 +38,7 @@ pub(super) struct Bet {
     pub(super) clumping: f64,
 }
 
-impl Bet {
+impl Against {
     /// Rows within which nine in ten faults alarm, when a share `q` of rows that did not fall into the
     /// bin now does: by the normal approximation of a random walk to `nats`, the least over the shares
     /// bet on. Nothing when no bet grows.
@@ -27,14 +49,151 @@ impl Bet {
             let (won, lost) = (temper(1.0 - eps + eps / self.limit), temper(1.0 - eps));
             let growth = hit * won + (1.0 - hit) * lost;
             let spread = (hit * (1.0 - hit)).sqrt() * (won - lost);
-            // The root of rows * growth - z * sqrt(rows) * spread = nats.
-            let drag = QUANTILE_Z * spread;
-            let root = (drag + (drag * drag + 4.0 * growth * self.nats).sqrt()) / (2.0 * growth);
-            (growth > 0.0).then_some(root * root)
+            (Walk { growth, spread }).rows_to(self.nats)
         });
-        let rows = rows.reduce(|a, b| if b < a { b } else { a })?;
-        // Not even a complete fault is seen before its first row.
-        Some(if rows > 1.0 { rows.ceil() } else { 1.0 })
+        least(rows)
+    }
+}
+
+/// The logarithm of evidence under a fault: a random walk.
+#[derive(Debug, Clone, Copy)]
+struct Walk {
+    /// Its mean step.
+    growth: f64,
+    /// The standard deviation of its steps.
+    spread: f64,
+}
+
+impl Walk {
+    /// Of steps that are so probable and worth so much; the shares need not add up to 1.
+    fn of(steps: &[(f64, f64)]) -> Self {
+        let all: f64 = steps.iter().map(|(share, _)| share).sum();
+        let growth = steps.iter().map(|(share, worth)| share * worth).sum::<f64>() / all;
+        let variance = steps.iter().map(|(share, worth)| share * (worth - growth).powi(2)).sum::<f64>() / all;
+        Self { growth, spread: variance.sqrt() }
+    }
+
+    /// Steps within which nine in ten such walks reach so much; nothing when they do not rise.
+    fn rows_to(self, nats: f64) -> Option<f64> {
+        // The root of rows * growth - z * sqrt(rows) * spread = nats.
+        let drag = QUANTILE_Z * self.spread;
+        let root = (drag + (drag * drag + 4.0 * self.growth * nats).sqrt()) / (2.0 * self.growth);
+        (self.growth > 0.0).then_some(root * root)
+    }
+}
+
+/// The least of some numbers of rows, whole. Not even a complete fault is seen before its first row.
+fn least(rows: impl Iterator<Item = f64>) -> Option<f64> {
+    let rows = rows.reduce(|a, b| if b < a { b } else { a })?;
+    Some(if rows > 1.0 { rows.ceil() } else { 1.0 })
+}
+
+impl Monitor {
+    /// Rows within which nine in ten faults in a share of rows alarm by one detector alone, wherever in the
+    /// group they happen: by the bin that needs most, each by the first of some shares that it can see. For bets on less, the fault is a bin that
+    /// loses nine in ten of its rows, or all where less cannot be seen; for tilts, a lean by 0.45 standard deviations.
+    ///
+    /// Bins that health may always hit (a constant column's value) are left out: they cannot become
+    /// commoner.
+    pub(super) fn rows_needed(&self, group: &Group, kind: usize, shares: &[f64]) -> Needed {
+        let mut most = Needed::Nothing;
+        for &stream in &group.streams {
+            for bet in self.wiring.bets(stream) {
+                if self.wiring.owner_index(stream, bet) != Some(kind) {
+                    continue;
+                }
+                match (self.rows_needed_by(stream, bet, shares), most) {
+                    (Some(Needed::Never), _) => return Needed::Never,
+                    (Some(Needed::Rows(rows)), Needed::Rows(others)) if rows <= others => {}
+                    (Some(needed), _) => most = needed,
+                    (None, _) => {}
+                }
+            }
+        }
+        most
+    }
+
+    /// Nothing where no bet is possible.
+    fn rows_needed_by(&self, stream: usize, bet: Bet, shares: &[f64]) -> Option<Needed> {
+        let rows = match bet.family {
+            Family::More => {
+                let against = self.bet_against(stream, bet)?;
+                shares.iter().find_map(|share| against.rows_to_alarm(*share))
+            }
+            Family::Less => self.rows_to_loss(stream, bet)?,
+            Family::Tilt => self.rows_to_lean(stream, bet)?,
+        };
+        Some(rows.map_or(Needed::Never, Needed::Rows))
+    }
+
+    /// Rows within which a bet on less sees the loss of nine in ten of its rows, or of all where it cannot see less:
+    /// in the worst hour that has such rows.
+    fn rows_to_loss(&self, stream: usize, bet: Bet) -> Option<Option<f64>> {
+        let (calibrated, table) = (self.calibration.streams.get(stream)?, self.wiring.table(stream)?);
+        let place = table.place(bet)?;
+        let block = f64::from(BLOCK);
+        let nats = (self.threshold / (table.less_weights.get(place)? * self.step_length() * block)).ln();
+        let (_, covers) = table.less_covers.get(place)?;
+        let (hits, trials) = covers.iter().fold((0.0, 1.0), |(hits, most), bin| {
+            let (of_bin, trials) = calibrated.pooled(*bin);
+            (hits + of_bin, if trials > most { trials } else { most })
+        });
+        let miss = |of: &[Loss; LOSSES.len()]| of.first().map_or(0.0, |loss| loss.logs.0);
+        let losses = table.strata.iter().filter(|s| s.is_known).filter_map(|s| s.less.get(place));
+        let worst =
+            losses.filter(|of| miss(of) > 0.0).reduce(|a, b| if miss(b) < miss(a) { b } else { a })?;
+        let rows_at = |left: f64| {
+            let walks = worst.iter().map(|loss| Walk::of(&[(left, loss.logs.1), (1.0 - left, loss.logs.0)]));
+            // Known at the end of a block.
+            least(walks.filter_map(|walk| walk.rows_to(nats))).map(|rows| rows + block)
+        };
+        Some(rows_at(LEFT * hits / trials).or_else(|| rows_at(0.0)))
+    }
+
+    /// Rows within which the tilts see a lean of the baseline's bins to the side of one of them: in the worst
+    /// hour.
+    fn rows_to_lean(&self, stream: usize, bet: Bet) -> Option<Option<f64>> {
+        let (calibrated, table) = (self.calibration.streams.get(stream)?, self.wiring.table(stream)?);
+        let [low, high] = LEANS;
+        let lean = if bet.index < TILTS.len() / 2 { low } else { high };
+        let nats = (self.threshold / (table.tilt_weight * self.step_length())).ln();
+        let rows_in = |stratum: &Stratum| {
+            let of_tilt = |e: &Tilts, tilt: usize| e.get(tilt).copied().map_or(1.0, f64::from);
+            let leant = |bin: usize, e| calibrated.pooled(bin).0 * of_tilt(e, lean).powf(table.clumping);
+            let walk = |tilt| {
+                let steps =
+                    stratum.tilts.iter().enumerate().map(|(bin, e)| (leant(bin, e), of_tilt(e, tilt).ln()));
+                Walk::of(&steps.collect::<Vec<_>>())
+            };
+            least((0..TILTS.len()).filter_map(|tilt| walk(tilt).rows_to(nats)))
+        };
+        let known = table.strata.iter().filter(|s| s.is_known && !s.tilts.is_empty());
+        known.map(rows_in).reduce(|a, b| a.zip(b).map(|(a, b)| if b > a { b } else { a }))
+    }
+
+    /// A bet as it stands against a fault, by the worst hour that the baseline knows.
+    pub(super) fn bet_against(&self, stream: usize, bet: Bet) -> Option<Against> {
+        let calibrated = self.calibration.streams.get(stream)?;
+        let table = self.wiring.table(stream)?;
+        let place = table.place(bet)?;
+        let weight = *table.weights.get(place)?;
+        let known = table.strata.iter().filter(|s| s.is_known);
+        let upper = known.filter_map(|s| s.upper.get(place).copied());
+        let (hits, trials) = calibrated.pooled(bet.index);
+        Some(Against {
+            nats: (self.threshold / (weight * self.step_length() * LANE_MEAN)).ln(),
+            limit: upper.reduce(|a, b| if b > a { b } else { a })?,
+            healthy: (hits + 0.5) / (trials + 1.0),
+            clumping: calibrated.clumping,
+        })
+    }
+
+    /// By how much one row lengthens the run, in units of the budget.
+    pub(super) fn step_length(&self) -> f64 {
+        match self.options.budget {
+            Budget::Time(_) if self.options.rate.get() > 0.0 => 1.0 / self.options.rate.get(),
+            Budget::Time(_) | Budget::Rows(_) => 1.0,
+        }
     }
 }
 
@@ -43,7 +202,7 @@ mod tests {
     use super::*;
 
     fn rows(limit: f64, healthy: f64, q: f64) -> Option<f64> {
-        Bet { nats: 27.6, limit, healthy, clumping: 1.0 }.rows_to_alarm(q)
+        Against { nats: 27.6, limit, healthy, clumping: 1.0 }.rows_to_alarm(q)
     }
 
     /// The smaller the fault the longer it takes, and a bin that is always hit never alarms.
@@ -53,6 +212,19 @@ mod tests {
         assert!(needs.windows(2).all(|w| w[0] < w[1]), "{needs:?}");
         assert!(needs[0] <= 5.0, "{needs:?}");
         assert_eq!(rows(1.0, 0.99, 0.5), None);
+    }
+
+    /// A walk of steps with known worth has their mean and deviation, and one that falls arrives nowhere.
+    #[test]
+    fn walks_are_of_their_steps() {
+        let walk = Walk::of(&[(2.0, 1.0), (6.0, -0.2)]);
+        assert!(
+            (walk.growth - 0.1).abs() < 1e-12 && (walk.spread - 0.27_f64.sqrt()).abs() < 1e-12,
+            "{walk:?}"
+        );
+        assert!(walk.rows_to(10.0).is_some_and(|rows| rows > 100.0));
+        assert_eq!(Walk { growth: -0.1, spread: 1.0 }.rows_to(10.0), None);
+        assert_eq!(least([3.2, 0.1].into_iter()), Some(1.0));
     }
 
     /// A fault that moves a common bin no further than its limit cannot be seen.

@@ -6,23 +6,23 @@ use super::attribution::of_threshold;
 use super::bet::Subject;
 use super::bins::Bin;
 use super::monitor::Monitor;
+use super::power::Needed;
 use super::setup::ROW_RATE;
 use super::state::Group;
 use super::stream::{Role, Source, Topic};
-use super::table::{Bet, Family};
+use super::table::Family;
 use super::tails::Side;
-use super::{KINDS, StreamState, Undecided, power};
+use super::{KINDS, StreamState, Undecided};
 use crate::baseline::Budget;
 use crate::units::count;
 
-/// A fault in this share of rows must have had the time to alarm before a stream is called quiet.
-const POWER_SHARE: f64 = 0.05;
+/// A fault in this share of rows must have had the time to alarm before a stream is called quiet: the first
+/// that can be seen at all, bin by bin, because what health often does hides small faults for good.
+const POWER_SHARES: [f64; 3] = [0.05, 0.3, 1.0];
 /// Evidence of this part of the threshold is no quiet any more.
 const GATHERING_SHARE: f64 = 0.1;
 /// Rows may come so many times as quickly as in the baseline and still be as many rows' time.
 const TIME_SHARE: f64 = 0.1;
-/// The part of a bin's weight that one share of rows has, about.
-const LANE_MEAN: f64 = 0.25;
 
 /// How one detector stands in one group.
 #[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
@@ -37,17 +37,6 @@ pub struct StreamReport {
     /// Quiet, drifted, or undecided and why.
     #[serde(flatten)]
     pub state: StreamState,
-}
-
-/// What it takes to see a fault of one size.
-#[derive(Debug, Clone, Copy)]
-enum Needed {
-    /// So many rows.
-    Rows(f64),
-    /// No number of rows is enough.
-    Never,
-    /// There is no bet on it.
-    Nothing,
 }
 
 /// Rows within which nine in ten faults of one size alarm.
@@ -149,7 +138,7 @@ impl Monitor {
             return StreamState::Undecided(Undecided::Filling);
         }
         let seen = count(self.state.judged.saturating_sub(self.state.began));
-        match self.rows_needed(group, kind, POWER_SHARE) {
+        match self.rows_needed(group, kind, &POWER_SHARES) {
             Needed::Rows(rows) if seen >= rows && self.has_time_for(rows) => self.calm(of_kind),
             Needed::Rows(_) | Needed::Never => StreamState::Undecided(Undecided::BelowPower),
             Needed::Nothing => StreamState::Undecided(Undecided::NoBaseline),
@@ -174,60 +163,6 @@ impl Monitor {
         }
     }
 
-    /// Rows within which nine in ten faults in a share `q` of rows alarm by one detector alone,
-    /// wherever in the group they happen: by the bin that needs most.
-    ///
-    /// Bins that health may always hit (a constant column's value) are left out: they cannot become
-    /// commoner.
-    fn rows_needed(&self, group: &Group, kind: usize, q: f64) -> Needed {
-        let mut most = Needed::Nothing;
-        for &stream in &group.streams {
-            for bet in self.wiring.bets(stream).filter(|b| b.family == Family::More) {
-                if self.wiring.owner_index(stream, bet) != Some(kind) {
-                    continue;
-                }
-                match (self.rows_needed_by(stream, bet, q), most) {
-                    (Some(Needed::Never), _) => return Needed::Never,
-                    (Some(Needed::Rows(rows)), Needed::Rows(others)) if rows <= others => {}
-                    (Some(needed), _) => most = needed,
-                    (None, _) => {}
-                }
-            }
-        }
-        most
-    }
-
-    /// Nothing where no bet is possible.
-    fn rows_needed_by(&self, stream: usize, bet: Bet, q: f64) -> Option<Needed> {
-        let bet = self.bet_against(stream, bet)?;
-        Some(bet.rows_to_alarm(q).map_or(Needed::Never, Needed::Rows))
-    }
-
-    /// A bet as it stands against a fault, by the worst hour that the baseline knows.
-    pub(super) fn bet_against(&self, stream: usize, bet: Bet) -> Option<power::Bet> {
-        let calibrated = self.calibration.streams.get(stream)?;
-        let table = self.wiring.table(stream)?;
-        let place = table.place(bet)?;
-        let weight = *table.weights.get(place)?;
-        let known = table.strata.iter().filter(|s| s.is_known);
-        let upper = known.filter_map(|s| s.upper.get(place).copied());
-        let (hits, trials) = calibrated.pooled(bet.index);
-        Some(power::Bet {
-            nats: (self.threshold / (weight * self.step_length() * LANE_MEAN)).ln(),
-            limit: upper.reduce(|a, b| if b > a { b } else { a })?,
-            healthy: (hits + 0.5) / (trials + 1.0),
-            clumping: calibrated.clumping,
-        })
-    }
-
-    /// By how much one row lengthens the run, in units of the budget.
-    pub(super) fn step_length(&self) -> f64 {
-        match self.options.budget {
-            Budget::Time(_) if self.options.rate.get() > 0.0 => 1.0 / self.options.rate.get(),
-            Budget::Time(_) | Budget::Rows(_) => 1.0,
-        }
-    }
-
     /// Rows within which nine in ten faults of several sizes alarm when a whole group goes to zero:
     /// what the budget and the baseline's length amount to.
     #[must_use]
@@ -248,7 +183,7 @@ impl Monitor {
                     group: group.name.clone(),
                     detector: kind.name(),
                     share,
-                    rows: match self.rows_needed(group, index, share) {
+                    rows: match self.rows_needed(group, index, &[share]) {
                         Needed::Rows(rows) => Some(rows),
                         Needed::Never | Needed::Nothing => None,
                     },

@@ -20,7 +20,7 @@ use crate::units::{PerSecond, Timestamp, count, whole};
 
 /// The version of everything else that judges: shares bet on, factors, bands, tests of recovery. To be
 /// raised with any change to them, so that no evidence outlives its rules.
-const RULES: u32 = 3;
+const RULES: u32 = 4;
 /// The group of the row rate.
 const TRAFFIC_GROUP: &str = Schema::TRAFFIC_GROUP;
 /// The detector of the row rate: the one whose stream is not cut into bins.
@@ -31,6 +31,9 @@ const WRONG_LIMITS: f64 = 0.05;
 const EVEN_PART: f64 = 0.3;
 /// A bin that health has in fewer rows than this cannot be seen to become rarer.
 const LESS_SHARE_MIN: f64 = 0.002;
+/// A bin that health may have in more rows than this cannot be seen to become commoner: were it hit by every
+/// row, evidence would take thousands of them.
+const MORE_SHARE_MAX: f64 = 0.99;
 /// Bins that a stream has at most, of those that a detector bets on.
 const NO_BET: Option<usize> = None;
 
@@ -343,7 +346,7 @@ fn worth_it(owners: &Owners, limits: &[Limits]) -> Owners {
     let kept = |kinds: &[Option<usize>], is: &dyn Fn(&Limits, usize) -> bool| {
         kinds.iter().enumerate().map(|(bin, kind)| kind.filter(|_| any(&|l| is(l, bin)))).collect()
     };
-    let upper = |l: &Limits, bin: usize| l.upper.get(bin).is_some_and(|u| *u < 1.0);
+    let upper = |l: &Limits, bin: usize| l.upper.get(bin).is_some_and(|u| *u < MORE_SHARE_MAX);
     let lower = |l: &Limits, bin: usize| l.lower.get(bin).is_some_and(|p| *p > LESS_SHARE_MIN && *p < 1.0);
     Owners {
         more: kept(&owners.more, &upper),

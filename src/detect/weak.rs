@@ -105,7 +105,7 @@ impl Monitor {
         let against = self.bet_against(index, bet)?;
         let upper = upper_of_longer(&self.calibration, index, bet);
         let is_enough = |factor: f64| {
-            let then = upper(factor).map(|limit| super::power::Bet { limit, ..against });
+            let then = upper(factor).map(|limit| super::power::Against { limit, ..against });
             then.and_then(|b| b.rows_to_alarm(1.0)).is_some_and(|rows| rows <= ROWS_AIM)
         };
         is_enough(LONGER_MAX).then(|| boundary(1.0, LONGER_MAX, is_enough))
@@ -115,7 +115,7 @@ impl Monitor {
     fn wider(&self, index: usize, bet: Bet) -> Option<Budget> {
         let against = self.bet_against(index, bet)?;
         let is_enough = |divisor: f64| {
-            let then = super::power::Bet { nats: against.nats - divisor.ln(), ..against };
+            let then = super::power::Against { nats: against.nats - divisor.ln(), ..against };
             then.nats > 0.0 && then.rows_to_alarm(1.0).is_some_and(|rows| rows <= ROWS_AIM)
         };
         let wanted = self.threshold / self.calibration.threshold_factor;
