@@ -6,7 +6,7 @@ use wide::{f32x4, f32x8};
 
 use super::cut::{Code, SKIP};
 use super::table::{
-    BLOCK, Bet, EPSILONS, Family, LANE_PARTS, LOSSES, Lanes, Loss, Stratum, TILTS, Table, Tilts, single,
+    BLOCK, Bet, EPSILONS, Family, LANE_PARTS, LOSSES, Lanes, Losses, Stratum, TILTS, Table, Tilts, single,
 };
 
 /// Evidence of one bet is not counted beyond this, so that a fault of days cannot overflow.
@@ -17,6 +17,8 @@ const ROUNDING: f64 = 1e-5;
 const FOLLOWED: [usize; 2] = [0, 2];
 /// A bet that is worth no more than so many steps has no beginning yet.
 const BEGUN_STEPS: f64 = 10.0;
+/// Bets on less that are settled at once.
+const TOGETHER: usize = 4;
 /// Steps between two looks for bins that were not hit for very long.
 const SWEEP: u32 = 1 << 20;
 
@@ -157,18 +159,20 @@ impl More {
         held.sum += f32x4::from(*parts) * (value - missed);
         self.excess = (value - held.never).to_array();
         self.at = clock;
-        // What was won before is lost again: here it begins anew.
-        let news = carried.simd_gt(never).to_bitmask();
-        for (followed, lane) in FOLLOWED.into_iter().enumerate() {
-            let is_new = news & (1 << lane) == 0;
-            let (Some(since), Some(hits)) = (self.since.get_mut(followed), self.hits.get_mut(followed))
-            else {
-                continue;
-            };
-            *since = if is_new { tick } else { *since };
-            *hits = if is_new { 1 } else { hits.saturating_add(1) };
+        // What was won before is lost again: here it begins anew. Without a branch, which nobody could foretell.
+        let goes_on = carried.simd_gt(never).to_bitmask();
+        for ((since, hits), lane) in self.since.iter_mut().zip(&mut self.hits).zip(FOLLOWED) {
+            let kept = 0_u32.wrapping_sub(goes_on >> lane & 1);
+            *since = *since & kept | tick & !kept;
+            *hits = (*hits & kept).saturating_add(1);
         }
     }
+}
+
+/// A row's place in a chunk, for the numbers of steps.
+#[expect(clippy::cast_possible_truncation, reason = "numbers of steps are modulo 2^32")]
+const fn place_of(at: usize) -> u32 {
+    at as u32
 }
 
 #[inline]
@@ -348,8 +352,7 @@ impl Evidence {
             };
             held.put_back(self);
             if self.block.steps >= BLOCK {
-                let tick = rows.first.wrapping_add(u32::try_from(at).unwrap_or(u32::MAX)).wrapping_sub(1);
-                self.settle(table, tick);
+                self.settle(table, rows.first.wrapping_add(place_of(at)).wrapping_sub(1));
                 show(Some(&held.now(self.less_sum)));
             }
         }
@@ -368,9 +371,13 @@ impl Evidence {
         (held, show): (&mut Held, &mut impl FnMut(Option<&Now>)),
     ) -> usize {
         let (keep, lane_weights) = (f32x4::from(table.keep), f32x4::from(table.lane_weights));
-        let Self { clock, more, block, less_sum, .. } = self;
+        let less = self.less_sum;
+        let (more, hits) = (self.more.as_mut_slice(), self.block.hits.as_mut_slice());
+        // Kept where the processor has them at hand.
+        let (mut clock, mut steps, mut lengths) = (self.clock, self.block.steps, self.block.length);
         let mut at = from;
         while let Some(code) = rows.codes.get(at) {
+            let tick = rows.first.wrapping_add(place_of(at));
             let passed = length(at);
             at += 1;
             let Some(stratum) = stratum.filter(|_| *code != SKIP) else {
@@ -380,29 +387,29 @@ impl Evidence {
             };
             let passed = passed + std::mem::take(&mut held.owed);
             let (short, wide) = (single(passed), f32x4::splat(single(passed)));
-            *clock = clock.wrapping_add(1);
+            clock = clock.wrapping_add(1);
             let never = held.miss(keep, lane_weights, wide);
             let bin = usize::from(*code);
             let place = usize::from(table.places[bin]);
             if let (Some(more), Some(gains), Some(parts)) =
                 (more.get_mut(place), stratum.gains.get(place), table.parts.get(place))
             {
-                let tick = rows.first.wrapping_add(u32::try_from(at).unwrap_or(u32::MAX)).wrapping_sub(1);
-                more.hit(table, (gains, parts), never, held, (*clock, tick));
+                more.hit(table, (gains, parts), never, held, (clock, tick));
             }
             if let Some(e) = stratum.tilts.get(bin) {
                 held.tilts = tilt(held.tilts, e, short);
             }
-            if let Some(hits) = block.hits.get_mut(usize::from(table.slots[bin])) {
+            if let Some(hits) = hits.get_mut(usize::from(table.slots[bin])) {
                 *hits += 1.0;
             }
-            block.steps += 1;
-            block.length += passed;
-            if block.steps >= BLOCK {
+            steps += 1;
+            lengths += passed;
+            if steps >= BLOCK {
                 break;
             }
-            show(Some(&held.now(*less_sum)));
+            show(Some(&held.now(less)));
         }
+        (self.clock, self.block.steps, self.block.length) = (clock, steps, lengths);
         at
     }
 
@@ -491,13 +498,18 @@ impl Evidence {
         let Some(stratum) = table.strata.get(self.block.stratum) else { return self.less_sum };
         let begun = single(BEGUN_STEPS * self.block.length);
         let (before, steps) = (single(self.block.before), self.block.steps);
+        let all = self.less.chunks_mut(TOGETHER).zip(stratum.less.chunks(TOGETHER));
+        let of_table = table.less_covers.chunks(TOGETHER).zip(table.less_weights.chunks(TOGETHER));
         let mut sum = 0.0;
-        let bets = self.less.iter_mut().zip(&stratum.less).zip(&table.less_weights);
-        for (((bet, losses), weight), (slots, _)) in bets.zip(&table.less_covers) {
-            bet.value = after_block(bet.value, before, losses, (steps, covered(slots, &self.block.hits)));
-            let [half, all] = bet.value;
-            bet.since = if half > begun || all > begun { bet.since } else { tick };
-            sum += weight * f64::from(half + all);
+        for ((bets, losses), (covers, weights)) in all.zip(of_table) {
+            let hits = covers.iter().map(|(slots, _)| covered(slots, &self.block.hits));
+            let after = after_block(bets.iter().map(|bet| bet.value), before, losses, (steps, hits));
+            for ((bet, after), weight) in bets.iter_mut().zip(after).zip(weights) {
+                let [half, all] = after;
+                bet.value = after;
+                bet.since = if half > begun || all > begun { bet.since } else { tick };
+                sum += weight * f64::from(half + all);
+            }
         }
         sum
     }
@@ -511,8 +523,11 @@ impl Evidence {
         let losses = table.strata.get(self.block.stratum).and_then(|s| s.less.get(place));
         match losses.filter(|_| self.block.steps > 0) {
             Some(losses) => {
-                let hits = covered(slots, &self.block.hits);
-                after_block(bet.value, single(self.block.before), losses, (self.block.steps, hits))
+                let hits = std::iter::once(covered(slots, &self.block.hits));
+                let before = single(self.block.before);
+                let value = std::iter::once(bet.value);
+                let [after, ..] = after_block(value, before, &[*losses], (self.block.steps, hits));
+                after
             }
             None => bet.value,
         }
@@ -599,32 +614,34 @@ fn covered(slots: &[usize], hits: &[f32]) -> f32 {
     slots.iter().filter_map(|slot| hits.get(*slot)).sum()
 }
 
-/// Bets on less at the end of a block, or so far in it.
+/// Bets on less at the end of a block, or so far in it, some at a time.
 #[inline]
 fn after_block(
-    values: [f32; LOSSES.len()],
+    values: impl Iterator<Item = [f32; LOSSES.len()]>,
     before: f32,
-    losses: &[Loss; LOSSES.len()],
-    (steps, hits): (u32, f32),
-) -> [f32; LOSSES.len()] {
-    let mut after = values;
-    for (value, loss) in after.iter_mut().zip(losses) {
-        let e = if steps == BLOCK && loss.full < EVIDENCE_MAX {
-            loss.full * power(loss.hit_over_miss, hits)
-        } else {
-            // Where health has hardly anything else, a block of misses is beyond all numbers.
-            let ((miss, hit), hits) = (loss.logs, f64::from(hits));
-            single((miss * (f64::from(steps) - hits) + hit * hits).exp())
-        };
-        // Nothing times infinity is no number.
-        let e = if e < EVIDENCE_MAX { e } else { EVIDENCE_MAX };
-        let grown = (*value + before) * e;
-        *value = if grown < EVIDENCE_MAX { grown } else { EVIDENCE_MAX };
-    }
-    after
+    losses: &[Losses],
+    (steps, hits): (u32, impl Iterator<Item = f32>),
+) -> [[f32; LOSSES.len()]; TOGETHER] {
+    let mut now = [[0.0; LOSSES.len()]; TOGETHER];
+    let (mut miss, mut hit, mut share) = (now, now, now);
+    now.iter_mut().zip(values).for_each(|(now, value)| *now = value);
+    miss.iter_mut().zip(losses).for_each(|(miss, loss)| *miss = loss.miss);
+    hit.iter_mut().zip(losses).for_each(|(hit, loss)| *hit = loss.hit);
+    share.iter_mut().zip(hits).for_each(|(share, hits)| *share = [hits; LOSSES.len()]);
+    let wide = |of: [[f32; LOSSES.len()]; TOGETHER]| {
+        let [[a, b], [c, d], [e, f], [g, h]] = of;
+        f32x8::from([a, b, c, d, e, f, g, h])
+    };
+    #[expect(clippy::cast_precision_loss, reason = "at most the steps of a block")]
+    let misses = f32x8::splat(steps as f32) - wide(share);
+    let most = f32x8::splat(EVIDENCE_MAX);
+    let e = (wide(miss) * misses + wide(hit) * wide(share)).exp().fast_min(most);
+    let [a, b, c, d, e, f, g, h] = ((wide(now) + f32x8::splat(before)) * e).fast_min(most).to_array();
+    [[a, b], [c, d], [e, f], [g, h]]
 }
 
-/// What a share of a hit adds over a miss.
+/// What a share of a hit adds over a miss. Apart, lest its powers be taken where no share is.
+#[inline(never)]
 fn shared(gains: &Lanes, share: f64, table: &Table) -> Lanes {
     let mut shared = *gains;
     for (gain, keep) in shared.iter_mut().zip(table.keep) {
@@ -638,24 +655,6 @@ fn shared(gains: &Lanes, share: f64, table: &Table) -> Lanes {
         });
     }
     shared
-}
-
-/// A power; quick where the exponent is a small whole number, as hits of single rows are.
-#[inline]
-fn power(base: f32, exponent: f32) -> f32 {
-    #[expect(clippy::cast_possible_truncation, reason = "at most the steps of a block")]
-    let whole = exponent as i32;
-    #[expect(clippy::cast_precision_loss, reason = "at most the steps of a block")]
-    let is_whole = (whole as f32 - exponent).abs() <= 0.0;
-    match whole {
-        _ if !is_whole => base.powf(exponent),
-        0 => 1.0,
-        1 => base,
-        2 => base * base,
-        3 => base * base * base,
-        4 => (base * base) * (base * base),
-        _ => base.powi(whole),
-    }
 }
 
 #[cfg(test)]

@@ -116,21 +116,15 @@ pub(super) struct Stratum {
     pub(super) upper: Vec<f64>,
     /// By code: the e-value of each tilt.
     pub(super) tilts: Vec<Tilts>,
-    /// By place, for each loss.
-    pub(super) less: Vec<[Loss; LOSSES.len()]>,
+    /// By place.
+    pub(super) less: Vec<Losses>,
 }
 
-/// What a block of steps does to a bet on less.
+/// The logarithms of the e-values of a bet on less, loss by loss.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Loss {
-    /// The e-value of a miss.
-    pub(super) miss: f64,
-    /// Its logarithm, and that of a hit's.
-    pub(super) logs: (f64, f64),
-    /// A hit's e-value, over that of a miss.
-    pub(super) hit_over_miss: f32,
-    /// A full block of misses; infinite where that is more than single precision holds.
-    pub(super) full: f32,
+pub(super) struct Losses {
+    pub(super) miss: [f32; LOSSES.len()],
+    pub(super) hit: [f32; LOSSES.len()],
 }
 
 /// A number in single precision; what is too large for it becomes infinite.
@@ -211,8 +205,8 @@ impl Table {
                 }
                 // A miss is worth 1 + eta p / (1 - p).
                 let missing = |s: &Stratum| {
-                    let loss = s.less.get(place)?.first()?;
-                    let odds = (loss.miss.powf(self.clumping) - 1.0) / LOSSES.first()?;
+                    let miss = f64::from(*s.less.get(place)?.miss.first()?);
+                    let odds = (miss * self.clumping).exp_m1() / LOSSES.first()?;
                     Some(1.0 / (1.0 + odds))
                 };
                 Some((bad, most(&missing)?))
@@ -238,15 +232,11 @@ impl Table {
     }
 }
 
-impl Loss {
-    fn new(eta: f64, lower: f64, clumping: f64) -> Self {
-        let miss = tempered(1.0 + eta * lower / (1.0 - lower), clumping);
-        let hit = tempered(1.0 - eta, clumping);
+impl Losses {
+    fn new(lower: f64, clumping: f64) -> Self {
         Self {
-            miss,
-            logs: (miss.ln(), hit.ln()),
-            hit_over_miss: single(hit / miss),
-            full: single(miss.powf(f64::from(BLOCK))),
+            miss: LOSSES.map(|eta| single(tempered(1.0 + eta * lower / (1.0 - lower), clumping).ln())),
+            hit: LOSSES.map(|eta| single(tempered(1.0 - eta, clumping).ln())),
         }
     }
 }
@@ -297,10 +287,8 @@ impl Stratum {
             .iter()
             .map(|p| EPSILONS.map(|eps| single(temper(1.0 - eps + eps / p) - temper(1.0 - eps))))
             .collect();
-        let less = chosen(less_places, &limits.lower)
-            .iter()
-            .map(|p| LOSSES.map(|eta| Loss::new(eta, *p, setup.clumping)))
-            .collect();
+        let less =
+            chosen(less_places, &limits.lower).iter().map(|p| Losses::new(*p, setup.clumping)).collect();
         let tilt = |bin: usize| -> Tilts {
             let mut e: Tilts = [1.0; TILTS.len()];
             for (e, weights) in e.iter_mut().zip(&limits.tilts) {
