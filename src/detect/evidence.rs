@@ -6,7 +6,7 @@ use wide::{f32x4, f32x8};
 
 use super::cut::{Code, SKIP};
 use super::table::{
-    BLOCK, Bet, EPSILONS, Family, LANE_PARTS, LOSSES, Lanes, Loss, Stratum, TILTS, Table, Tilts, single,
+    BLOCK, Bet, EPSILONS, Family, LANE_PARTS, LOSSES, Lanes, Losses, Stratum, TILTS, Table, Tilts, single,
 };
 
 /// Evidence of one bet is not counted beyond this, so that a fault of days cannot overflow.
@@ -15,11 +15,10 @@ const EVIDENCE_MAX: f32 = 1e30;
 const ROUNDING: f64 = 1e-5;
 /// Lanes whose start is followed: one for slow faults, one for complete ones.
 const FOLLOWED: [usize; 2] = [0, 2];
-/// The same in single precision.
-const PARTS: Lanes =
-    [single(LANE_PARTS[0]), single(LANE_PARTS[1]), single(LANE_PARTS[2]), single(LANE_PARTS[3])];
 /// A bet that is worth no more than so many steps has no beginning yet.
 const BEGUN_STEPS: f64 = 10.0;
+/// Bets on less that are settled at once.
+const TOGETHER: usize = 4;
 /// Steps between two looks for bins that were not hit for very long.
 const SWEEP: u32 = 1 << 20;
 
@@ -103,65 +102,77 @@ impl Sums {
     const NOTHING: Self = Self { never: [0.0; EPSILONS.len()], sum: [0.0; EPSILONS.len()] };
 }
 
-/// The same while rows are taken.
+/// What changes with every row, while rows are taken.
 #[derive(Debug, Clone, Copy)]
 struct Held {
     never: f32x4,
     sum: f32x4,
+    tilts: f32x8,
+    /// The length of steps without a bet.
+    owed: f64,
 }
 
 impl Held {
-    fn of(sums: Sums) -> Self {
-        Self { never: f32x4::from(sums.never), sum: f32x4::from(sums.sum) }
+    fn of(evidence: &Evidence) -> Self {
+        let Sums { never, sum } = evidence.lanes;
+        let tilts = f32x8::from(evidence.tilts);
+        Self { never: f32x4::from(never), sum: f32x4::from(sum), tilts, owed: evidence.owed }
     }
 
-    fn kept(self) -> Sums {
-        Sums { never: self.never.to_array(), sum: self.sum.to_array() }
-    }
-
-    /// Every bet on more misses. Gives the value of a bet that never hit, before this step.
     #[inline]
-    fn miss(&mut self, table: &Table, length: f32x4) -> f32x4 {
-        let never = self.never;
-        let keep = f32x4::from(table.keep);
-        self.never = keep * (never + length);
-        self.sum = keep * (self.sum + f32x4::from(table.lane_weights) * length);
+    fn now(&self, less: f64) -> Now {
+        Now { lanes: self.sum, tilts: self.tilts, less }
+    }
+
+    fn put_back(&self, evidence: &mut Evidence) {
+        evidence.lanes = Sums { never: self.never.to_array(), sum: self.sum.to_array() };
+        (evidence.tilts, evidence.owed) = (self.tilts.to_array(), self.owed);
+    }
+
+    /// Every bet on more misses. Gives the value of a bet that never hit, with this step's length.
+    #[inline]
+    fn miss(&mut self, keep: f32x4, lane_weights: f32x4, length: f32x4) -> f32x4 {
+        let never = self.never + length;
+        self.never = keep * never;
+        self.sum = keep * (self.sum + lane_weights * length);
         never
     }
 }
 
 impl More {
-    /// This bin's bets did not miss after all.
+    /// This bin's bets did not miss after all. `never`: what a bet that never hit is worth, with this step's
+    /// length; the clock has been advanced.
     #[inline]
     fn hit(
         &mut self,
         table: &Table,
-        (gains, weight): (&Lanes, f32),
-        (never, length): (f32x4, f32x4),
-        lanes: &mut Held,
+        (gains, parts): (&Lanes, &Lanes),
+        never: f32x4,
+        held: &mut Held,
         (clock, tick): (u32, u32),
     ) {
         let decay = f32x4::from(table.decay.after(clock.wrapping_sub(1).wrapping_sub(self.at)));
         let carried = decay * f32x4::from(self.excess);
-        let before = never + carried + length;
+        let before = never + carried;
         let missed = f32x4::from(table.keep) * before;
-        let grown = missed + f32x4::from(*gains) * before;
-        let value = grown.fast_min(f32x4::splat(EVIDENCE_MAX));
-        lanes.sum += f32x4::splat(weight) * f32x4::from(PARTS) * (value - missed);
-        self.excess = (value - lanes.never).to_array();
+        let value = (missed + f32x4::from(*gains) * before).fast_min(f32x4::splat(EVIDENCE_MAX));
+        held.sum += f32x4::from(*parts) * (value - missed);
+        self.excess = (value - held.never).to_array();
         self.at = clock;
-        // What was won before is lost again: here it begins anew.
-        let news = carried.simd_gt(never).to_bitmask();
-        for (followed, lane) in FOLLOWED.into_iter().enumerate() {
-            let is_new = news & (1 << lane) == 0;
-            let (Some(since), Some(hits)) = (self.since.get_mut(followed), self.hits.get_mut(followed))
-            else {
-                continue;
-            };
-            *since = if is_new { tick } else { *since };
-            *hits = if is_new { 1 } else { hits.saturating_add(1) };
+        // What was won before is lost again: here it begins anew. Without a branch, which nobody could foretell.
+        let goes_on = carried.simd_gt(never).to_bitmask();
+        for ((since, hits), lane) in self.since.iter_mut().zip(&mut self.hits).zip(FOLLOWED) {
+            let kept = 0_u32.wrapping_sub(goes_on >> lane & 1);
+            *since = *since & kept | tick & !kept;
+            *hits = (*hits & kept).saturating_add(1);
         }
     }
+}
+
+/// A row's place in a chunk, for the numbers of steps.
+#[expect(clippy::cast_possible_truncation, reason = "numbers of steps are modulo 2^32")]
+const fn place_of(at: usize) -> u32 {
+    at as u32
 }
 
 #[inline]
@@ -308,67 +319,98 @@ impl Evidence {
     pub(super) fn observe_rows(&mut self, table: &Table, rows: Rows<'_>, asked: Asked<'_>) {
         match asked {
             Asked::Each(totals) => {
-                let mut totals = totals.iter_mut();
+                let (mut totals, mut latest) = (totals.iter_mut(), self.total(table));
                 self.take_rows(table, rows, |now| {
+                    latest = now.map_or(latest, |now| now.total(table));
                     if let Some(total) = totals.next() {
-                        *total += now.total(table);
+                        *total += latest;
                     }
                 });
             }
             Asked::AtMost(bound) => {
-                let (lanes, tilts) = (f32x4::from(self.lanes.sum), f32x8::from(self.tilts));
-                let mut peak = Peak(Now { lanes, tilts, less: self.less_sum });
-                self.take_rows(table, rows, |now| peak.see(now));
+                let mut peak = Peak(Held::of(self).now(self.less_sum));
+                self.take_rows(table, rows, |now| now.map_or((), |now| peak.see(now)));
                 *bound += peak.bound(table);
             }
         }
     }
 
-    /// Takes rows and shows the evidence after each.
+    /// Takes rows; shows the evidence after each, or nothing where it is that of the row before.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "each caller shows something else")]
-    #[expect(clippy::indexing_slicing, reason = "256 codes in arrays of as many")]
-    fn take_rows(&mut self, table: &Table, rows: Rows<'_>, mut show: impl FnMut(&Now)) {
+    fn take_rows(&mut self, table: &Table, rows: Rows<'_>, mut show: impl FnMut(Option<&Now>)) {
         let moment = Moment { length: 0.0, tick: rows.first, stratum: rows.stratum };
         let stratum = self.begin(table, rows.codes.iter().all(|code| *code == SKIP), moment);
-        // Kept where the processor has them at hand; written back at the end, and for what needs them there.
-        let mut lanes = Held::of(self.lanes);
-        let (mut tilts, mut owed) = (f32x8::from(self.tilts), self.owed);
-        for (at, code) in rows.codes.iter().enumerate() {
-            let length = rows.lengths.get(at).copied().unwrap_or(1.0);
-            let bin = usize::from(*code);
+        let mut held = Held::of(self);
+        let mut at = 0;
+        while at < rows.codes.len() {
+            at = if rows.lengths.is_empty() {
+                self.take_block(table, stratum, (rows, at), |_| 1.0, (&mut held, &mut show))
+            } else {
+                let length = |at| rows.lengths.get(at).copied().unwrap_or(1.0);
+                self.take_block(table, stratum, (rows, at), length, (&mut held, &mut show))
+            };
+            held.put_back(self);
+            if self.block.steps >= BLOCK {
+                self.settle(table, rows.first.wrapping_add(place_of(at)).wrapping_sub(1));
+                show(Some(&held.now(self.less_sum)));
+            }
+        }
+    }
+
+    /// Takes rows from one on to the end of a block, or all; gives the place of the next.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "each caller shows something else, and has other lengths")]
+    #[expect(clippy::indexing_slicing, reason = "256 codes in arrays of as many")]
+    fn take_block(
+        &mut self,
+        table: &Table,
+        stratum: Option<&Stratum>,
+        (rows, from): (Rows<'_>, usize),
+        length: impl Fn(usize) -> f64,
+        (held, show): (&mut Held, &mut impl FnMut(Option<&Now>)),
+    ) -> usize {
+        let (keep, lane_weights) = (f32x4::from(table.keep), f32x4::from(table.lane_weights));
+        let less = self.less_sum;
+        let (more, hits) = (self.more.as_mut_slice(), self.block.hits.as_mut_slice());
+        // Kept where the processor has them at hand.
+        let (mut clock, mut steps, mut lengths) = (self.clock, self.block.steps, self.block.length);
+        let mut at = from;
+        while let Some(code) = rows.codes.get(at) {
+            let tick = rows.first.wrapping_add(place_of(at));
+            let passed = length(at);
+            at += 1;
             let Some(stratum) = stratum.filter(|_| *code != SKIP) else {
-                owed += length;
-                show(&Now { lanes: lanes.sum, tilts, less: self.less_sum });
+                held.owed += passed;
+                show(None);
                 continue;
             };
-            let length = length + std::mem::take(&mut owed);
-            let (short, wide) = (single(length), f32x4::splat(single(length)));
-            let tick = rows.first.wrapping_add(u32::try_from(at).unwrap_or(u32::MAX));
-            self.clock = self.clock.wrapping_add(1);
-            let never = lanes.miss(table, wide);
+            let passed = passed + std::mem::take(&mut held.owed);
+            let (short, wide) = (single(passed), f32x4::splat(single(passed)));
+            clock = clock.wrapping_add(1);
+            let never = held.miss(keep, lane_weights, wide);
+            let bin = usize::from(*code);
             let place = usize::from(table.places[bin]);
-            if let (Some(more), Some(gains), Some(weight)) =
-                (self.more.get_mut(place), stratum.gains.get(place), table.weights.get(place))
+            if let (Some(more), Some(gains), Some(parts)) =
+                (more.get_mut(place), stratum.gains.get(place), table.parts.get(place))
             {
-                let weight = single(*weight);
-                more.hit(table, (gains, weight), (never, wide), &mut lanes, (self.clock, tick));
+                more.hit(table, (gains, parts), never, held, (clock, tick));
             }
             if let Some(e) = stratum.tilts.get(bin) {
-                tilts = tilt(tilts, e, short);
+                held.tilts = tilt(held.tilts, e, short);
             }
-            if let Some(hits) = self.block.hits.get_mut(usize::from(table.slots[bin])) {
+            if let Some(hits) = hits.get_mut(usize::from(table.slots[bin])) {
                 *hits += 1.0;
             }
-            self.block.steps += 1;
-            self.block.length += length;
-            if self.block.steps >= BLOCK {
-                self.tilts = tilts.to_array();
-                self.settle(table, tick);
+            steps += 1;
+            lengths += passed;
+            if steps >= BLOCK {
+                break;
             }
-            show(&Now { lanes: lanes.sum, tilts, less: self.less_sum });
+            show(Some(&held.now(less)));
         }
-        (self.lanes, self.tilts, self.owed) = (lanes.kept(), tilts.to_array(), owed);
+        (self.clock, self.block.steps, self.block.length) = (clock, steps, lengths);
+        at
     }
 
     /// A step of several rows: the bins that they fell into, each with its share of the rows.
@@ -379,18 +421,18 @@ impl Evidence {
         let length = moment.length + std::mem::take(&mut self.owed);
         self.clock = self.clock.wrapping_add(1);
         let short = single(length);
-        let (mut lanes, wide) = (Held::of(self.lanes), f32x4::splat(short));
-        let never = lanes.miss(table, wide);
+        let mut held = Held::of(self);
+        let (keep, lane_weights) = (f32x4::from(table.keep), f32x4::from(table.lane_weights));
+        let never = held.miss(keep, lane_weights, f32x4::splat(short));
         let mut tilts = [0.0; TILTS.len()];
         for hit in hits {
             let bin = usize::from(hit.code);
             let place = table.places.get(bin).map_or(usize::from(SKIP), |place| usize::from(*place));
-            if let (Some(more), Some(gains), Some(weight)) =
-                (self.more.get_mut(place), stratum.gains.get(place), table.weights.get(place))
+            if let (Some(more), Some(gains), Some(parts)) =
+                (self.more.get_mut(place), stratum.gains.get(place), table.parts.get(place))
             {
                 let gains = if hit.share >= 1.0 { *gains } else { shared(gains, hit.share, table) };
-                let clocks = (self.clock, moment.tick);
-                more.hit(table, (&gains, single(*weight)), (never, wide), &mut lanes, clocks);
+                more.hit(table, (&gains, parts), never, &mut held, (self.clock, moment.tick));
             }
             let e = stratum.tilts.get(bin).copied().unwrap_or([1.0; TILTS.len()]);
             let share = single(hit.share);
@@ -402,9 +444,9 @@ impl Evidence {
             }
         }
         if !stratum.tilts.is_empty() {
-            self.tilts = tilt(f32x8::from(self.tilts), &tilts, short).to_array();
+            held.tilts = tilt(held.tilts, &tilts, short);
         }
-        self.lanes = lanes.kept();
+        held.put_back(self);
         self.end(table, length, moment.tick);
     }
 
@@ -456,13 +498,18 @@ impl Evidence {
         let Some(stratum) = table.strata.get(self.block.stratum) else { return self.less_sum };
         let begun = single(BEGUN_STEPS * self.block.length);
         let (before, steps) = (single(self.block.before), self.block.steps);
+        let all = self.less.chunks_mut(TOGETHER).zip(stratum.less.chunks(TOGETHER));
+        let of_table = table.less_covers.chunks(TOGETHER).zip(table.less_weights.chunks(TOGETHER));
         let mut sum = 0.0;
-        let bets = self.less.iter_mut().zip(&stratum.less).zip(&table.less_weights);
-        for (((bet, losses), weight), (slots, _)) in bets.zip(&table.less_covers) {
-            bet.value = after_block(bet.value, before, losses, (steps, covered(slots, &self.block.hits)));
-            let [half, all] = bet.value;
-            bet.since = if half > begun || all > begun { bet.since } else { tick };
-            sum += weight * f64::from(half + all);
+        for ((bets, losses), (covers, weights)) in all.zip(of_table) {
+            let hits = covers.iter().map(|(slots, _)| covered(slots, &self.block.hits));
+            let after = after_block(bets.iter().map(|bet| bet.value), before, losses, (steps, hits));
+            for ((bet, after), weight) in bets.iter_mut().zip(after).zip(weights) {
+                let [half, all] = after;
+                bet.value = after;
+                bet.since = if half > begun || all > begun { bet.since } else { tick };
+                sum += weight * f64::from(half + all);
+            }
         }
         sum
     }
@@ -476,8 +523,11 @@ impl Evidence {
         let losses = table.strata.get(self.block.stratum).and_then(|s| s.less.get(place));
         match losses.filter(|_| self.block.steps > 0) {
             Some(losses) => {
-                let hits = covered(slots, &self.block.hits);
-                after_block(bet.value, single(self.block.before), losses, (self.block.steps, hits))
+                let hits = std::iter::once(covered(slots, &self.block.hits));
+                let before = single(self.block.before);
+                let value = std::iter::once(bet.value);
+                let [after, ..] = after_block(value, before, &[*losses], (self.block.steps, hits));
+                after
             }
             None => bet.value,
         }
@@ -564,32 +614,34 @@ fn covered(slots: &[usize], hits: &[f32]) -> f32 {
     slots.iter().filter_map(|slot| hits.get(*slot)).sum()
 }
 
-/// Bets on less at the end of a block, or so far in it.
+/// Bets on less at the end of a block, or so far in it, some at a time.
 #[inline]
 fn after_block(
-    values: [f32; LOSSES.len()],
+    values: impl Iterator<Item = [f32; LOSSES.len()]>,
     before: f32,
-    losses: &[Loss; LOSSES.len()],
-    (steps, hits): (u32, f32),
-) -> [f32; LOSSES.len()] {
-    let mut after = values;
-    for (value, loss) in after.iter_mut().zip(losses) {
-        let e = if steps == BLOCK && loss.full < EVIDENCE_MAX {
-            loss.full * power(loss.hit_over_miss, hits)
-        } else {
-            // Where health has hardly anything else, a block of misses is beyond all numbers.
-            let ((miss, hit), hits) = (loss.logs, f64::from(hits));
-            single((miss * (f64::from(steps) - hits) + hit * hits).exp())
-        };
-        // Nothing times infinity is no number.
-        let e = if e < EVIDENCE_MAX { e } else { EVIDENCE_MAX };
-        let grown = (*value + before) * e;
-        *value = if grown < EVIDENCE_MAX { grown } else { EVIDENCE_MAX };
-    }
-    after
+    losses: &[Losses],
+    (steps, hits): (u32, impl Iterator<Item = f32>),
+) -> [[f32; LOSSES.len()]; TOGETHER] {
+    let mut now = [[0.0; LOSSES.len()]; TOGETHER];
+    let (mut miss, mut hit, mut share) = (now, now, now);
+    now.iter_mut().zip(values).for_each(|(now, value)| *now = value);
+    miss.iter_mut().zip(losses).for_each(|(miss, loss)| *miss = loss.miss);
+    hit.iter_mut().zip(losses).for_each(|(hit, loss)| *hit = loss.hit);
+    share.iter_mut().zip(hits).for_each(|(share, hits)| *share = [hits; LOSSES.len()]);
+    let wide = |of: [[f32; LOSSES.len()]; TOGETHER]| {
+        let [[a, b], [c, d], [e, f], [g, h]] = of;
+        f32x8::from([a, b, c, d, e, f, g, h])
+    };
+    #[expect(clippy::cast_precision_loss, reason = "at most the steps of a block")]
+    let misses = f32x8::splat(steps as f32) - wide(share);
+    let most = f32x8::splat(EVIDENCE_MAX);
+    let e = (wide(miss) * misses + wide(hit) * wide(share)).exp().fast_min(most);
+    let [a, b, c, d, e, f, g, h] = ((wide(now) + f32x8::splat(before)) * e).fast_min(most).to_array();
+    [[a, b], [c, d], [e, f], [g, h]]
 }
 
-/// What a share of a hit adds over a miss.
+/// What a share of a hit adds over a miss. Apart, lest its powers be taken where no share is.
+#[inline(never)]
 fn shared(gains: &Lanes, share: f64, table: &Table) -> Lanes {
     let mut shared = *gains;
     for (gain, keep) in shared.iter_mut().zip(table.keep) {
@@ -603,24 +655,6 @@ fn shared(gains: &Lanes, share: f64, table: &Table) -> Lanes {
         });
     }
     shared
-}
-
-/// A power; quick where the exponent is a small whole number, as hits of single rows are.
-#[inline]
-fn power(base: f32, exponent: f32) -> f32 {
-    #[expect(clippy::cast_possible_truncation, reason = "at most the steps of a block")]
-    let whole = exponent as i32;
-    #[expect(clippy::cast_precision_loss, reason = "at most the steps of a block")]
-    let is_whole = (whole as f32 - exponent).abs() <= 0.0;
-    match whole {
-        _ if !is_whole => base.powf(exponent),
-        0 => 1.0,
-        1 => base,
-        2 => base * base,
-        3 => base * base * base,
-        4 => (base * base) * (base * base),
-        _ => base.powi(whole),
-    }
 }
 
 #[cfg(test)]

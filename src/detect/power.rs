@@ -2,7 +2,7 @@
 
 use super::monitor::Monitor;
 use super::state::Group;
-use super::table::{BLOCK, Bet, EPSILONS, Family, LOSSES, Loss, Stratum, TILTS, Tilts};
+use super::table::{BLOCK, Bet, EPSILONS, Family, Losses, Stratum, TILTS, Tilts};
 use crate::baseline::Budget;
 
 /// Nine in ten faults alarm within the rows that are told.
@@ -138,12 +138,14 @@ impl Monitor {
             let (of_bin, trials) = calibrated.pooled(*bin);
             (hits + of_bin, if trials > most { trials } else { most })
         });
-        let miss = |of: &[Loss; LOSSES.len()]| of.first().map_or(0.0, |loss| loss.logs.0);
+        let miss = |of: &Losses| of.miss.first().copied().map_or(0.0, f64::from);
         let losses = table.strata.iter().filter(|s| s.is_known).filter_map(|s| s.less.get(place));
         let worst =
             losses.filter(|of| miss(of) > 0.0).reduce(|a, b| if miss(b) < miss(a) { b } else { a })?;
         let rows_at = |left: f64| {
-            let walks = worst.iter().map(|loss| Walk::of(&[(left, loss.logs.1), (1.0 - left, loss.logs.0)]));
+            let losses = worst.hit.iter().zip(&worst.miss);
+            let walks = losses
+                .map(|(hit, miss)| Walk::of(&[(left, f64::from(*hit)), (1.0 - left, f64::from(*miss))]));
             // Known at the end of a block.
             least(walks.filter_map(|walk| walk.rows_to(nats))).map(|rows| rows + block)
         };

@@ -79,11 +79,13 @@ pub(super) struct State {
 struct Marks(VecDeque<(u64, u64, Timestamp)>);
 
 impl Marks {
-    /// Steps are known exactly for so long, and are looked through so often.
+    /// Steps are known exactly for so long.
     const EXACT: u64 = 1_024;
+    /// They are looked through after so many times as many.
+    const THINNED_EVERY: u64 = 4;
 
     fn push(&mut self, step: Step) {
-        if step.judged.is_multiple_of(Self::EXACT) {
+        if step.judged.is_multiple_of(Self::EXACT * Self::THINNED_EVERY) {
             // Of steps so many times older, one in so many.
             self.0.retain(|(judged, _, _)| {
                 let times = (step.judged.saturating_sub(*judged) / Self::EXACT).max(1);

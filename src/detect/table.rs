@@ -88,6 +88,8 @@ pub(super) struct Table {
     pub(super) bins: usize,
     /// By place: the weight of all lanes together.
     pub(super) weights: Vec<f64>,
+    /// By place: the weight of each lane.
+    pub(super) parts: Vec<Lanes>,
     /// By stratum.
     pub(super) strata: Vec<Stratum>,
     /// By code: the place of its bet on less, or [`SKIP`].
@@ -114,21 +116,15 @@ pub(super) struct Stratum {
     pub(super) upper: Vec<f64>,
     /// By code: the e-value of each tilt.
     pub(super) tilts: Vec<Tilts>,
-    /// By place, for each loss.
-    pub(super) less: Vec<[Loss; LOSSES.len()]>,
+    /// By place.
+    pub(super) less: Vec<Losses>,
 }
 
-/// What a block of steps does to a bet on less.
+/// The logarithms of the e-values of a bet on less, loss by loss.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Loss {
-    /// The e-value of a miss.
-    pub(super) miss: f64,
-    /// Its logarithm, and that of a hit's.
-    pub(super) logs: (f64, f64),
-    /// A hit's e-value, over that of a miss.
-    pub(super) hit_over_miss: f32,
-    /// A full block of misses; infinite where that is more than single precision holds.
-    pub(super) full: f32,
+pub(super) struct Losses {
+    pub(super) miss: [f32; LOSSES.len()],
+    pub(super) hit: [f32; LOSSES.len()],
 }
 
 /// A number in single precision; what is too large for it becomes infinite.
@@ -151,6 +147,7 @@ impl Table {
             lane_weights: LANE_PARTS.map(|part| single(part * weights.iter().sum::<f64>())),
             places,
             bins: setup.more.len(),
+            parts: weights.iter().map(|weight| LANE_PARTS.map(|part| single(weight * part))).collect(),
             weights,
             strata,
             less_places,
@@ -208,8 +205,8 @@ impl Table {
                 }
                 // A miss is worth 1 + eta p / (1 - p).
                 let missing = |s: &Stratum| {
-                    let loss = s.less.get(place)?.first()?;
-                    let odds = (loss.miss.powf(self.clumping) - 1.0) / LOSSES.first()?;
+                    let miss = f64::from(*s.less.get(place)?.miss.first()?);
+                    let odds = (miss * self.clumping).exp_m1() / LOSSES.first()?;
                     Some(1.0 / (1.0 + odds))
                 };
                 Some((bad, most(&missing)?))
@@ -235,15 +232,11 @@ impl Table {
     }
 }
 
-impl Loss {
-    fn new(eta: f64, lower: f64, clumping: f64) -> Self {
-        let miss = tempered(1.0 + eta * lower / (1.0 - lower), clumping);
-        let hit = tempered(1.0 - eta, clumping);
+impl Losses {
+    fn new(lower: f64, clumping: f64) -> Self {
         Self {
-            miss,
-            logs: (miss.ln(), hit.ln()),
-            hit_over_miss: single(hit / miss),
-            full: single(miss.powf(f64::from(BLOCK))),
+            miss: LOSSES.map(|eta| single(tempered(1.0 + eta * lower / (1.0 - lower), clumping).ln())),
+            hit: LOSSES.map(|eta| single(tempered(1.0 - eta, clumping).ln())),
         }
     }
 }
@@ -294,10 +287,8 @@ impl Stratum {
             .iter()
             .map(|p| EPSILONS.map(|eps| single(temper(1.0 - eps + eps / p) - temper(1.0 - eps))))
             .collect();
-        let less = chosen(less_places, &limits.lower)
-            .iter()
-            .map(|p| LOSSES.map(|eta| Loss::new(eta, *p, setup.clumping)))
-            .collect();
+        let less =
+            chosen(less_places, &limits.lower).iter().map(|p| Losses::new(*p, setup.clumping)).collect();
         let tilt = |bin: usize| -> Tilts {
             let mut e: Tilts = [1.0; TILTS.len()];
             for (e, weights) in e.iter_mut().zip(&limits.tilts) {
@@ -316,6 +307,8 @@ pub(super) struct Decay {
     low: Box<[Lanes; 256]>,
     high: Box<[Lanes; 256]>,
     keep: Lanes,
+    /// Nothing is left of any lane after more misses than the tables have.
+    is_gone: bool,
 }
 
 /// Of bets that are not tempered: the same for nearly every stream, and kept near the processor as one.
@@ -334,7 +327,8 @@ impl Decay {
             powers.iter_mut().zip(0_u32..).for_each(|(p, n)| *p = keep.map(|k| power(k, n)));
             powers
         };
-        Self { low: powers(1), high: powers(256), keep }
+        let is_gone = keep.iter().all(|k| single(f64::from(*k).powf(65_536.0)) <= 0.0);
+        Self { low: powers(1), high: powers(256), keep, is_gone }
     }
 
     #[inline]
@@ -342,6 +336,9 @@ impl Decay {
     pub(super) fn after(&self, misses: u32) -> Lanes {
         let [a, b, c, d] = misses.to_be_bytes();
         if a > 0 || b > 0 {
+            if self.is_gone {
+                return [0.0; EPSILONS.len()];
+            }
             return self.keep.map(|k| single(f64::from(k).powf(f64::from(misses))));
         }
         let (high, low) = (&self.high[usize::from(c)], &self.low[usize::from(d)]);
