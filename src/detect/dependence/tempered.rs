@@ -40,9 +40,6 @@
 /// a power against misspecification.
 #[must_use]
 pub(in crate::detect) fn tempered(e: f64, factor: f64) -> f64 {
-    if factor <= 1.0 && factor >= 1.0 {
-        return e;
-    }
     if factor >= 1.0 && factor.is_finite() { e.powf(1.0 / factor) } else { 1.0 }
 }
 
