@@ -548,7 +548,19 @@ impl Evidence {
         }
     }
 
-    /// The weighted evidence of one bet.
+    /// The weighted evidence of one bet; of one on less as of the last block.
+    pub(super) fn settled_share(&self, table: &Table, bet: Bet) -> f64 {
+        match (bet.family, table.place(bet)) {
+            (Family::Less, Some(place)) => {
+                let values = self.less.get(place).map_or([0.0; LOSSES.len()], |less| less.value);
+                let sum: f64 = values.into_iter().map(f64::from).sum();
+                table.less_weights.get(place).map_or(0.0, |weight| weight * sum)
+            }
+            _ => self.share(table, bet),
+        }
+    }
+
+    /// The weighted evidence of one bet, as of this very step.
     pub(super) fn share(&self, table: &Table, bet: Bet) -> f64 {
         let Some(place) = table.place(bet) else { return 0.0 };
         match bet.family {
@@ -572,7 +584,7 @@ impl Evidence {
         values
     }
 
-    /// What speaks against one bet; nothing where nothing does.
+    /// What speaks against one bet, for one on less as of the last block; nothing where nothing does.
     pub(super) fn suspicion(&self, table: &Table, bet: Bet) -> Option<Suspicion> {
         let place = table.place(bet)?;
         match bet.family {
@@ -589,8 +601,7 @@ impl Evidence {
             Family::Less => {
                 let bet = self.less.get(place)?;
                 let floor = if self.block.before > 0.0 { self.block.before } else { return None };
-                let values = self.less_values(table, place);
-                let most = values.into_iter().reduce(|a, b| if b > a { b } else { a })?;
+                let most = bet.value.into_iter().reduce(|a, b| if b > a { b } else { a })?;
                 Some(Suspicion { nats: (f64::from(most) / floor).ln(), since: bet.since, hits: None })
             }
             Family::Tilt => {

@@ -114,11 +114,10 @@ impl Monitor {
     }
 
     fn note_fired_in(&mut self, index: usize, streams: &[usize], step: Step, findings: &mut Vec<Finding>) {
-        let total = self.evidence_in(streams);
-        if reaches(total, self.threshold) != Some(true) {
+        if reaches(self.settled_in(streams), self.threshold) != Some(true) {
             return;
         }
-        for share in self.shares(streams).into_iter().filter(|s| s.fired) {
+        for share in self.settled_shares(streams).into_iter().filter(|s| s.fired) {
             let Some(kind) = KINDS.iter().position(|k| k.name() == share.detector) else { continue };
             let is_new = |latch: &Latch| !latch.fired.contains(&kind);
             if !self.state.groups.get(index).and_then(|g| g.latch.as_ref()).is_some_and(is_new) {

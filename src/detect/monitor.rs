@@ -372,6 +372,16 @@ impl Monitor {
         let explained = self.outputs_are_explained();
         let follows = |g: &Group| matches!(g.role, Role::Output | Role::Rows);
         let free = |g: &Group| g.is_free() && !(explained && follows(g));
+        let settled: f64 = self.state.groups.iter().filter(|g| free(g)).map(|g| self.settled_of(g)).sum();
+        if reaches(settled, self.threshold) != Some(false) {
+            self.judge_free(&free, step, findings);
+        }
+        self.note_fired(step, findings);
+        self.resolve(step, findings);
+    }
+
+    /// The same with all evidence as of this very step: an alarm where it reaches the threshold.
+    fn judge_free(&mut self, free: &dyn Fn(&Group) -> bool, step: Step, findings: &mut Vec<Finding>) {
         // A group whose evidence is not a number mutes itself, not the others.
         let shares: Vec<(usize, f64)> = self
             .state
@@ -388,8 +398,6 @@ impl Monitor {
         {
             self.raise(index, step, total, findings);
         }
-        self.note_fired(step, findings);
-        self.resolve(step, findings);
     }
 
     /// The group with the most evidence. Answers follow their inputs: where an input group has a
@@ -407,6 +415,19 @@ impl Monitor {
             Some((input, share)) if is_output && share >= CAUSE_SHARE * self.threshold => Some(input),
             _ => Some(worst),
         }
+    }
+
+    /// The weighted evidence of one group, that of bets on less as of the last block.
+    fn settled_of(&self, group: &Group) -> f64 {
+        match group.role {
+            Role::Traffic => self.evidence_of(group),
+            Role::Input | Role::Output | Role::Rows => self.settled_in(&group.streams),
+        }
+    }
+
+    pub(super) fn settled_in(&self, streams: &[usize]) -> f64 {
+        let of = |s: &usize| Some(self.state.evidence.get(*s)?.total(self.wiring.table(*s)?));
+        streams.iter().filter_map(of).sum()
     }
 
     /// The weighted evidence of one group, as of this step.

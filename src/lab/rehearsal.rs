@@ -31,7 +31,7 @@ const IN_FLIGHT_MAX: u32 = 2_000;
 /// PINGs of the probe that shows a fault to be gone.
 const PROBES: u32 = 3;
 /// One slow answer may be a busy machine's: so many rounds of PINGs are tried, and all of one must be quick.
-const PROBE_ROUNDS: u32 = 5;
+const PROBE_ROUNDS: u32 = 10;
 /// A store on loopback that takes longer than this to answer a PING is still slowed.
 const PROBE_LIMIT: Duration = Duration::from_millis(50);
 /// The command by which the model service reads features.

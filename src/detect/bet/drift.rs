@@ -9,7 +9,7 @@ impl Kind for Drift {
     }
 
     fn manual(&self) -> &'static str {
-        "A feature or an answer leans to one side as a whole: offsets, scales, shifted populations. Bets on exponential tilts of the bins' normal scores, of three strengths in both directions."
+        "A feature or an answer leans to one side as a whole: offsets, scales, shifted populations. Bets on exponential tilts of the bins' normal scores, of four strengths in both directions."
     }
 
     fn weight(&self) -> f64 {

@@ -9,7 +9,7 @@ impl Kind for Mix {
     }
 
     fn manual(&self) -> &'static str {
-        "The mix of replicas, regions, clients, arms changed: one sends more than its share, one is new, one is gone. Needs `dims`, `arm`, `source` or `hop` in records."
+        "The mix of replicas, regions, clients, arms changed: one sends more than its share, one is new, one is gone. Needs `dims`, `arm` or `hop` in records."
     }
 
     fn weight(&self) -> f64 {
