@@ -26,7 +26,8 @@ struct Manual {
 #[derive(Debug, Serialize)]
 struct Detector {
     name: &'static str,
-    /// Its share of the alarm budget; 0 for declared rules, which need none.
+    /// Its share of the alarm budget where every detector has something to look at; 0 for declared rules,
+    /// which need none.
     weight: f64,
     manual: &'static str,
 }
@@ -40,9 +41,10 @@ struct Effect {
 
 impl Detectors {
     pub(super) fn run(&self) -> anyhow::Result<u8> {
+        let all: f64 = KINDS.iter().map(|k| k.weight()).sum();
         let detector = |k: &&dyn crate::detect::Kind| Detector {
             name: k.name(),
-            weight: k.weight(),
+            weight: k.weight() / all,
             manual: k.manual(),
         };
         let effect = |e: &&dyn crate::detect::Effect| Effect { name: e.name(), manual: e.manual() };
@@ -62,10 +64,12 @@ impl Detectors {
 
 impl Manual {
     fn tell(&self) {
-        out::say("Detectors, with their share of the alarm budget. `--without NAME` switches one off.\n");
+        out::say(
+            "Detectors, with their share of the alarm budget where all have something to look at; what one has nothing\nto look at for goes to the others. `--without NAME` switches one off.\n",
+        );
         for detector in &self.detectors {
             let share = if detector.weight > 0.0 {
-                format!("{:.0} % of the budget", detector.weight * 100.0)
+                format!("{:.1} % of the budget", detector.weight * 100.0)
             } else {
                 "free of the budget".to_owned()
             };

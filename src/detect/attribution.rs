@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use super::bet::Subject;
+use super::bins::Bin;
 use super::evidence::{Evidence, Suspicion};
 use super::message::{self, Change};
 use super::monitor::{Monitor, reaches};
 use super::state::{Group, Step};
-use super::stream::Source;
+use super::stream::{Source, Stream};
 use super::table::{Bet, Family, Table};
 use super::tails::Side;
 use super::{Alarm, KINDS, Share};
+use crate::units::count;
 
 /// A bet takes part in an alarm when this many nats speak for it,
 const SUSPECT_NATS: f64 = 9.0;
@@ -18,6 +20,8 @@ const SUSPECT_NATS: f64 = 9.0;
 /// nine nats by chance within minutes, and a chance suspect would hold an alarm open.
 const SUSPECT_SHARE: f64 = 1e-3;
 
+/// A column takes part in what several do at once when this many nats of its own speak for it.
+const MEMBER_NATS: f64 = 5.0;
 /// A column with this part of the evidence of its group's unusual rows is their cause.
 const POOLED_SHARE: f64 = 1e-3;
 
@@ -158,7 +162,15 @@ impl Monitor {
             detector: kind.name(),
             kind: kind.kind(),
             became: kind.became(&subject),
-            subject: if features.is_empty() { Some(calibrated.name.clone()) } else { None },
+            subject: match (features.as_slice(), calibrated.source.counts_columns()) {
+                ([], true) => Some("some features".to_owned()),
+                ([], false) => Some(calibrated.name.clone()),
+                _ => None,
+            },
+            told: match calibrated.told() / count(self.calibration.rows()) {
+                told if told < 1.0 => told,
+                _ => 1.0,
+            },
             features,
             of_features: columns.count(),
             hits: match (bet.family, suspicion) {
@@ -176,25 +188,45 @@ impl Monitor {
     }
 
     /// The columns to which the same happened as to the most evident bet; every member of the group
-    /// when its own stream shows it best, for then it happened to all of them at once.
+    /// when that is a bet on all of them at once.
     fn features(&self, group: &Group, top: (usize, Bet)) -> Vec<String> {
-        let source = self.calibration.streams.get(top.0).map(|s| &s.source);
-        if let Some(source) = source.filter(|s| s.is_of_all_members()) {
-            return self.names_of(source);
+        let Some(stream) = self.calibration.streams.get(top.0) else { return Vec::new() };
+        if stream.bins.get(top.1.index).is_some_and(|bin| stream.source.is_of_all_members(bin)) {
+            return self.names_of(&stream.source);
+        }
+        if stream.source.counts_columns() {
+            return self.members_concerned(group, stream);
         }
         let word = |stream, bet| self.wiring.owner(stream, bet).map(|k| k.kind());
         let mut bets: Vec<(usize, Bet)> =
             self.suspects(&group.streams).into_iter().map(|(stream, bet, _)| (stream, bet)).collect();
         bets.push(top);
-        if matches!(source, Some(Source::Unusual { .. })) {
-            // Which columns are unusual, their own streams tell; if none does yet, any may be.
-            let others: Vec<usize> =
-                bets.iter().filter(|b| b.0 != top.0).map(|(stream, _)| *stream).collect();
-            let named = self.column_names(others.into_iter());
-            return if named.is_empty() { source.map_or_else(Vec::new, |s| self.names_of(s)) } else { named };
-        }
         bets.retain(|(stream, bet)| word(*stream, *bet) == word(top.0, top.1));
         self.column_names(bets.into_iter().map(|(stream, _)| stream))
+    }
+
+    /// Which columns a stream that counts columns counted, as their own streams tell; none where none does yet.
+    fn members_concerned(&self, group: &Group, counting: &Stream) -> Vec<String> {
+        let members = counting.source.positions();
+        let tells = |source: &Source, bin: Option<&Bin>| match (&counting.source, source) {
+            (Source::Group { .. } | Source::Slice { .. }, Source::Column { .. }) => {
+                bin.is_some_and(|b| matches!(b, Bin::Zero | Bin::Default | Bin::Category(_)))
+            }
+            (Source::SameCount { .. }, Source::Repeat { .. }) => bin == Some(&Bin::Repeats(1)),
+            (Source::Unusual { .. }, Source::Column { .. } | Source::Grid { .. }) => true,
+            _ => false,
+        };
+        let is_concerned = |stream: &&usize| {
+            let Some(own) = self.calibration.streams.get(**stream) else { return false };
+            let [position] = own.source.positions()[..] else { return false };
+            let more = self.wiring.bets(**stream).filter(|bet| bet.family == Family::More);
+            let evident = |bet: Bet| {
+                tells(&own.source, own.bins.get(bet.index))
+                    && self.suspicion(**stream, bet).is_some_and(|s| s.nats >= MEMBER_NATS)
+            };
+            members.contains(&position) && more.into_iter().any(evident)
+        };
+        self.column_names(group.streams.iter().filter(is_concerned).copied())
     }
 
     fn names_of(&self, source: &Source) -> Vec<String> {

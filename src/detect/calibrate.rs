@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,7 @@ use super::dependence::{self, Sequence};
 use super::encode::Encoder;
 use super::hours::{Hours, Season};
 use super::plan::{self, Seen};
-use super::stream::{Counts, Stream};
+use super::stream::{Counts, Source, Stream};
 use super::{Error, strata};
 use crate::record::{Batch, Schema};
 use crate::units::{count, whole};
@@ -49,6 +50,9 @@ pub struct Calibration {
     /// By how much the threshold is raised above the wanted run length: from 1.
     #[serde(default = "no_factor", skip_serializing_if = "is_no_factor")]
     pub(super) threshold_factor: f64,
+    /// The share of requests that the baseline's rows are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) sampling: Option<f64>,
     /// Streams with too few rows to see whether they depend on each other.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) unchecked: Vec<String>,
@@ -242,18 +246,18 @@ impl Planner {
         Ok(Counter { planned, which: plans, ..Counter::new(&self.schema, streams, self.season)? })
     }
 
-    /// The bins, ready to be counted over other rows than those that planned them.
+    /// The bins, ready to be counted over other rows than those that planned them. Some of these plan too:
+    /// the scores of tilts, and what tails cover.
     pub(super) fn finish_for_others(self) -> Result<Counter, Error> {
         let strata = self.season.strata();
         let streams = plan::streams(&self.schema, self.columns, self.seen, strata);
-        Counter::new(&self.schema, streams, self.season)
+        Ok(Counter { which: plans, ..Counter::new(&self.schema, streams, self.season)? })
     }
 }
 
 /// Second pass over a baseline's rows: counts steps into the bins.
 ///
-/// A step of several rows counts in each bin with its share of them. Sums of such shares are less
-/// spread than binomial counts of the same mean (Hoeffding, 1956), so limits made for counts hold.
+/// A step of several rows counts in each bin with its share of them; limits allow for sums of such shares.
 #[derive(Debug)]
 pub struct Counter {
     encoder: Encoder,
@@ -269,9 +273,9 @@ pub struct Counter {
     /// Whether it was given which streams have a table for each hour.
     keeps_strata: bool,
     clustered: bool,
-    /// The codes of the current step's rows, row by row, and how many rows are no repetition.
+    /// The codes of the current step's rows, row by row, and how many rows it has.
     current: Vec<Code>,
-    current_fresh: usize,
+    current_rows: usize,
     current_plans: bool,
     current_stratum: usize,
     /// By stream: the codes of the first steps, to see whether they depend on each other.
@@ -294,7 +298,7 @@ impl Counter {
             keeps_strata: false,
             clustered: false,
             current: Vec::new(),
-            current_fresh: 0,
+            current_rows: 0,
             current_plans: false,
             current_stratum: 0,
             kept: vec![Vec::new(); streams.len()],
@@ -317,7 +321,9 @@ impl Counter {
             ..stream.clone()
         };
         let streams = calibration.streams.iter().map(emptied).collect();
-        Ok(Self { keeps_strata: true, ..Self::new(schema, streams, calibration.season.clone())? })
+        let new = Self::new(schema, streams, calibration.season.clone())?;
+        let encoder = new.encoder.at_sampling(Some(calibration.sampling.unwrap_or(1.0)));
+        Ok(Self { encoder, keeps_strata: true, which: plans, ..new })
     }
 
     /// Reads the next rows, in the order of the first pass.
@@ -339,13 +345,13 @@ impl Counter {
 
     fn take(&mut self, batch: &Batch, row: usize, place: usize) {
         let Some((step, first)) = self.numbers.number(batch, row) else { return };
-        if first || self.current_fresh >= STEP_ROWS_MAX {
+        if first || self.current_rows >= STEP_ROWS_MAX {
             self.close();
             self.current_plans = (self.which)(step);
             let ts = batch.meta().ts().get(row);
             self.current_stratum = ts.map_or(0, |ts| self.hours.stratum(*ts));
         }
-        self.current_fresh += usize::from(!self.encoder.is_repeated(place));
+        self.current_rows += 1;
         for stream in 0..self.encoder.streams() {
             self.current.push(self.encoder.of(stream).get(place).copied().unwrap_or(SKIP));
         }
@@ -356,7 +362,8 @@ impl Counter {
         if self.current.is_empty() {
             return;
         }
-        self.clustered |= self.current_fresh > 1;
+        // A row that is delivered again is one more row of its step too.
+        self.clustered |= self.current_rows > 1;
         if let Some(seen) = self.seen.get_mut(self.current_stratum) {
             *seen += 1;
         }
@@ -378,16 +385,18 @@ impl Counter {
             counts.trials += if self.current_plans { 0.0 } else { 1.0 };
             for code in codes() {
                 let bin = usize::from(code);
+                // Rounded shares of many steps must not add up to more than there were steps.
+                let add = |hits: &mut f64, trials: f64| *hits = (*hits + share).min(trials);
                 if let Some(hits) = counts.hits_all.get_mut(bin) {
-                    *hits += share;
+                    add(hits, counts.trials_all);
                 }
                 if let (false, Some(hits)) = (self.current_plans, counts.hits.get_mut(bin)) {
-                    *hits += share;
+                    add(hits, counts.trials);
                 }
             }
         }
         self.current.clear();
-        self.current_fresh = 0;
+        self.current_rows = 0;
     }
 
     /// Answered steps read so far.
@@ -423,6 +432,7 @@ impl Counter {
             seen: self.seen,
             streams: self.streams,
             memory: whole(memory),
+            sampling: self.encoder.sampling().filter(|rate| *rate < 1.0),
             unchecked,
             threshold_factor: 1.0,
             run_length: RunLength::NoRows,
@@ -455,7 +465,27 @@ impl Counter {
             stream.clumping = found.as_ref().map_or(1.0, |clumping| clumping.factor);
             memory = memory.max(found.map_or(1, |clumping| clumping.block));
         }
+        self.pool_clumping();
         (memory, unchecked)
+    }
+
+    /// Rows that are unusual are too few to tell how they clump: by no less than the values that they are made
+    /// of, lest sessions be taken for independent where only rare values count.
+    fn pool_clumping(&mut self) {
+        let mut of_column: BTreeMap<usize, f64> = BTreeMap::new();
+        for stream in &self.streams {
+            if let Source::Column { position, .. } | Source::Grid { position } = stream.source {
+                let most = of_column.entry(position).or_insert(1.0);
+                *most = if stream.clumping > *most { stream.clumping } else { *most };
+            }
+        }
+        for stream in &mut self.streams {
+            if matches!(stream.source, Source::Unusual { .. } | Source::Pair { .. }) {
+                let members =
+                    stream.source.positions().into_iter().filter_map(|p| of_column.get(&p).copied());
+                stream.clumping = members.fold(stream.clumping, |most, c| if c > most { c } else { most });
+            }
+        }
     }
 
     fn check_contracts(&self) -> Result<(), Error> {

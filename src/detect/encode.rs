@@ -6,6 +6,7 @@ use std::ops::Range;
 use arrow::array::{Array, StringArray};
 
 use super::bins::Bin;
+use super::calibrate::Steps;
 use super::cut::{Code, Cutter, SKIP, code};
 use super::memory::Recency;
 use super::stream::{MANY_ZEROS_MAX, Places, Rare, SAME_MAX, Source, Stream};
@@ -18,6 +19,8 @@ const REPLAY_ROWS: u64 = 2_048;
 const REPLAY_NEAR_ROWS: u64 = 512;
 /// Rows that a request is remembered for.
 const REQUEST_ROWS: u64 = 4_096;
+/// Rates of recording that differ by no more than this part are one.
+const SAMPLING_BAND: f64 = 0.01;
 /// Sightings after which an entity's last values count as forgotten.
 const ENTITY_ROWS: u64 = 1 << 20;
 
@@ -38,6 +41,17 @@ pub(super) struct Encoder {
     same: Vec<Vec<bool>>,
     rows_hash: Vec<u64>,
     repeated: Vec<bool>,
+    turns: Vec<Turn>,
+}
+
+/// Which bets look at a row, so that no two rows of one bet share one: those on repeats at the first row of
+/// every other step, those on grids at the rows of the steps between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// The first row of its step, to be compared with the last of the step before.
+    Repeat,
+    Grid,
+    Neither,
 }
 
 /// What there is to do for a stream, beside its column's own bins.
@@ -61,6 +75,11 @@ struct Watched {
 #[derive(Debug, Clone)]
 struct Memory {
     rows: u64,
+    /// The share of requests that is recorded: the first that a row says, or the baseline's.
+    sampling: Option<f64>,
+    steps: Steps,
+    /// Steps begun so far.
+    begun: u64,
     last: Vec<u64>,
     features: Recency,
     requests: Recency,
@@ -83,6 +102,9 @@ impl Encoder {
         Self {
             memory: Memory {
                 rows: 0,
+                sampling: None,
+                steps: Steps::default(),
+                begun: 0,
                 last: vec![0; columns.len()],
                 features: Recency::new(REPLAY_ROWS * 4),
                 requests: Recency::new(REQUEST_ROWS * 2),
@@ -93,9 +115,21 @@ impl Encoder {
             same: vec![Vec::new(); columns.len()],
             rows_hash: Vec::new(),
             repeated: Vec::new(),
+            turns: Vec::new(),
             columns,
             sources,
         }
+    }
+
+    /// The share of requests that is recorded, as far as rows said.
+    pub(super) const fn sampling(&self) -> Option<f64> {
+        self.memory.sampling
+    }
+
+    /// Lets bets that look back look only at rows recorded at this rate.
+    pub(super) const fn at_sampling(mut self, sampling: Option<f64>) -> Self {
+        self.memory.sampling = sampling;
+        self
     }
 
     /// Forgets the rows before: after a time of which nothing is known.
@@ -120,16 +154,12 @@ impl Encoder {
         self.codes.len()
     }
 
-    /// Whether a row of the last chunk is a request delivered before.
-    pub(super) fn is_repeated(&self, row: usize) -> bool {
-        self.repeated.get(row).copied().unwrap_or(false)
-    }
-
     /// Reads some rows of a batch.
     pub(super) fn encode(&mut self, batch: &Batch, rows: &Range<usize>) {
         let first = self.memory.rows;
         self.read_columns(batch, rows);
         self.read_requests(batch, rows);
+        self.read_steps(batch, rows);
         for (stream, work) in self.sources.iter().enumerate() {
             let mut codes = self.codes.get_mut(stream).map(std::mem::take).unwrap_or_else(Vec::new);
             let mut view = View {
@@ -141,6 +171,7 @@ impl Encoder {
                 bits: &self.bits,
                 rows_hash: &self.rows_hash,
                 repeated: &self.repeated,
+                turns: &self.turns,
                 memory: &mut self.memory,
             };
             work.codes(&mut view, &mut codes);
@@ -149,6 +180,7 @@ impl Encoder {
             }
         }
         self.skip_repeated();
+        self.skip_other_sampling(batch, rows);
         self.memory.rows += whole(rows.len());
     }
 
@@ -193,6 +225,42 @@ impl Encoder {
         }
     }
 
+    /// What was seen before is another question where more or fewer rows are recorded: streams that look back
+    /// say nothing then.
+    fn skip_other_sampling(&mut self, batch: &Batch, rows: &Range<usize>) {
+        let of = |row: usize| batch.meta().sampling(row).unwrap_or(1.0);
+        if self.memory.sampling.is_none() {
+            self.memory.sampling = rows.clone().next().map(of);
+        }
+        let usual = self.memory.sampling.unwrap_or(1.0);
+        let differs = |row: usize| (of(row) - usual).abs() > SAMPLING_BAND * usual;
+        if !rows.clone().any(differs) {
+            return;
+        }
+        for (codes, _) in
+            self.codes.iter_mut().zip(&self.sources).filter(|(_, work)| work.source.looks_back())
+        {
+            for (code, _) in codes.iter_mut().zip(rows.clone()).filter(|(_, row)| differs(*row)) {
+                *code = SKIP;
+            }
+        }
+    }
+
+    /// Whose turn each row is.
+    fn read_steps(&mut self, batch: &Batch, rows: &Range<usize>) {
+        self.turns.clear();
+        for row in rows.clone() {
+            let begins = self.memory.steps.begins(batch, row);
+            let turn = match (self.memory.begun % 2 == 1, begins) {
+                (true, true) => Turn::Repeat,
+                (false, true) | (true, false) => Turn::Grid,
+                (false, false) => Turn::Neither,
+            };
+            self.memory.begun += u64::from(begins);
+            self.turns.push(turn);
+        }
+    }
+
     /// A request delivered again is counted, and bets on nothing else.
     fn skip_repeated(&mut self) {
         if !self.repeated.contains(&true) {
@@ -222,6 +290,7 @@ struct View<'a> {
     bits: &'a [Vec<u64>],
     rows_hash: &'a [u64],
     repeated: &'a [bool],
+    turns: &'a [Turn],
     memory: &'a mut Memory,
 }
 
@@ -277,11 +346,11 @@ impl Work {
             }
             Source::Repeat { position } => {
                 codes.extend(view.same_of(*position).iter().map(|same| Code::from(*same)));
-                every_other(codes, view.first, 0);
+                take_turns(codes, view.turns, Turn::Repeat);
             }
             Source::SameCount { members } => {
                 count_members(codes, rows.len(), members.iter().map(|p| view.same_of(*p)), SAME_MAX);
-                every_other(codes, view.first, 0);
+                take_turns(codes, view.turns, Turn::Repeat);
             }
             Source::Grid { position } => self.grid(*position, view, codes),
             Source::Unusual { members, least } => unusual((members, *least), &self.others, view, codes),
@@ -305,37 +374,31 @@ impl Work {
 
     /// How many members stand for nothing: all, or how many more than usual.
     fn dead(&self, usual: usize, view: &View<'_>, codes: &mut Vec<Code>) {
-        codes.resize(view.rows.len(), 0);
+        // A group may have more members than a code can tell.
+        let mut all_dead = vec![0_u32; view.rows.len()];
         for (value, empty) in &self.empty {
             let Some(of_member) = view.all.get(*value) else { continue };
-            for (code, member) in codes.iter_mut().zip(of_member) {
-                *code = code
-                    .saturating_add(Code::from(empty.get(usize::from(*member)).copied().unwrap_or(false)));
+            for (dead, member) in all_dead.iter_mut().zip(of_member) {
+                *dead += u32::from(empty.get(usize::from(*member)).copied().unwrap_or(false));
             }
         }
         let alive = MANY_ZEROS_MAX + 1;
-        for place in codes {
-            let dead = usize::from(*place);
-            *place = match dead.checked_sub(usual) {
+        codes.extend(all_dead.into_iter().map(|dead| {
+            let dead = usize::try_from(dead).unwrap_or(usize::MAX);
+            match dead.checked_sub(usual) {
                 _ if dead >= self.empty.len() => 0,
                 None | Some(0) => alive,
                 Some(more) => alive - code(more).min(MANY_ZEROS_MAX),
-            };
-        }
+            }
+        }));
     }
 
     fn grid(&self, position: usize, view: &View<'_>, codes: &mut Vec<Code>) {
         let Some(cells) = view.batch.columns().get(position) else { return };
         if let (Values::Number(numbers), false) = (cells.values(), cells.has_wrong_type()) {
             let values = numbers.values().get(view.rows.clone()).unwrap_or(&[]);
-            // The rows of the other half bet on repeats.
-            let parity = view.first % 2;
-            codes.extend(
-                values
-                    .iter()
-                    .zip(0_u64..)
-                    .map(|(v, i)| if (i + parity).is_multiple_of(2) { grid::of(*v) } else { SKIP }),
-            );
+            let of = |(v, turn): (&f64, &Turn)| if *turn == Turn::Grid { grid::of(*v) } else { SKIP };
+            codes.extend(values.iter().zip(view.turns).map(of));
             if numbers.null_count() > 0 {
                 for (code, row) in codes.iter_mut().zip(view.rows.clone()) {
                     if numbers.is_null(row) {
@@ -402,12 +465,10 @@ fn empty_codes(
     Some((value, streams.get(value)?.bins.iter().map(stands_for_nothing).collect()))
 }
 
-/// One row in two bets, so that no two bets share a row.
-fn every_other(codes: &mut [Code], first: u64, parity: u64) {
-    let skipped = usize::from(first % 2 == parity);
-    codes.iter_mut().skip(1 - skipped).step_by(2).for_each(|code| *code = SKIP);
-    if let (true, Some(code)) = (first == 0, codes.first_mut()) {
-        *code = SKIP;
+/// Leaves out the rows whose turn it is not.
+fn take_turns(codes: &mut [Code], turns: &[Turn], turn: Turn) {
+    for (code, of_row) in codes.iter_mut().zip(turns) {
+        *code = if *of_row == turn { *code } else { SKIP };
     }
 }
 

@@ -75,8 +75,13 @@ struct Less {
 /// All evidence of one stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Evidence {
-    /// Steps with a bet.
+    /// Steps with a bet, modulo 2^32.
     clock: u32,
+    /// The same since the evidence began, and the number of the last of them.
+    #[serde(default)]
+    told: u64,
+    #[serde(default)]
+    told_at: u32,
     /// The length of steps without one, still to be counted.
     owed: f64,
     lanes: Sums,
@@ -263,6 +268,8 @@ impl Evidence {
     pub(super) fn new(table: &Table) -> Self {
         Self {
             clock: 0,
+            told: 0,
+            told_at: 0,
             owed: 0.0,
             lanes: Sums::NOTHING,
             more: vec![NO_MORE; table.weights.len()],
@@ -281,6 +288,16 @@ impl Evidence {
             && self.block.hits.len() == table.slots_count
     }
 
+    /// Steps that told something since the evidence began.
+    pub(super) const fn told(&self) -> u64 {
+        self.told
+    }
+
+    /// For how many steps it was told nothing, up to the one with this number.
+    pub(super) const fn untold_for(&self, tick: u32) -> u32 {
+        tick.wrapping_sub(self.told_at)
+    }
+
     /// Bytes that change with rows.
     pub(super) fn bytes(&self) -> usize {
         size_of::<Self>()
@@ -292,6 +309,7 @@ impl Evidence {
     /// Forgets everything.
     pub(super) fn reset(&mut self) {
         self.clock = 0;
+        self.told = 0;
         self.owed = 0.0;
         self.lanes = Sums::NOTHING;
         self.more.iter_mut().for_each(|m| *m = NO_MORE);
@@ -375,6 +393,7 @@ impl Evidence {
         let (more, hits) = (self.more.as_mut_slice(), self.block.hits.as_mut_slice());
         // Kept where the processor has them at hand.
         let (mut clock, mut steps, mut lengths) = (self.clock, self.block.steps, self.block.length);
+        let mut told_at = self.told_at;
         let mut at = from;
         while let Some(code) = rows.codes.get(at) {
             let tick = rows.first.wrapping_add(place_of(at));
@@ -388,6 +407,7 @@ impl Evidence {
             let passed = passed + std::mem::take(&mut held.owed);
             let (short, wide) = (single(passed), f32x4::splat(single(passed)));
             clock = clock.wrapping_add(1);
+            told_at = tick;
             let never = held.miss(keep, lane_weights, wide);
             let bin = usize::from(*code);
             let place = usize::from(table.places[bin]);
@@ -409,6 +429,8 @@ impl Evidence {
             }
             show(Some(&held.now(less)));
         }
+        self.told += u64::from(clock.wrapping_sub(self.clock));
+        self.told_at = told_at;
         (self.clock, self.block.steps, self.block.length) = (clock, steps, lengths);
         at
     }
@@ -420,6 +442,7 @@ impl Evidence {
         let Some(stratum) = self.begin(table, hits.is_empty(), moment) else { return };
         let length = moment.length + std::mem::take(&mut self.owed);
         self.clock = self.clock.wrapping_add(1);
+        (self.told, self.told_at) = (self.told + 1, moment.tick);
         let short = single(length);
         let mut held = Held::of(self);
         let (keep, lane_weights) = (f32x4::from(table.keep), f32x4::from(table.lane_weights));

@@ -216,7 +216,8 @@ mod tests {
         assert_eq!(small.rows(), 1_000);
         let counts = &small.streams.first().unwrap().counts;
         assert!(counts.iter().all(|c| c.trials > 0.0));
-        assert!(counts.iter().all(|c| (c.trials, &c.hits).eq(&(c.trials_all, &c.hits_all))));
+        // Some of those that count say what tilts and tails are made of.
+        assert!(counts.iter().all(|c| c.trials < 0.9 * c.trials_all), "{counts:?}");
     }
 
     /// What was planned but not counted is no baseline, and neither is nothing.
@@ -229,7 +230,8 @@ mod tests {
         assert!(learnt(&rows(1, 4_200, 1), 64).finish().is_ok());
     }
 
-    /// Two recordings counted into one plan and added are what both together give.
+    /// Two recordings counted into one plan and added are what both together give; which steps say what tilts
+    /// are made of begins anew with each.
     #[test]
     fn two_halves_merge_to_the_whole() {
         let plan = learnt(&rows(9, 5_000, 1), 512).finish().unwrap();
@@ -246,7 +248,11 @@ mod tests {
         for (merged, whole) in merged.streams.iter().zip(&whole.streams) {
             // The memory of rows seen before fills anew after the pause, and is silent meanwhile.
             if merged.source != Source::Replay {
-                assert_eq!((&merged.source, &merged.counts), (&whole.source, &whole.counts));
+                assert_eq!(merged.source, whole.source);
+                let all = |stream: &super::super::stream::Stream| -> Vec<(f64, Vec<f64>)> {
+                    stream.counts.iter().map(|c| (c.trials_all, c.hits_all.clone())).collect()
+                };
+                assert_eq!(all(merged), all(whole), "{:?}", merged.source);
             }
         }
     }

@@ -14,6 +14,8 @@ pub(super) struct Change {
     pub(super) of_features: usize,
     /// Steps hit from the start on, where they are counted.
     pub(super) hits: Option<u64>,
+    /// The part of steps that are looked at, above 0 to 1.
+    pub(super) told: f64,
     pub(super) start: Start,
     /// The share of the baseline's steps that the bin has; nothing for a whole distribution.
     pub(super) baseline: Option<(f64, f64)>,
@@ -31,15 +33,37 @@ pub(super) fn sentence(group: &str, change: &Change, judged: u64) -> String {
     let mut told = format!("`{group}`: {subject} {}", change.became);
     match change.hits {
         Some(hits) => {
-            let share = percent(count(hits), count(rows));
-            told.push_str(&format!(" in {share} of rows since {since} ({hits} of {rows})"));
+            // Where every other row is looked at, so many can be hit at the most.
+            let looked_at = round(count(rows) * change.told).max(hits);
+            let share = (count(hits), count(looked_at));
+            let (now, usual) = told_apart(share, change.baseline);
+            told.push_str(&format!(" in {now} of rows since {since} ({hits} of {looked_at})"));
+            usual.iter().for_each(|usual| told.push_str(&format!("; baseline {usual}")));
         }
-        None => told.push_str(&format!(" in {rows} rows since {since}")),
-    }
-    if let Some((hits, rows)) = change.baseline {
-        told.push_str(&format!("; baseline {}", percent(hits, rows)));
+        None => {
+            told.push_str(&format!(" in {rows} rows since {since}"));
+            let usual = change.baseline.map(|(hits, rows)| percent(hits, rows));
+            usual.iter().for_each(|usual| told.push_str(&format!("; baseline {usual}")));
+        }
     }
     told
+}
+
+/// A share of now and one of the baseline, with as many digits as tell them apart.
+fn told_apart((hits, rows): (f64, f64), baseline: Option<(f64, f64)>) -> (String, Option<String>) {
+    let now = percent(hits, rows);
+    let Some((usual_hits, usual_rows)) = baseline else { return (now, None) };
+    let usual = percent(usual_hits, usual_rows);
+    if now != usual || rows <= 0.0 || usual_rows <= 0.0 || hits <= 0.0 {
+        return (now, Some(usual));
+    }
+    let exact = |part: f64, whole: f64| format!("{:.2} %", 100.0 * part / whole);
+    (exact(hits, rows), Some(exact(usual_hits, usual_rows)))
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most the number of rows")]
+const fn round(rows: f64) -> u64 {
+    rows.round() as u64
 }
 
 /// A share of rows in per cent, or `unknown` where there were none.

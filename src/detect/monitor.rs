@@ -92,7 +92,8 @@ impl Monitor {
         let contracts = calibration.streams.iter().enumerate().filter(|(_, s)| broken(s)).map(|(i, _)| i);
         Ok(Self {
             contracts: contracts.collect(),
-            encoder: Encoder::new(&schema, &calibration.streams),
+            encoder: Encoder::new(&schema, &calibration.streams)
+                .at_sampling(Some(calibration.sampling.unwrap_or(1.0))),
             hours: Hours::new(calibration.season())?,
             queue: Queue::new(calibration.streams.len()),
             before: state.evidence.clone(),
@@ -190,7 +191,7 @@ impl Monitor {
             let encoder = &self.encoder;
             let first = self.queue.begin_chunk(|stream| encoder.of(stream));
             for (row, place) in rows.clone().zip(first..) {
-                self.take_row(batch, row, (place, place - first), arrival, &mut findings);
+                self.take_row(batch, row, place, arrival, &mut findings);
             }
             self.judge_queued(&mut findings);
             from = rows.end;
@@ -202,7 +203,7 @@ impl Monitor {
         &mut self,
         batch: &Batch,
         row: usize,
-        (place, in_chunk): (usize, usize),
+        place: usize,
         arrival: Option<Timestamp>,
         findings: &mut Vec<Finding>,
     ) {
@@ -216,8 +217,7 @@ impl Monitor {
         if is_judged(batch, row) {
             self.state.last_seen = Some(arrival.unwrap_or(ts));
             self.state.is_silent = false;
-            let is_new = !self.encoder.is_repeated(in_chunk);
-            self.gather(place, ts, begins || !is_new, findings);
+            self.gather(place, ts, begins, findings);
         } else {
             self.queue.skip(place);
         }
@@ -238,21 +238,20 @@ impl Monitor {
     }
 
     /// Adds a row to its step. A declared rule that it breaks is an alarm at once.
-    pub(super) fn gather(
-        &mut self,
-        place: usize,
-        ts: Timestamp,
-        is_alone: bool,
-        findings: &mut Vec<Finding>,
-    ) {
+    pub(super) fn gather(&mut self, place: usize, ts: Timestamp, begins: bool, findings: &mut Vec<Finding>) {
         let passed = self.state.pass(ts, self.patience());
         let stratum = self.hours.stratum(ts);
         // The first request of several rows shows that requests must be waited for.
-        self.state.clustered |= !is_alone;
+        self.state.clustered |= !begins;
         let is_known = self.calibration.seen.get(stratum).is_some_and(|steps| *steps > 0);
+        // What a step brings of time may tell of its rows; what the one before brought is known beforehand.
+        if begins || !self.queue.is_open() {
+            self.state.before = std::mem::take(&mut self.state.brought);
+        }
+        self.state.brought += passed;
         let length = match self.options.budget {
             Budget::Rows(_) => None,
-            Budget::Time(_) => Some(passed),
+            Budget::Time(_) => Some(self.state.before),
         };
         self.queue
             .push(place, Span { row: self.state.row, ts, length, stratum, is_known, ..Span::new(place) });

@@ -1,7 +1,9 @@
 //! How many rows a fault of some size takes to alarm.
 
+use super::bins::Bin;
 use super::monitor::Monitor;
 use super::state::Group;
+use super::stream::{Role, Source, Stream};
 use super::table::{BLOCK, Bet, EPSILONS, Family, Losses, Stratum, TILTS, Tilts};
 use crate::baseline::Budget;
 
@@ -89,28 +91,41 @@ fn least(rows: impl Iterator<Item = f64>) -> Option<f64> {
 }
 
 impl Monitor {
-    /// Rows within which nine in ten faults in a share of rows alarm by one detector alone, wherever in the
-    /// group they happen: by the bin that needs most, each by the first of some shares that it can see. For bets on less, the fault is a bin that
+    /// Steps that tell it something within which nine in ten faults in a share of them alarm by one detector and
+    /// one stream alone: by the bin that needs most, each by the first of some shares that it can see. For bets on less, the fault is a bin that
     /// loses nine in ten of its rows, or all where less cannot be seen; for tilts, a lean by 0.45 standard deviations.
     ///
     /// Bins that health may always hit (a constant column's value) are left out: they cannot become
     /// commoner.
-    pub(super) fn rows_needed(&self, group: &Group, kind: usize, shares: &[f64]) -> Needed {
+    pub(super) fn rows_needed_in(&self, stream: usize, kind: usize, shares: &[f64]) -> Needed {
         let mut most = Needed::Nothing;
-        for &stream in &group.streams {
-            for bet in self.wiring.bets(stream) {
-                if self.wiring.owner_index(stream, bet) != Some(kind) {
-                    continue;
-                }
-                match (self.rows_needed_by(stream, bet, shares), most) {
-                    (Some(Needed::Never), _) => return Needed::Never,
-                    (Some(Needed::Rows(rows)), Needed::Rows(others)) if rows <= others => {}
-                    (Some(needed), _) => most = needed,
-                    (None, _) => {}
-                }
+        for bet in self.wiring.bets(stream) {
+            if self.wiring.owner_index(stream, bet) != Some(kind) {
+                continue;
+            }
+            match (self.rows_needed_by(stream, bet, shares), most) {
+                (Some(Needed::Never), _) => return Needed::Never,
+                (Some(Needed::Rows(rows)), Needed::Rows(others)) if rows <= others => {}
+                (Some(needed), _) => most = needed,
+                (None, _) => {}
             }
         }
         most
+    }
+
+    /// The bet on a whole group of features at zero; that of its one feature, where it has one.
+    pub(super) fn all_zero(&self, group: &Group) -> Option<(usize, Bet)> {
+        let streams =
+            || group.streams.iter().copied().filter_map(|s| Some((s, self.calibration.streams.get(s)?)));
+        let of_group = |s: &Stream| matches!(s.source, Source::Group { .. });
+        let of_column = |s: &Stream| matches!(s.source, Source::Column { .. });
+        let is_zero = |b: &Bin| matches!(b, Bin::GroupZero | Bin::GroupDefault | Bin::Zero);
+        let columns = streams().filter(|(_, s)| of_column(s)).count();
+        let found = streams().find(|(_, s)| of_group(s));
+        let found = found.or_else(|| streams().find(|(_, s)| columns == 1 && of_column(s)));
+        let (stream, calibrated) = found.filter(|_| group.role == Role::Input)?;
+        let index = calibrated.bins.iter().position(is_zero)?;
+        Some((stream, Bet { family: Family::More, index }))
     }
 
     /// Nothing where no bet is possible.

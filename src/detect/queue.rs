@@ -72,8 +72,8 @@ impl Queue {
             Some(open) => Span {
                 from: open.from,
                 to: place + 1,
-                length: open.length.zip(row.length).map(|(a, b)| a + b),
-                // The hour is that in which the step began.
+                // The length and the hour are those with which the step began.
+                length: open.length,
                 stratum: open.stratum,
                 is_known: open.is_known,
                 ..row
@@ -93,6 +93,11 @@ impl Queue {
     /// Whether the open step has as many rows as a step may have.
     pub(super) fn is_full(&self) -> bool {
         self.open.is_some_and(|span| span.to - span.from >= STEP_ROWS_MAX)
+    }
+
+    /// Whether a step has rows and may get more.
+    pub(super) const fn is_open(&self) -> bool {
+        self.open.is_some()
     }
 
     /// Drops all that waits.

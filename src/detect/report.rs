@@ -4,12 +4,11 @@ use serde::Serialize;
 
 use super::attribution::of_threshold;
 use super::bet::Subject;
-use super::bins::Bin;
 use super::monitor::Monitor;
 use super::power::Needed;
 use super::setup::ROW_RATE;
 use super::state::Group;
-use super::stream::{Role, Source, Topic};
+use super::stream::{Role, Source};
 use super::table::Family;
 use super::tails::Side;
 use super::{KINDS, StreamState, Undecided};
@@ -19,6 +18,8 @@ use crate::units::count;
 /// A fault in this share of rows must have had the time to alarm before a stream is called quiet: the first
 /// that can be seen at all, bin by bin, because what health often does hides small faults for good.
 const POWER_SHARES: [f64; 3] = [0.05, 0.3, 1.0];
+/// So many times the gap between two steps that tell a stream something, and it is told nothing any more.
+const UNTOLD_GAPS: f64 = 100.0;
 /// Evidence of this part of the threshold is no quiet any more.
 const GATHERING_SHARE: f64 = 0.1;
 /// Rows may come so many times as quickly as in the baseline and still be as many rows' time.
@@ -137,12 +138,30 @@ impl Monitor {
         if self.is_filling(group, kind) {
             return StreamState::Undecided(Undecided::Filling);
         }
-        let seen = count(self.state.judged.saturating_sub(self.state.began));
-        match self.rows_needed(group, kind, &POWER_SHARES) {
-            Needed::Rows(rows) if seen >= rows && self.has_time_for(rows) => self.calm(of_kind),
-            Needed::Rows(_) | Needed::Never => StreamState::Undecided(Undecided::BelowPower),
-            Needed::Nothing => StreamState::Undecided(Undecided::NoBaseline),
+        let streams = || group.streams.iter().copied().filter(|s| self.wiring.has(*s, kind));
+        if streams().any(|stream| self.is_untold(stream)) {
+            return StreamState::Undecided(Undecided::NoRows);
         }
+        let mut is_comparable = false;
+        for stream in streams() {
+            let told = self.state.evidence.get(stream).map_or(0.0, |evidence| count(evidence.told()));
+            match self.rows_needed_in(stream, kind, &POWER_SHARES) {
+                Needed::Rows(rows) if told >= rows && self.has_time_for(rows) => is_comparable = true,
+                Needed::Rows(_) | Needed::Never => return StreamState::Undecided(Undecided::BelowPower),
+                Needed::Nothing => {}
+            }
+        }
+        if is_comparable { self.calm(of_kind) } else { StreamState::Undecided(Undecided::NoBaseline) }
+    }
+
+    /// Whether a stream was told something before and is no more: other rows go on, and say nothing of it.
+    fn is_untold(&self, stream: usize) -> bool {
+        let found = self.state.evidence.get(stream).zip(self.calibration.streams.get(stream));
+        found.is_some_and(|(evidence, calibrated)| {
+            let gap = count(self.calibration.rows()) / calibrated.told().max(1.0);
+            let untold = f64::from(evidence.untold_for(super::state::tick(self.state.judged)));
+            evidence.told() > 0 && untold > UNTOLD_GAPS * gap
+        })
     }
 
     /// Whether a detector looks for rows seen before, and does not remember enough of them yet.
@@ -169,26 +188,22 @@ impl Monitor {
     pub fn power(&self, shares: &[f64]) -> Vec<Power> {
         let mut powers = Vec::new();
         for group in &self.state.groups {
-            for (index, kind) in KINDS.iter().enumerate() {
-                let zero = Subject {
-                    topic: Topic::Group,
-                    family: Family::More,
-                    bin: &Bin::GroupZero,
-                    side: Side::Alone,
-                };
-                if !kind.claims(&zero) || !self.watches(group, index) {
-                    continue;
-                }
-                powers.extend(shares.iter().map(|&share| Power {
-                    group: group.name.clone(),
-                    detector: kind.name(),
-                    share,
-                    rows: match self.rows_needed(group, index, &[share]) {
-                        Needed::Rows(rows) => Some(rows),
-                        Needed::Never | Needed::Nothing => None,
-                    },
-                }));
+            let Some((stream, bet)) = self.all_zero(group) else { continue };
+            // A bet that could only wait has no owner; that such zeros cannot be seen is told all the same.
+            let Some(zeros) = self.calibration.streams.get(stream) else { continue };
+            let Some(bin) = zeros.bins.get(bet.index) else { continue };
+            let subject =
+                Subject { topic: zeros.source.topic(), family: Family::More, bin, side: Side::Alone };
+            let Some(kind) = KINDS.iter().find(|kind| kind.claims(&subject)) else { continue };
+            if self.options.without.contains(kind.name()) {
+                continue;
             }
+            powers.extend(shares.iter().map(|&share| Power {
+                group: group.name.clone(),
+                detector: kind.name(),
+                share,
+                rows: self.bet_against(stream, bet).and_then(|against| against.rows_to_alarm(share)),
+            }));
         }
         powers
     }

@@ -58,6 +58,11 @@ pub(super) struct State {
     pub(super) clustered: bool,
     /// The judged step after which the unlatched streams began.
     pub(super) began: u64,
+    /// The seconds that the rows of the latest step brought so far, and those of the step before.
+    #[serde(default)]
+    pub(super) brought: f64,
+    #[serde(default)]
+    pub(super) before: f64,
     /// The seconds since then that rows brought.
     #[serde(default)]
     pub(super) passed: f64,
@@ -166,6 +171,8 @@ impl State {
             steps: Steps::default(),
             clustered: false,
             began: 0,
+            brought: 0.0,
+            before: 0.0,
             passed: 0.0,
             is_silent: true,
             in_unseen_hour: false,

@@ -132,6 +132,11 @@ impl Source {
         }
     }
 
+    /// Whether it compares rows with rows before, so that it depends on how many of them are recorded.
+    pub(super) const fn looks_back(&self) -> bool {
+        matches!(self.topic(), Topic::Repeat | Topic::Replay | Topic::Duplicate)
+    }
+
     /// The columns that it speaks of.
     pub(super) fn positions(&self) -> Vec<usize> {
         match self {
@@ -160,15 +165,22 @@ impl Source {
         }
     }
 
-    /// Whether every column is told of when the stream alarms, because it happened to all at once.
-    pub(super) const fn is_of_all_members(&self) -> bool {
+    /// Whether a bin is hit by something that happens to every column at once. Bins that count columns do not
+    /// tell which, unless they count all.
+    pub(super) fn is_of_all_members(&self, bin: &Bin) -> bool {
+        match (self, bin) {
+            (Self::Group { .. } | Self::Slice { .. }, Bin::GroupZero | Bin::GroupDefault)
+            | (Self::Entity { .. } | Self::Pair { .. }, _) => true,
+            (Self::SameCount { members }, Bin::Repeats(same)) => usize::from(*same) == members.len(),
+            _ => false,
+        }
+    }
+
+    /// Whether a bin counts columns.
+    pub(super) const fn counts_columns(&self) -> bool {
         matches!(
             self,
-            Self::Group { .. }
-                | Self::SameCount { .. }
-                | Self::Entity { .. }
-                | Self::Slice { .. }
-                | Self::Pair { .. }
+            Self::Group { .. } | Self::Slice { .. } | Self::SameCount { .. } | Self::Unusual { .. }
         )
     }
 

@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::bins::Bin;
 use super::monitor::Monitor;
 use super::setup::upper_of_longer;
-use super::stream::Source;
-use super::table::{Bet, Family};
+use super::table::Bet;
 use crate::baseline::Budget;
 use crate::units::count;
 
@@ -76,15 +74,11 @@ impl Monitor {
     /// The groups whose zeros cannot be seen, or take more than a hundred rows.
     #[must_use]
     pub fn weak_groups(&self) -> Vec<Weak> {
-        let streams = self.calibration.streams.iter().enumerate();
-        let groups = streams.filter(|(_, s)| matches!(s.source, Source::Group { .. }));
-        groups.filter_map(|(stream, _)| self.weak(stream)).collect()
+        self.state.groups.iter().filter_map(|group| self.weak(self.all_zero(group)?)).collect()
     }
 
-    fn weak(&self, index: usize) -> Option<Weak> {
+    fn weak(&self, (index, bet): (usize, Bet)) -> Option<Weak> {
         let stream = self.calibration.streams.get(index)?;
-        let is_zero = |b: &Bin| matches!(b, Bin::GroupZero | Bin::GroupDefault);
-        let bet = Bet { family: Family::More, index: stream.bins.iter().position(is_zero)? };
         let rows = self.bet_against(index, bet).and_then(|b| b.rows_to_alarm(1.0));
         if rows.is_some_and(|rows| rows <= ROWS_MAX) {
             return None;

@@ -21,7 +21,7 @@ impl Kind for Consistency {
     }
 
     fn became(&self, _: &Subject<'_>) -> String {
-        "contradict each other".to_owned()
+        "do not go together as they used to".to_owned()
     }
 
     fn kind(&self) -> &'static str {

@@ -23,7 +23,7 @@ impl Kind for Resolution {
     fn became(&self, bet: &Subject<'_>) -> String {
         match bet.bin {
             Bin::Grid(0) => "became whole numbers".to_owned(),
-            Bin::Grid(decimals @ 1..=5) => format!("were rounded to {decimals} decimals"),
+            Bin::Grid(decimals @ 1..=5) => format!("have {decimals} decimals"),
             Bin::Grid(7 | 9) => "were narrowed to 16 bit floats".to_owned(),
             Bin::Grid(8) => "were narrowed to 32 bit floats".to_owned(),
             _ => "changed their resolution".to_owned(),

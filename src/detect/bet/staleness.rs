@@ -21,7 +21,7 @@ impl Kind for Staleness {
     }
 
     fn became(&self, _: &Subject<'_>) -> String {
-        "became older".to_owned()
+        "came with another age than usual".to_owned()
     }
 
     fn kind(&self) -> &'static str {

@@ -66,8 +66,6 @@ pub(super) struct Tape {
     /// By stream, row by row.
     codes: Vec<Vec<Code>>,
     ts: Vec<Timestamp>,
-    /// Whether the row is no repetition of a request.
-    is_new: Vec<bool>,
     /// The first row of each step.
     starts: Vec<usize>,
 }
@@ -79,7 +77,8 @@ impl Recording {
         let block = super::check::block_steps(&calibration);
         let streams = calibration.streams.len();
         Self {
-            encoder: Encoder::new(&schema, &calibration.streams),
+            encoder: Encoder::new(&schema, &calibration.streams)
+                .at_sampling(Some(calibration.sampling.unwrap_or(1.0))),
             numbers: Numbers::default(),
             rows: 0,
             parts: Parts::new(rows, whole(streams), whole(block)),
@@ -118,7 +117,6 @@ impl Recording {
             tape.starts.push(tape.ts.len());
         }
         tape.ts.push(batch.meta().ts().get(row).copied().unwrap_or(Timestamp::from_micros(0)));
-        tape.is_new.push(!self.encoder.is_repeated(place));
         for (stream, codes) in tape.codes.iter_mut().enumerate() {
             codes.push(self.encoder.of(stream).get(place).copied().unwrap_or(SKIP));
         }
@@ -158,8 +156,7 @@ impl Monitor {
             }
             self.state.row += 1;
             let ts = tape.ts.get(row).copied().unwrap_or(Timestamp::from_micros(0));
-            let is_new = tape.is_new.get(row).copied().unwrap_or(true);
-            self.gather(place, ts, begins || !is_new, &mut findings);
+            self.gather(place, ts, begins, &mut findings);
         }
         let spans = self.queue.take_spans();
         let mut judged = 0;

@@ -8,14 +8,14 @@ use crate::detect::scores;
 use crate::detect::stream::{Source, Stream};
 
 /// Rows of columns of numbers `a`, `b` …, drawn by `draw`, some of them in one request.
-struct Traffic {
-    columns: usize,
+pub(super) struct Traffic {
+    pub(super) columns: usize,
     /// Rows of one request, whose first column is one value; nothing for rows that nobody groups.
-    of: Option<usize>,
+    pub(super) of: Option<usize>,
 }
 
 impl Traffic {
-    fn schema(&self) -> Arc<Schema> {
+    pub(super) fn schema(&self) -> Arc<Schema> {
         let column = |i: usize| Column {
             name: format!("c{i}"),
             role: Role::Input,
@@ -27,7 +27,7 @@ impl Traffic {
         Arc::new(Schema::new("m".into(), None, (0..self.columns).map(column).collect()).unwrap())
     }
 
-    fn batch(&self, rows: usize, mut draw: impl FnMut(usize, usize) -> f64) -> Batch {
+    pub(super) fn batch(&self, rows: usize, mut draw: impl FnMut(usize, usize) -> f64) -> Batch {
         let column = |c: usize| (0..rows).map(|row| Some(draw(c, row))).collect::<Float64Array>();
         let cells = (0..self.columns).map(column).map(|v| Cells::new("c", Values::Number(v), None).unwrap());
         let cells: Vec<Cells> = cells.collect();
@@ -39,7 +39,7 @@ impl Traffic {
         Batch::new(self.schema(), cells, meta).unwrap()
     }
 
-    fn calibrate(&self, batch: &Batch) -> Calibration {
+    pub(super) fn calibrate(&self, batch: &Batch) -> Calibration {
         let mut planner = Planner::new(self.schema());
         planner.observe(batch);
         let mut counter = planner.finish().unwrap();
@@ -49,18 +49,23 @@ impl Traffic {
 }
 
 /// Takes away what tempers evidence of rows that come in clumps: it hides a trap, and costs delay.
-fn untempered(calibration: &Calibration) -> Calibration {
+pub(super) fn untempered(calibration: &Calibration) -> Calibration {
     let streams = calibration.streams.iter().map(|s| Stream { clumping: 1.0, ..s.clone() }).collect();
     Calibration { streams, ..calibration.clone() }
 }
 
-fn only(names: &[&str], budget: u64) -> Options {
+pub(super) fn only(names: &[&str], budget: u64) -> Options {
     let without = KINDS.iter().map(|k| k.name()).filter(|n| !names.contains(n)).map(ToOwned::to_owned);
     Options { budget: Budget::Rows(budget), rate: PerSecond::of(0), without: without.collect() }
 }
 
 /// Alarms of fresh monitors over fresh batches.
-fn alarms(calibration: &Calibration, schema: &Arc<Schema>, options: &Options, fresh: &[Batch]) -> usize {
+pub(super) fn alarms(
+    calibration: &Calibration,
+    schema: &Arc<Schema>,
+    options: &Options,
+    fresh: &[Batch],
+) -> usize {
     let raised = |batch: &Batch| {
         let mut monitor = Monitor::new(schema.clone(), calibration.clone(), options.clone()).unwrap();
         let mut findings = monitor.observe(batch);
