@@ -68,6 +68,7 @@ pub use report::{Power, StreamReport};
 pub use setup::Options;
 pub use stream::Topic;
 pub use table::Family;
+pub use versions::{VERSION, Whose, unknown_version, version_of};
 pub use weak::Weak;
 
 /// What keeps a detector from being built or resumed.

@@ -15,6 +15,7 @@ use super::setup::{self, Options, Wiring};
 use super::state::{Group, Latch, State, Step};
 use super::stream::{Role, Source};
 use super::table::Bet;
+use super::versions::Whose;
 use super::{Alarm, Error, Finding, KINDS, latched};
 use crate::baseline::Budget;
 use crate::record::{Batch, Schema};
@@ -48,6 +49,7 @@ pub struct Monitor {
     pub(super) queue: Queue,
     /// Positions of the streams of declared rules.
     contracts: Vec<usize>,
+    pub(super) whose: Whose,
     // What follows is overwritten chunk by chunk.
     before: Vec<Evidence>,
     totals: Vec<f64>,
@@ -92,6 +94,7 @@ impl Monitor {
         let contracts = calibration.streams.iter().enumerate().filter(|(_, s)| broken(s)).map(|(i, _)| i);
         Ok(Self {
             contracts: contracts.collect(),
+            whose: Whose::All,
             encoder: Encoder::new(&schema, &calibration.streams)
                 .at_sampling(Some(calibration.sampling.unwrap_or(1.0))),
             hours: Hours::new(calibration.season())?,
@@ -214,7 +217,7 @@ impl Monitor {
             self.queue.close_at(self.state.row + 1);
         }
         self.state.row += 1;
-        if is_judged(batch, row) {
+        if is_judged(batch, row) && self.whose.includes(batch, row) {
             self.state.last_seen = Some(arrival.unwrap_or(ts));
             self.state.is_silent = false;
             self.gather(place, ts, begins, findings);

@@ -1,9 +1,65 @@
 //! What a monitor does with the rows of a version that its baseline is not of.
 
 use super::stream::Role;
-use super::{Calibration, Finding, Monitor};
+use super::{Alarm, Calibration, Finding, Monitor};
 use crate::record::Batch;
 use crate::units::Timestamp;
+
+/// The group of an alarm about a version that no baseline is of, its kind, and what stands for its detector.
+pub const VERSION: &str = "version";
+
+/// Which rows a monitor judges, by the version of the model that they name. The others are traffic of the
+/// model all the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Whose {
+    /// Every row.
+    #[default]
+    All,
+    /// Those of one version, and those that name none.
+    Version(String),
+    /// Those of any other version.
+    OthersThan(String),
+}
+
+impl Whose {
+    pub(super) fn includes(&self, batch: &Batch, row: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::Version(own) => version_of(batch, row).is_none_or(|version| version == own),
+            Self::OthersThan(own) => version_of(batch, row).is_some_and(|version| version != own),
+        }
+    }
+}
+
+/// The version of the model that a row names.
+#[must_use]
+pub fn version_of(batch: &Batch, row: usize) -> Option<&str> {
+    use arrow::array::Array;
+    let values = &batch.meta().tags().iter().find(|tag| tag.name == VERSION)?.values;
+    (row < values.len() && values.is_valid(row)).then(|| values.value(row))
+}
+
+/// The alarm that rows of a version came that no baseline is of, first at a row, from 0.
+#[must_use]
+pub fn unknown_version(version: &str, expected: &str, row: u64, ts: Timestamp) -> Alarm {
+    Alarm {
+        row,
+        ts,
+        detector: VERSION.to_owned(),
+        kind: VERSION.to_owned(),
+        features: Vec::new(),
+        group: VERSION.to_owned(),
+        score: f64::NAN,
+        threshold: f64::NAN,
+        since_row: row,
+        since: ts,
+        shares: Vec::new(),
+        message: format!(
+            "no baseline for this version: rows of version `{version}` came, the baseline is of `{expected}`; \
+             their features are judged by it, their answers are not"
+        ),
+    }
+}
 
 impl Calibration {
     /// The same without the model's answers: what features look like is carried over to another version,
@@ -16,6 +72,20 @@ impl Calibration {
 }
 
 impl Monitor {
+    /// Judges only some rows. Others count for the row rate and have their number.
+    #[must_use]
+    pub fn judging(mut self, whose: Whose) -> Self {
+        self.whose = whose;
+        self
+    }
+
+    /// Numbers rows as if so many had come already.
+    #[must_use]
+    pub const fn from_row(mut self, rows: u64) -> Self {
+        self.state.row = rows;
+        self
+    }
+
     /// Counts rows that arrive now and that another monitor judges, for the row rate alone: they are
     /// traffic of the model all the same, and a rollout is no silence.
     pub fn count_at(&mut self, batch: &Batch, now: Timestamp) -> Vec<Finding> {

@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 use super::Error;
 use super::judge::{OTHERS, ROW_RATE, Scope, monitor_of};
 use crate::baseline::Baseline;
-use crate::detect::{Alarm, Finding, Monitor, StreamReport, StreamState, Undecided};
+use crate::detect::{Finding, Monitor, StreamReport, StreamState, Undecided, VERSION, unknown_version};
 use crate::record::Role;
 use crate::units::Timestamp;
 
 /// The group of the alerts that say so; the model's version is told beside it.
-pub(super) const VERSION_GROUP: &str = "version";
+pub(super) const VERSION_GROUP: &str = VERSION;
 /// Their kind, and what stands for their detector.
-pub(super) const VERSION_KIND: &str = "version";
+pub(super) const VERSION_KIND: &str = VERSION;
 /// Versions that have an alert of their own; senders may make names up, and further ones share one.
 const VERSIONS_MAX: usize = 8;
 /// A longer name is cut where it is kept.
@@ -87,7 +87,7 @@ impl Strangers {
             return None;
         }
         self.seen.insert(name.clone(), Stranger { rows: 1, last: now, accepted: false });
-        let alarm = alarm(&name, expected, ts);
+        let alarm = unknown_version(&name, expected, 0, ts);
         Some((name, Finding::Raised(alarm)))
     }
 
@@ -123,26 +123,6 @@ impl Strangers {
         // The row rate is the model's.
         let is_feature = |report: &StreamReport| report.detector != ROW_RATE;
         self.monitor.report().into_iter().filter(is_feature).chain(answers).collect()
-    }
-}
-
-fn alarm(version: &str, expected: &str, ts: Timestamp) -> Alarm {
-    Alarm {
-        row: 0,
-        ts,
-        detector: VERSION_KIND.to_owned(),
-        kind: VERSION_KIND.to_owned(),
-        features: Vec::new(),
-        group: VERSION_GROUP.to_owned(),
-        score: f64::NAN,
-        threshold: f64::NAN,
-        since_row: 0,
-        since: ts,
-        shares: Vec::new(),
-        message: format!(
-            "no baseline for this version: rows of version `{version}` came, the baseline is of `{expected}`; \
-             their features are judged by it, their answers are not"
-        ),
     }
 }
 

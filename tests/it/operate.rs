@@ -229,4 +229,17 @@ async fn an_unknown_version_is_one_alert() {
     assert_eq!((&alerts[0]["kind"], &alerts[0]["version"]), (&json!("version"), &json!("2")));
     assert_eq!(model["other_versions"], json!({"2": HEALTHY}));
     serving.stop().await;
+
+    // The same rows as a recording: judged alike.
+    let recorded = dir.join("recorded.ndjson");
+    let rows = (0..HEALTHY).map(|n| row(2, n)).chain((HEALTHY..2 * HEALTHY).map(|n| of(n, "2")));
+    std::fs::write(&recorded, crate::serving::ndjson(rows)).expect("target/ can be written");
+    let ran =
+        crate::support::run(["replay", "--baseline", &out, "--input", &path(&recorded), "--json"]).await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let replayed: Value = serde_json::from_str(&ran.stdout).expect("one document");
+    let alarms = replayed["alarms"].as_array().expect("a list");
+    assert_eq!(alarms.len(), 1, "{alarms:?}");
+    assert_eq!((&alarms[0]["kind"], &alarms[0]["row"]), (&json!("version"), &json!(HEALTHY)));
+    assert_eq!(replayed["rows_of_other_versions"], json!({"2": HEALTHY}));
 }
