@@ -17,7 +17,7 @@ use crate::detect::{
 use crate::lab::Progress;
 use crate::record::Batch;
 use crate::tap::Source;
-use crate::units::Timestamp;
+use crate::units::{Timestamp, count};
 
 #[derive(Debug, Args)]
 pub(super) struct Replay {
@@ -51,6 +51,8 @@ struct Replayed {
     rows_of_other_versions: BTreeMap<String, u64>,
     rows_lost: u64,
     rows_lost_by_reason: BTreeMap<&'static str, u64>,
+    /// The first of them, and what was wrong with it.
+    first_lost: Option<String>,
     alarms: Vec<Alarm>,
     fired: Vec<Fired>,
     resolved: Vec<Resolved>,
@@ -89,6 +91,8 @@ struct Line<'a> {
     message: &'a str,
 }
 
+/// Where a smaller share of a recording's rows is judged, nothing is known: as `serve` has it by default.
+const COVERAGE_MIN: f64 = 0.5;
 /// Versions that have an alarm of their own; further ones share one.
 const VERSIONS_MAX: usize = 8;
 /// Under this name.
@@ -185,6 +189,7 @@ impl Replay {
             rows_of_other_versions: BTreeMap::new(),
             rows_lost: 0,
             rows_lost_by_reason: BTreeMap::new(),
+            first_lost: None,
             alarms: Vec::new(),
             fired: Vec::new(),
             resolved: Vec::new(),
@@ -203,6 +208,9 @@ impl Replay {
         replayed.rows_lost = source.losses().total();
         let by_reason = source.losses().snapshot().into_iter().filter(|(_, rows)| *rows > 0);
         replayed.rows_lost_by_reason = by_reason.map(|(reason, rows)| (reason.name(), rows)).collect();
+        replayed.first_lost = source.first_rejection().map(|rejection| rejection.to_string());
+        let offered = count(replayed.rows + replayed.rows_lost);
+        judges.main.set_coverage(count(replayed.rows) >= COVERAGE_MIN * offered);
         replayed.detectors = judges.main.report();
         replayed.rows_of_other_versions = judges.strangers;
         // Told first: whatever becomes of the file, what was found is not thrown away.
@@ -268,6 +276,7 @@ impl Replayed {
             rows => format!("{rows} lost ({})", counted(&self.rows_lost_by_reason)),
         };
         out::say(&format!("{} rows, {lost}, {} alarms", self.rows, self.alarms.len()));
+        self.first_lost.iter().for_each(|first| out::say(&format!("the first lost: {first}")));
         let strange: u64 = self.rows_of_other_versions.values().sum();
         if strange > 0 {
             let versions = counted(&self.rows_of_other_versions);

@@ -172,6 +172,31 @@ async fn a_fault_in_the_baseline_is_found() {
     assert!(said(&["baseline", "diff", &sound, &sound], 0).await.stdout.contains("the two are the same"));
 }
 
+/// Rows that are lost on the way are told with the first of them, and where most are, nothing is known.
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_rows_leave_nothing_known() {
+    let dir = folder("replay-lost");
+    let baseline = path(&baseline(&dir, 1).await);
+    for (healthy, lost, is_known) in [(2_000, 20, true), (500, 1_500, false)] {
+        let lines = (0..healthy).map(|n| row(4, n));
+        let file = dir.join("lossy.ndjson");
+        let text = format!("{}{}", "{\"ts\":\n".repeat(lost), ndjson(lines));
+        std::fs::write(&file, text).expect("target/ can be written");
+        let args = ["replay", "--baseline", &baseline, "--input", &path(&file)];
+        let told = said(&args, 0).await.stdout;
+        assert!(
+            told.contains(&format!("{lost} lost")) && told.contains("the first lost: line 1: "),
+            "{told}"
+        );
+        let replayed = document(&[&args[..], &["--json"]].concat(), 0).await;
+        assert_eq!(replayed["rows_lost_by_reason"], json!({"malformed": lost}));
+        let states: Vec<&Value> =
+            replayed["detectors"].as_array().expect("a list").iter().map(|d| &d["reason"]).collect();
+        assert_eq!(states.iter().all(|reason| **reason != "rows_lost"), is_known, "{states:?}");
+        assert!(is_known || states.iter().all(|reason| **reason == "rows_lost"), "{states:?}");
+    }
+}
+
 /// A second recording counted with the first one's plan is added to it; nothing else is.
 #[tokio::test(flavor = "multi_thread")]
 async fn recordings_of_one_plan_are_added() {
