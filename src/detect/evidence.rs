@@ -17,6 +17,8 @@ const ROUNDING: f64 = 1e-5;
 const FOLLOWED: [usize; 2] = [0, 2];
 /// A bet that is worth no more than so many steps has no beginning yet.
 const BEGUN_STEPS: f64 = 10.0;
+/// The part of what is known of the length of steps that is kept from block to block.
+const PACE_KEPT: f64 = 0.999;
 /// Bets on less that are settled at once.
 const TOGETHER: usize = 4;
 /// Steps between two looks for bins that were not hit for very long.
@@ -87,6 +89,8 @@ pub(super) struct Evidence {
     /// The weighted sum of the bets on less, as of the last block.
     less_sum: f64,
     block: Block,
+    #[serde(default)]
+    pace: Pace,
 }
 
 /// What all bets on more of a stream have in common, lane by lane.
@@ -245,6 +249,26 @@ struct Block {
     stratum: usize,
 }
 
+/// How long a step is lately: single blocks may have no length at all where clocks tell only seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+struct Pace {
+    steps: f64,
+    length: f64,
+}
+
+impl Pace {
+    fn see(&mut self, block: &Block) {
+        self.steps = PACE_KEPT * self.steps + f64::from(block.steps);
+        self.length = PACE_KEPT * self.length + block.length;
+    }
+
+    /// The mean length of a step, those of an open block included.
+    fn step(&self, block: &Block) -> f64 {
+        let steps = self.steps + f64::from(block.steps);
+        if steps > 0.0 { (self.length + block.length) / steps } else { 0.0 }
+    }
+}
+
 /// What speaks against one bin.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Suspicion {
@@ -254,6 +278,8 @@ pub(super) struct Suspicion {
     pub(super) since: u32,
     /// Hits from then on, where they are counted.
     pub(super) hits: Option<u32>,
+    /// The part that a bin lost, as far as the evidence tells: the loss bet on that is the most evident.
+    pub(super) loss: Option<f64>,
 }
 
 const NO_MORE: More = More { excess: [0.0; EPSILONS.len()], at: 0, since: [0; 2], hits: [0; 2] };
@@ -271,6 +297,7 @@ impl Evidence {
             less: vec![NO_LESS; table.less_weights.len()],
             less_sum: 0.0,
             block: Block { hits: vec![0.0; table.slots_count], ..Block::default() },
+            pace: Pace::default(),
         }
     }
 
@@ -300,6 +327,12 @@ impl Evidence {
         self.less_sum = 0.0;
         self.block.hits.iter_mut().for_each(|h| *h = 0.0);
         (self.block.steps, self.block.length, self.block.before) = (0, 0.0, 0.0);
+        self.pace = Pace::default();
+    }
+
+    /// The stratum of the latest steps.
+    pub(super) const fn stratum(&self) -> usize {
+        self.block.stratum
     }
 
     /// The weighted sum of all bets; those on less as of the last block.
@@ -483,20 +516,21 @@ impl Evidence {
         if self.clock % SWEEP < BLOCK {
             self.sweep();
         }
-        let step = self.block.length / f64::from(self.block.steps);
+        self.pace.see(&self.block);
+        let step = self.pace.step(&Block::default());
         for (value, since) in self.tilts.iter().zip(&mut self.tilts_since) {
             *since = if f64::from(*value) <= BEGUN_STEPS * step { tick } else { *since };
         }
-        self.less_sum = self.settle_less(table, tick);
+        self.less_sum = self.settle_less(table, tick, single(BEGUN_STEPS * step * f64::from(BLOCK)));
         self.block.hits.iter_mut().for_each(|h| *h = 0.0);
         self.block.before = self.block.length;
         (self.block.steps, self.block.length) = (0, 0.0);
     }
 
     /// The bets on less at the end of a block; gives their weighted sum.
-    fn settle_less(&mut self, table: &Table, tick: u32) -> f64 {
+    /// `begun`: what is worth more has a beginning.
+    fn settle_less(&mut self, table: &Table, tick: u32, begun: f32) -> f64 {
         let Some(stratum) = table.strata.get(self.block.stratum) else { return self.less_sum };
-        let begun = single(BEGUN_STEPS * self.block.length);
         let (before, steps) = (single(self.block.before), self.block.steps);
         let all = self.less.chunks_mut(TOGETHER).zip(stratum.less.chunks(TOGETHER));
         let of_table = table.less_covers.chunks(TOGETHER).zip(table.less_weights.chunks(TOGETHER));
@@ -587,6 +621,7 @@ impl Evidence {
     /// What speaks against one bet, for one on less as of the last block; nothing where nothing does.
     pub(super) fn suspicion(&self, table: &Table, bet: Bet) -> Option<Suspicion> {
         let place = table.place(bet)?;
+        let step = self.pace.step(&self.block);
         match bet.family {
             Family::More => {
                 let bin = self.more.get(place)?;
@@ -594,25 +629,32 @@ impl Evidence {
                 let each = FOLLOWED.into_iter().enumerate().filter_map(|(followed, lane)| {
                     let hits = *bin.hits.get(followed).filter(|h| **h > 0)?;
                     let nats = f64::from(values.get(lane)? / self.lanes.never.get(lane)?).ln();
-                    Some(Suspicion { nats, since: *bin.since.get(followed)?, hits: Some(hits) })
+                    Some(Suspicion { nats, since: *bin.since.get(followed)?, hits: Some(hits), loss: None })
                 });
                 each.reduce(|a, b| if b.nats > a.nats { b } else { a })
             }
             Family::Less => {
                 let bet = self.less.get(place)?;
-                let floor = if self.block.before > 0.0 { self.block.before } else { return None };
-                let most = bet.value.into_iter().reduce(|a, b| if b > a { b } else { a })?;
-                Some(Suspicion { nats: (f64::from(most) / floor).ln(), since: bet.since, hits: None })
+                let (most, loss) =
+                    bet.value.into_iter().zip(LOSSES).reduce(|a, b| if b.0 >= a.0 { b } else { a })?;
+                // One without news is worth about the mean block.
+                let (value, floor) = (f64::from(most), step * f64::from(BLOCK));
+                (value > 0.0 && floor > 0.0).then(|| Suspicion {
+                    nats: (value / floor).ln(),
+                    since: bet.since,
+                    hits: None,
+                    loss: Some(loss),
+                })
             }
             Family::Tilt => {
                 let value = f64::from(*self.tilts.get(place)?);
                 let since = *self.tilts_since.get(place)?;
                 // A tilt without news is worth about the mean step.
-                let floor = f64::from(*self.lanes.never.first()?) * EPSILONS.first()?;
-                (value > 0.0 && floor > 0.0).then(|| Suspicion {
-                    nats: (value / floor).ln(),
+                (value > 0.0 && step > 0.0).then(|| Suspicion {
+                    nats: (value / step).ln(),
                     since,
                     hits: None,
+                    loss: None,
                 })
             }
         }
@@ -864,6 +906,35 @@ mod tests {
         let suspicion = evidence.suspicion(&table, Bet { family: Family::More, index: 3 }).unwrap();
         assert_eq!((suspicion.since, suspicion.hits), (201, Some(34)));
         assert!(suspicion.nats > 50.0);
+    }
+
+    /// Where clocks tell only seconds most blocks have no length: a loss is suspect there too, begins where it
+    /// began, and health is not suspect.
+    #[test]
+    fn coarse_clocks_hide_no_loss() {
+        let (bet, rows) = (Bet { family: Family::Less, index: 1 }, 42_000_u32);
+        let table = table(1.0);
+        let lengths: Vec<f64> = (0..rows).map(|row| f64::from(row % 1_000 == 0)).collect();
+        let lost = |row: u32| if row < 40_000 && row % 5 == 0 { 1 } else { 0 };
+        let codes: Vec<Code> = (0..rows).map(lost).collect();
+        let mut evidence = Evidence::new(&table);
+        let mut nats = |from: usize, to: usize| {
+            let rows = Rows {
+                codes: &codes[from..to],
+                lengths: &lengths[from..to],
+                first: u32::try_from(from).unwrap() + 1,
+                stratum: 0,
+            };
+            evidence.observe_rows(&table, rows, Asked::AtMost(&mut 0.0));
+            evidence.suspicion(&table, bet).map_or(0.0, |s| s.nats)
+        };
+        nats(0, 39_000);
+        assert!((39_000..40_000).step_by(100).all(|from| nats(from, from + 100) < 9.0));
+        nats(40_000, 41_000);
+        assert!((41_000..42_000).step_by(100).all(|from| nats(from, from + 100) > 40.0));
+        let suspicion = evidence.suspicion(&table, bet).unwrap();
+        assert!((39_000..41_100).contains(&suspicion.since), "{suspicion:?}");
+        assert_eq!(suspicion.loss, Some(0.98));
     }
 
     /// An hour that the baseline does not know bets nothing and lengthens the run.

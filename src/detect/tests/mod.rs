@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod latches;
+mod recoveries;
 mod traps;
 
 use std::collections::BTreeSet;
