@@ -529,6 +529,7 @@ impl Monitor {
         let of = match self.calibration.streams.get(stream).map(|s| &s.source) {
             Some(Source::Column { position, .. }) => Of::Values(*position),
             Some(Source::Grid { position } | Source::Repeat { position }) => Of::Form(*position),
+            Some(Source::SameCount { .. }) => Of::Forms,
             _ => Of::Else,
         };
         // What is not known of counts as complete.

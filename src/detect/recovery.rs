@@ -15,7 +15,9 @@ const TOLD_MIN: f64 = 0.25;
 const RECOVERY_ROWS: f64 = 100_000.0;
 /// Calm is not counted beyond this: what was calm long ago must not hide a fault of now.
 const CALM_MAX: f64 = 10.0 * RECOVERY_ROWS;
-/// Of what follows from a cause, this much calm is enough once the causes have as much,
+/// What follows from causes begins to calm down when they have this much calm,
+const SETTLED_ROWS: f64 = RECOVERY_ROWS / 200.0;
+/// of its own this much is enough,
 const FOLLOWS_ROWS: f64 = RECOVERY_ROWS / 20.0;
 /// within so many rows; after them it is waited for like a cause.
 const FOLLOWS_WITHIN: u32 = 2_000;
@@ -43,6 +45,8 @@ pub(super) enum Of {
     Values(usize),
     /// What follows from them: on which grid they lie, whether they repeat.
     Form(usize),
+    /// The same of all columns of the group together.
+    Forms,
     /// Whole rows, groups, and all else.
     Else,
 }
@@ -149,7 +153,11 @@ impl Recovery {
             let (stream, of) = (suspect.stream, suspect.of);
             let is_more = suspect.bet.family == Family::More;
             suspect.follows = causes.iter().any(|(cause, cause_of)| {
-                let its_values = matches!((cause_of, of), (Of::Values(a), Of::Form(b)) if *a == b);
+                let its_values = match (cause_of, of) {
+                    (Of::Values(a), Of::Form(b)) => *a == b,
+                    (Of::Values(_), Of::Forms) => true,
+                    _ => false,
+                };
                 its_values || (*cause == stream && !is_more)
             });
         }
@@ -168,12 +176,12 @@ impl Recovery {
 
     /// One step: its stratum, and the codes of its rows in each stream.
     ///
-    /// What follows begins to calm down when the causes nearly have: before, it says nothing of its own.
+    /// What follows begins to calm down when the causes have begun to: before, it says nothing of its own.
     pub(super) fn observe<'a>(&mut self, stratum: usize, codes: impl Fn(usize) -> &'a [Code]) {
         let mut settled = true;
         for cause in self.suspects.iter_mut().filter(|s| !s.follows) {
             cause.observe(stratum, codes(cause.stream));
-            settled &= cause.calm >= FOLLOWS_ROWS;
+            settled &= cause.calm >= SETTLED_ROWS;
         }
         for follower in self.suspects.iter_mut().filter(|s| s.follows) {
             if settled {
@@ -198,9 +206,9 @@ impl Suspect {
         let bad = |code: &Code| self.badness.get(usize::from(*code)).copied().unwrap_or(0.0);
         let sum: f64 = rows.iter().filter(|code| **code != SKIP).map(bad).sum();
         let share = sum / count(whole(told));
-        // Other values become rarer by what part of rows the cause takes, which is seldom known.
-        let rarer = self.follows && self.bet.family == Family::Less;
-        let live = if rarer && limit.usual > limit.live { limit.usual } else { limit.live };
+        // How little of what follows would still be live is not known from how much there was; of a lean it is.
+        let is_usual = self.follows && self.bet.family != Family::Tilt && limit.usual > limit.live;
+        let live = if is_usual { limit.usual } else { limit.live };
         let value = (self.calm + 1.0) * (1.0 + stake(limit.healthy, live, self.spread) * (live - share));
         // What is not a number is not calm.
         self.calm = if value.is_nan() { 0.0 } else { value.clamp(0.0, CALM_MAX) };
@@ -338,8 +346,8 @@ mod tests {
         let alone = rows_until_resolved(0, 10_000).unwrap();
         let over = with_follower((Of::Form(0), MORE), 0.14, 10).unwrap();
         assert!(over < alone + 400, "{over} {alone}");
-        for period in [1, 3] {
-            assert_eq!(with_follower((Of::Form(0), MORE), 0.14, period), None, "{period}");
+        for (of, period) in [(Of::Form(0), 1), (Of::Form(0), 3), (Of::Forms, 1), (Of::Else, 3)] {
+            assert_eq!(with_follower((of, MORE), 0.14, period), None, "{of:?} {period}");
         }
         let apart = with_follower((Of::Form(1), MORE), 0.14, 10).unwrap();
         assert!(apart >= alone, "{apart}");

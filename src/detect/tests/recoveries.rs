@@ -3,6 +3,8 @@
 use super::*;
 use crate::baseline::Seasonality;
 use crate::detect::Season;
+use crate::detect::evidence::Suspicion;
+use crate::detect::recovery::Badness;
 
 /// One column of numbers around 5, and when they came.
 fn batch_of(values: &[f64], first_second: usize, gap_ms: usize) -> Batch {
@@ -118,4 +120,32 @@ fn what_is_usual_by_night_is_live_by_day() {
     let (raised, resolved) = told(&findings);
     assert_eq!((raised.len(), resolved.len()), (1, 1), "{raised:?} {resolved:?}");
     assert!((5_400..7_000).contains(&resolved[0]), "over in row 5,400: {resolved:?}");
+}
+
+/// What follows from zeros in a whole group, how many of its columns repeat among it, costs a few hundred rows
+/// though it tells of every second row only, and changed but little.
+#[test]
+fn what_follows_in_a_group_is_not_waited_for_as_long() {
+    let (mut monitor, mut random) = monitor(20_000, options(month()));
+    let mut all = rows(&mut random, 8_000);
+    all.iter_mut().skip(1_000).take(3_000).step_by(3).for_each(zeros);
+    let findings = run(&mut monitor, &all, 128);
+    let Some(Finding::Resolved { row, .. }) = findings.last() else { panic!("resolved: {findings:?}") };
+    assert!((4_500..5_200).contains(row), "{row}");
+}
+
+/// Hits are compared with the steps that a stream tells of, and never make more than all of them.
+#[test]
+fn hits_are_of_steps_that_tell() {
+    let (mut monitor, mut random) = monitor(2_000, options(month()));
+    run(&mut monitor, &rows(&mut random, 100), 100);
+    let step = monitor.step(Timestamp::from_millis(1_000), 100);
+    let badness = Badness { of_bins: vec![0.0, 1.0], healthy: vec![Some(0.1)], spread: 1.0 };
+    let dose = |hits: u32, told: f64| {
+        let suspicion = Suspicion { nats: 9.0, since: 1, hits: Some(hits), loss: None };
+        monitor.dose_of_more(0, Some(suspicion), &badness, (step, told)).unwrap()
+    };
+    assert!((dose(25, 1.0) - 0.15 / 0.9).abs() < 1e-9, "{}", dose(25, 1.0));
+    assert!((dose(25, 0.5) - 0.4 / 0.9).abs() < 1e-9, "{}", dose(25, 0.5));
+    assert!((dose(25, 0.01) - 1.0).abs() < 1e-9, "{}", dose(25, 0.01));
 }
