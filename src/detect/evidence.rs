@@ -17,6 +17,8 @@ const ROUNDING: f64 = 1e-5;
 const FOLLOWED: [usize; 2] = [0, 2];
 /// A bet that is worth no more than so many steps has no beginning yet.
 const BEGUN_STEPS: f64 = 10.0;
+/// The part of what is known of the length of steps that is kept from block to block.
+const PACE_KEPT: f64 = 0.999;
 /// Bets on less that are settled at once.
 const TOGETHER: usize = 4;
 /// Steps between two looks for bins that were not hit for very long.
@@ -92,6 +94,8 @@ pub(super) struct Evidence {
     /// The weighted sum of the bets on less, as of the last block.
     less_sum: f64,
     block: Block,
+    #[serde(default)]
+    pace: Pace,
 }
 
 /// What all bets on more of a stream have in common, lane by lane.
@@ -250,6 +254,26 @@ struct Block {
     stratum: usize,
 }
 
+/// How long a step is lately: single blocks may have no length at all where clocks tell only seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+struct Pace {
+    steps: f64,
+    length: f64,
+}
+
+impl Pace {
+    fn see(&mut self, block: &Block) {
+        self.steps = PACE_KEPT * self.steps + f64::from(block.steps);
+        self.length = PACE_KEPT * self.length + block.length;
+    }
+
+    /// The mean length of a step, those of an open block included.
+    fn step(&self, block: &Block) -> f64 {
+        let steps = self.steps + f64::from(block.steps);
+        if steps > 0.0 { (self.length + block.length) / steps } else { 0.0 }
+    }
+}
+
 /// What speaks against one bin.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Suspicion {
@@ -259,6 +283,8 @@ pub(super) struct Suspicion {
     pub(super) since: u32,
     /// Hits from then on, where they are counted.
     pub(super) hits: Option<u32>,
+    /// The part that a bin lost, as far as the evidence tells: the loss bet on that is the most evident.
+    pub(super) loss: Option<f64>,
 }
 
 const NO_MORE: More = More { excess: [0.0; EPSILONS.len()], at: 0, since: [0; 2], hits: [0; 2] };
@@ -278,6 +304,7 @@ impl Evidence {
             less: vec![NO_LESS; table.less_weights.len()],
             less_sum: 0.0,
             block: Block { hits: vec![0.0; table.slots_count], ..Block::default() },
+            pace: Pace::default(),
         }
     }
 
@@ -318,6 +345,12 @@ impl Evidence {
         self.less_sum = 0.0;
         self.block.hits.iter_mut().for_each(|h| *h = 0.0);
         (self.block.steps, self.block.length, self.block.before) = (0, 0.0, 0.0);
+        self.pace = Pace::default();
+    }
+
+    /// The stratum of the latest steps.
+    pub(super) const fn stratum(&self) -> usize {
+        self.block.stratum
     }
 
     /// The weighted sum of all bets; those on less as of the last block.
@@ -506,20 +539,21 @@ impl Evidence {
         if self.clock % SWEEP < BLOCK {
             self.sweep();
         }
-        let step = self.block.length / f64::from(self.block.steps);
+        self.pace.see(&self.block);
+        let step = self.pace.step(&Block::default());
         for (value, since) in self.tilts.iter().zip(&mut self.tilts_since) {
             *since = if f64::from(*value) <= BEGUN_STEPS * step { tick } else { *since };
         }
-        self.less_sum = self.settle_less(table, tick);
+        self.less_sum = self.settle_less(table, tick, single(BEGUN_STEPS * step * f64::from(BLOCK)));
         self.block.hits.iter_mut().for_each(|h| *h = 0.0);
         self.block.before = self.block.length;
         (self.block.steps, self.block.length) = (0, 0.0);
     }
 
     /// The bets on less at the end of a block; gives their weighted sum.
-    fn settle_less(&mut self, table: &Table, tick: u32) -> f64 {
+    /// `begun`: what is worth more has a beginning.
+    fn settle_less(&mut self, table: &Table, tick: u32, begun: f32) -> f64 {
         let Some(stratum) = table.strata.get(self.block.stratum) else { return self.less_sum };
-        let begun = single(BEGUN_STEPS * self.block.length);
         let (before, steps) = (single(self.block.before), self.block.steps);
         let all = self.less.chunks_mut(TOGETHER).zip(stratum.less.chunks(TOGETHER));
         let of_table = table.less_covers.chunks(TOGETHER).zip(table.less_weights.chunks(TOGETHER));
@@ -610,6 +644,7 @@ impl Evidence {
     /// What speaks against one bet, for one on less as of the last block; nothing where nothing does.
     pub(super) fn suspicion(&self, table: &Table, bet: Bet) -> Option<Suspicion> {
         let place = table.place(bet)?;
+        let step = self.pace.step(&self.block);
         match bet.family {
             Family::More => {
                 let bin = self.more.get(place)?;
@@ -617,25 +652,32 @@ impl Evidence {
                 let each = FOLLOWED.into_iter().enumerate().filter_map(|(followed, lane)| {
                     let hits = *bin.hits.get(followed).filter(|h| **h > 0)?;
                     let nats = f64::from(values.get(lane)? / self.lanes.never.get(lane)?).ln();
-                    Some(Suspicion { nats, since: *bin.since.get(followed)?, hits: Some(hits) })
+                    Some(Suspicion { nats, since: *bin.since.get(followed)?, hits: Some(hits), loss: None })
                 });
                 each.reduce(|a, b| if b.nats > a.nats { b } else { a })
             }
             Family::Less => {
                 let bet = self.less.get(place)?;
-                let floor = if self.block.before > 0.0 { self.block.before } else { return None };
-                let most = bet.value.into_iter().reduce(|a, b| if b > a { b } else { a })?;
-                Some(Suspicion { nats: (f64::from(most) / floor).ln(), since: bet.since, hits: None })
+                let (most, loss) =
+                    bet.value.into_iter().zip(LOSSES).reduce(|a, b| if b.0 >= a.0 { b } else { a })?;
+                // One without news is worth about the mean block.
+                let (value, floor) = (f64::from(most), step * f64::from(BLOCK));
+                (value > 0.0 && floor > 0.0).then(|| Suspicion {
+                    nats: (value / floor).ln(),
+                    since: bet.since,
+                    hits: None,
+                    loss: Some(loss),
+                })
             }
             Family::Tilt => {
                 let value = f64::from(*self.tilts.get(place)?);
                 let since = *self.tilts_since.get(place)?;
                 // A tilt without news is worth about the mean step.
-                let floor = f64::from(*self.lanes.never.first()?) * EPSILONS.first()?;
-                (value > 0.0 && floor > 0.0).then(|| Suspicion {
-                    nats: (value / floor).ln(),
+                (value > 0.0 && step > 0.0).then(|| Suspicion {
+                    nats: (value / step).ln(),
                     since,
                     hits: None,
+                    loss: None,
                 })
             }
         }
@@ -692,212 +734,4 @@ fn shared(gains: &Lanes, share: f64, table: &Table) -> Lanes {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::table::{Limits, Setup};
-    use super::*;
-
-    const LIMITS: [f64; 4] = [0.7, 0.2, 0.05, 0.001];
-    const LOWER: [f64; 4] = [0.5, 0.1, 0.02, 0.0];
-    /// The bet on the second bin becoming rarer covers a bin without a bet too.
-    const COVERS: [&[usize]; 4] = [&[0], &[1, 3], &[2], &[3]];
-
-    fn table(clumping: f64) -> Table {
-        let tilts =
-            TILTS.iter().map(|l| (0..4_u32).map(|b| (l * (f64::from(b) - 1.0)).exp() / 2.0).collect());
-        Table::new(&Setup {
-            more: vec![0.2, 0.1, 0.0, 0.3],
-            less: vec![0.05, 0.05, 0.0, 0.0],
-            covers: COVERS.map(<[usize]>::to_vec).to_vec(),
-            tilt: 0.3,
-            limits: vec![Limits {
-                upper: LIMITS.to_vec(),
-                lower: LOWER.to_vec(),
-                tilts: tilts.collect(),
-                is_known: true,
-            }],
-            clumping,
-        })
-    }
-
-    /// What one row is worth to a bet, by the book.
-    fn e_value(table: &Table, bet: Bet, lane: usize, code: Code) -> f64 {
-        let is_hit = usize::from(code) == bet.index;
-        let e = match bet.family {
-            Family::More => {
-                let eps = EPSILONS[lane];
-                if is_hit { 1.0 - eps + eps / LIMITS[bet.index] } else { 1.0 - eps }
-            }
-            Family::Less => {
-                let (eta, p) = (LOSSES[lane], LOWER[bet.index]);
-                if COVERS[bet.index].contains(&usize::from(code)) {
-                    1.0 - eta
-                } else {
-                    1.0 + eta * p / (1.0 - p)
-                }
-            }
-            Family::Tilt => return f64::from(table.strata[0].tilts[usize::from(code)][bet.index]),
-        };
-        e.powf(1.0 / table.clumping)
-    }
-
-    /// The direct recursion over every bet, which the lazy one must equal.
-    fn direct(table: &Table, codes: &[Code], lengths: &[f64]) -> f64 {
-        let mut total = 0.0;
-        for bet in table.bets() {
-            let (lanes, weight) = match bet.family {
-                Family::More => (4, table.weights[table.place(bet).unwrap()]),
-                Family::Less => (2, table.less_weights[table.place(bet).unwrap()]),
-                Family::Tilt => (1, table.tilt_weight),
-            };
-            for (lane, part) in LANE_PARTS.into_iter().enumerate().take(lanes) {
-                let (mut r, mut length, mut steps, mut passed, mut ready) = (0.0, 0.0, 0, 0.0, 0.0);
-                for (code, step) in codes.iter().zip(lengths) {
-                    length += step;
-                    if *code == SKIP {
-                        continue;
-                    }
-                    let e = e_value(table, bet, lane, *code);
-                    if bet.family == Family::Less {
-                        // Only blocks that are over may start a bet.
-                        if steps == 0 {
-                            (r, ready) = (r + ready, 0.0);
-                        }
-                        r *= e;
-                        steps += 1;
-                        passed += length;
-                        if steps == BLOCK {
-                            (ready, passed, steps) = (passed, 0.0, 0);
-                        }
-                    } else {
-                        r = (r + length) * e;
-                    }
-                    length = 0.0;
-                }
-                let part = if bet.family == Family::More { part } else { 1.0 };
-                total += part * weight * r;
-            }
-        }
-        total
-    }
-
-    fn stories() -> (Vec<Code>, Vec<f64>) {
-        let codes = (0..517_u32).map(|i| match i {
-            _ if i % 13 == 5 => SKIP,
-            _ if i % 197 == 3 => 3,
-            _ if i % 6 == 1 => 1,
-            _ if i % 29 == 2 => 2,
-            _ => 0,
-        });
-        (codes.collect(), (0..517_u32).map(|i| f64::from(i % 4) / 10.0).collect())
-    }
-
-    fn observe(evidence: &mut Evidence, table: &Table, code: Code, moment: Moment) {
-        let Moment { length, tick, stratum } = moment;
-        let rows = Rows { codes: &[code], lengths: &[length], first: tick, stratum };
-        evidence.observe_rows(table, rows, Asked::Each(&mut [0.0]));
-    }
-
-    fn run(table: &Table, codes: &[Code], lengths: &[f64]) -> Evidence {
-        let mut evidence = Evidence::new(table);
-        for (tick, (code, length)) in (1..).zip(codes.iter().zip(lengths)) {
-            observe(&mut evidence, table, *code, Moment { length: *length, tick, stratum: 0 });
-        }
-        evidence
-    }
-
-    /// The update in constant time of all bets of a stream is the plain recursion over each of them, in the
-    /// middle of a block too, whether tempered or not: to the last bits but two of single precision.
-    #[test]
-    fn lazy_update_is_exact() {
-        let (codes, lengths) = stories();
-        for clumping in [1.0, 3.7] {
-            let table = table(clumping);
-            for rows in [2, 40, 517] {
-                let evidence = run(&table, &codes[..rows], &lengths[..rows]);
-                let expected = direct(&table, &codes[..rows], &lengths[..rows]);
-                let found = evidence.exact_total(&table);
-                assert!((found / expected - 1.0).abs() < 5e-6, "{clumping} {rows}: {found} {expected}");
-                let shares: f64 = table.bets().map(|bet| evidence.share(&table, bet)).sum();
-                assert!((shares / expected - 1.0).abs() < 5e-6, "shares add up: {shares} {expected}");
-            }
-        }
-    }
-
-    /// A step of one row is a step with one share.
-    #[test]
-    fn one_row_is_one_share() {
-        let (codes, lengths) = stories();
-        let table = table(1.0);
-        let expected = run(&table, &codes, &lengths);
-        let mut evidence = Evidence::new(&table);
-        for (tick, (code, length)) in (1..).zip(codes.iter().zip(&lengths)) {
-            let hits: Vec<Hit> = if *code == SKIP { vec![] } else { vec![Hit { code: *code, share: 1.0 }] };
-            evidence.observe_shares(&table, &hits, Moment { length: *length, tick, stratum: 0 });
-        }
-        assert!((evidence.exact_total(&table) / expected.exact_total(&table) - 1.0).abs() < 1e-12);
-    }
-
-    /// A bin that health has in nearly every row, or that comes in half of a block, is no evidence while it
-    /// comes: neither of the two powers that meet there is a number in single precision.
-    #[test]
-    fn common_bins_are_no_loss() {
-        for lower in [0.999, 0.999_999, 1.0 - 1e-12] {
-            let table = Table::new(&Setup {
-                more: vec![0.0, 0.0],
-                less: vec![0.5, 0.0],
-                covers: vec![vec![0], vec![1]],
-                tilt: 0.0,
-                limits: vec![Limits {
-                    upper: vec![1.0, 1.0],
-                    lower: vec![lower, 0.0],
-                    tilts: Vec::new(),
-                    is_known: true,
-                }],
-                clumping: 1.0,
-            });
-            let healthy = run(&table, &[0; 1_000], &[1.0; 1_000]);
-            assert!(healthy.exact_total(&table) < 1.0, "{lower}: {}", healthy.exact_total(&table));
-            let half: Vec<Code> = (0..640).map(|i| Code::from(i % 2 == 0)).collect();
-            let lost = run(&table, &half, &[1.0; 640]).exact_total(&table);
-            assert!(lost > 1e9 && lost.is_finite(), "{lower}: {lost}");
-        }
-    }
-
-    /// A fault of any length leaves finite evidence, and a reset none.
-    #[test]
-    fn evidence_never_overflows() {
-        for code in [0, 3] {
-            let table = table(1.0);
-            let mut evidence = Evidence::new(&table);
-            for tick in 1..200_000 {
-                observe(&mut evidence, &table, code, Moment { length: 1.0, tick, stratum: 0 });
-            }
-            assert!(evidence.exact_total(&table).is_finite());
-            evidence.reset();
-            assert!(evidence.exact_total(&table) <= 0.0);
-        }
-    }
-
-    /// The start of a change is found where it began.
-    #[test]
-    fn start_is_estimated() {
-        let codes: Vec<Code> = (1..=300).map(|row| if row > 200 && row % 3 == 0 { 3 } else { 0 }).collect();
-        let table = table(1.0);
-        let evidence = run(&table, &codes, &vec![1.0; 300]);
-        let suspicion = evidence.suspicion(&table, Bet { family: Family::More, index: 3 }).unwrap();
-        assert_eq!((suspicion.since, suspicion.hits), (201, Some(34)));
-        assert!(suspicion.nats > 50.0);
-    }
-
-    /// An hour that the baseline does not know bets nothing and lengthens the run.
-    #[test]
-    fn unknown_strata_bet_nothing() {
-        let table = table(1.0);
-        let mut evidence = Evidence::new(&table);
-        observe(&mut evidence, &table, 3, Moment { length: 5.0, tick: 1, stratum: 7 });
-        assert!(evidence.exact_total(&table) <= 0.0);
-        observe(&mut evidence, &table, 3, Moment { length: 1.0, tick: 2, stratum: 0 });
-        let at_once = run(&table, &[3], &[6.0]);
-        assert!((evidence.exact_total(&table) / at_once.exact_total(&table) - 1.0).abs() < 1e-12);
-    }
-}
+mod tests;

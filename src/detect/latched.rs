@@ -3,16 +3,17 @@
 use super::attribution::of_threshold;
 use super::bet::Subject;
 use super::bins::Bin;
+use super::evidence::{Evidence, Suspicion};
 use super::monitor::{Monitor, reaches};
 use super::rate::Rate;
-use super::recovery::Of;
+use super::recovery::{Badness, Dose, Of};
 use super::setup::ROW_RATE;
 use super::state::{Group, Latch, Step};
 use super::stream::{Role, Topic};
-use super::table::{Bet, Family};
+use super::table::{Bet, Family, TILTS};
 use super::tails::Side;
 use super::{Alarm, Finding, KINDS, Share};
-use crate::units::Timestamp;
+use crate::units::{Timestamp, count};
 
 /// After an alarm every row is looked at for further detectors, for so many rows;
 const WATCHED_ROWS: u64 = 512;
@@ -23,6 +24,8 @@ const LATER_EVERY: u64 = 32;
 const BROKEN: Bet = Bet { family: Family::More, index: 0 };
 /// A declared rule has no healthy exceptions; for its recovery this many count as none.
 const CONTRACT_HEALTHY: f64 = 1e-4;
+/// Less of a spread than this is not believed.
+const SPREAD_MIN: f64 = 1e-3;
 
 impl Monitor {
     /// Takes the change of a latched group for meant: it stays latched, undecided, without further
@@ -70,7 +73,8 @@ impl Monitor {
         let mut latch = Latch::new(step);
         latch.by_contract_only = true;
         latch.fired.insert(kind);
-        latch.recovery.suspect((stream, Of::Else, BROKEN), (vec![1.0, 0.0], CONTRACT_HEALTHY), (1.0, 1.0));
+        let badness = Badness { of_bins: vec![1.0, 0.0], healthy: vec![Some(CONTRACT_HEALTHY)], spread: 1.0 };
+        latch.recovery.suspect((stream, Of::Else, BROKEN), badness, Dose { share: 1.0, told: 1.0 });
         // It spent nothing of the budget, so nobody's evidence starts anew.
         self.latch(index, latch);
         findings.push(Finding::Raised(alarm));
@@ -79,6 +83,51 @@ impl Monitor {
     /// The input group whose alarm explains the answers.
     fn cause(&self) -> Option<usize> {
         self.state.groups.iter().position(|g| g.role == Role::Input && !g.is_free())
+    }
+
+    /// The part of rows that became hits, of those that the stream tells of since the change began.
+    pub(super) fn dose_of_more(
+        &self,
+        stream: usize,
+        suspicion: Option<Suspicion>,
+        badness: &Badness,
+        (step, told): (Step, f64),
+    ) -> Option<f64> {
+        let (start, hits) = suspicion.and_then(|s| Some((self.state.start_of(s.since), s.hits?)))?;
+        let steps = told * count(step.judged.saturating_sub(start.judged) + 1);
+        let stratum = self.state.evidence.get(stream).map_or(0, Evidence::stratum);
+        let healthy = badness.healthy.get(stratum).copied().flatten()?;
+        let seen = f64::from(hits) / steps;
+        // Where hits come together, few steps may seem to be more hits than steps.
+        Some(if seen < 1.0 { (seen - healthy) / (1.0 - healthy) } else { 1.0 })
+    }
+
+    /// The badness of a tilt that the baseline would have were it to lean as the most evident tilt to this
+    /// side says, beyond the most that health has. Tells its spread too.
+    pub(super) fn dose_of_tilt(&self, stream: usize, bet: Bet, badness: &mut Badness) -> Option<f64> {
+        let lean = *TILTS.get(bet.index)?;
+        let same_side = TILTS.iter().enumerate().filter(|(_, l)| lean * **l > 0.0);
+        let evident = same_side.filter_map(|(index, _)| {
+            Some((index, self.suspicion(stream, Bet { family: Family::Tilt, index })?.nats))
+        });
+        let wide = |index: usize| TILTS.get(index).map_or(0.0, |l: &f64| l.abs());
+        // Where evidence has reached its end for several, it is the widest.
+        let (evident, _) =
+            evident.reduce(|a, b| if b.1 > a.1 || b.1 >= a.1 && wide(b.0) > wide(a.0) { b } else { a })?;
+        let table = self.wiring.table(stream)?;
+        let (weights, leaning) = (table.tilt_weights(bet.index)?, table.tilt_weights(evident)?);
+        let calibrated = self.calibration.streams.get(stream)?;
+        let rows: Vec<f64> = (0..weights.len()).map(|bin| calibrated.pooled(bin).0).collect();
+        let leant: Vec<f64> = rows.iter().zip(leaning).map(|(n, w)| n * w).collect();
+        let mean = mean_of(&badness.of_bins, &rows);
+        let squares: Vec<f64> = badness.of_bins.iter().map(|bad| (bad - mean).powi(2)).collect();
+        let spread = mean_of(&squares, &rows) / (mean * (1.0 - mean));
+        badness.spread = if spread > SPREAD_MIN && spread < 1.0 { spread } else { 1.0 };
+        // At the limit of health the mean weight is 1; leaning makes it grow by as much as the baseline's.
+        let grown = mean_of(&weights, &leant) / mean_of(&weights, &rows);
+        let top = weights.iter().copied().reduce(|a, b| if b > a { b } else { a })?;
+        let share = (grown - 1.0) / (top - 1.0);
+        share.is_finite().then_some(if share < 1.0 { share } else { 1.0 })
     }
 
     /// Detectors of latched groups, and of answers that an alarm explains, whose own evidence has
@@ -216,6 +265,11 @@ impl Monitor {
             message: rate.message(group, start.ts),
         }
     }
+}
+
+/// The mean of what bins have, over rows that fell into them.
+fn mean_of(of_bins: &[f64], rows: &[f64]) -> f64 {
+    of_bins.iter().zip(rows).map(|(v, n)| v * n).sum::<f64>() / rows.iter().sum::<f64>()
 }
 
 fn name_of(kind: usize) -> String {

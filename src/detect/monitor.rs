@@ -10,11 +10,11 @@ use super::evidence::{Asked, Evidence};
 use super::hours::Hours;
 use super::queue::{Queue, Span, Steps};
 use super::rate::Rate;
-use super::recovery::Of;
+use super::recovery::{Dose, Of};
 use super::setup::{self, Options, Wiring};
 use super::state::{Group, Latch, State, Step};
 use super::stream::{Role, Source};
-use super::table::Bet;
+use super::table::{Bet, Family};
 use super::versions::Whose;
 use super::{Alarm, Error, Finding, KINDS, latched};
 use crate::baseline::Budget;
@@ -324,7 +324,7 @@ impl Monitor {
         let is_short = self.state.is_short;
         let groups = self.state.groups.iter_mut().filter(|_| !is_short);
         for latch in groups.filter_map(|g| g.latch.as_mut()) {
-            latch.recovery.observe(|stream| self.queue.codes(stream, span));
+            latch.recovery.observe(span.stratum, |stream| self.queue.codes(stream, span));
         }
         self.state.mark(Step { row: span.row, judged: self.state.judged + 1, ts: span.ts });
         self.state.in_unseen_hour = !span.is_known;
@@ -518,20 +518,24 @@ impl Monitor {
         suspicion: Option<super::evidence::Suspicion>,
         step: Step,
     ) {
-        let Some(waits) = self.wiring.table(stream).and_then(|t| t.badness(bet)) else { return };
-        let hits = suspicion.and_then(|s| Some((self.state.start_of(s.since), s.hits?)));
-        // Where hits are not counted, a fault counts as complete.
-        let seen = hits.map_or(1.0, |(start, hits)| {
-            f64::from(hits) / count(step.judged.saturating_sub(start.judged) + 1)
-        });
+        let Some(table) = self.wiring.table(stream) else { return };
+        let Some(mut badness) = table.badness(bet) else { return };
         let told =
             self.calibration.streams.get(stream).map_or(1.0, |s| s.told() / count(self.calibration.rows()));
+        let told = if told < 1.0 { told } else { 1.0 };
+        let share = match bet.family {
+            Family::More => self.dose_of_more(stream, suspicion, &badness, (step, told)),
+            Family::Less => suspicion.and_then(|s| s.loss),
+            Family::Tilt => self.dose_of_tilt(stream, bet, &mut badness),
+        };
         let of = match self.calibration.streams.get(stream).map(|s| &s.source) {
             Some(Source::Column { position, .. }) => Of::Values(*position),
             Some(Source::Grid { position } | Source::Repeat { position }) => Of::Form(*position),
+            Some(Source::SameCount { .. }) => Of::Forms,
             _ => Of::Else,
         };
-        latch.recovery.suspect((stream, of, bet), waits, (seen, if told < 1.0 { told } else { 1.0 }));
+        // What is not known of counts as complete.
+        latch.recovery.suspect((stream, of, bet), badness, Dose { share: share.unwrap_or(1.0), told });
     }
 
     /// Bytes of evidence that change with rows, and the streams that they belong to.

@@ -4,6 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use super::cut::{Code, SKIP};
 use super::dependence::tempered;
+use super::recovery::Badness;
 
 /// Shares of rows hit that are bet on: slow faults and complete ones alike.
 pub(super) const EPSILONS: [f64; 4] = [0.01, 0.05, 0.25, 0.9];
@@ -183,53 +184,62 @@ impl Table {
         }
     }
 
-    /// How bad each bin is to a bet, from 0 to 1, and the most that health has of it on average: what the
-    /// test of recovery waits for.
-    pub(super) fn badness(&self, bet: Bet) -> Option<(Vec<f64>, f64)> {
-        let bins = self.bins;
+    /// How bad each bin is to a bet, and by stratum the most that health has of it: what the test of recovery
+    /// waits for.
+    pub(super) fn badness(&self, bet: Bet) -> Option<Badness> {
         let place = self.place(bet)?;
-        let known = self.strata.iter().filter(|s| s.is_known);
-        let most = |of: &dyn Fn(&Stratum) -> Option<f64>| {
-            known.clone().filter_map(of).reduce(|a, b| if b > a { b } else { a })
+        let by_stratum = |of: &dyn Fn(&Stratum) -> Option<f64>| -> Vec<Option<f64>> {
+            self.strata.iter().map(|s| Some(s).filter(|s| s.is_known).and_then(of)).collect()
         };
-        let mut bad = vec![0.0; bins];
-        match bet.family {
+        let mut of_bins = vec![0.0; self.bins];
+        let healthy = match bet.family {
             Family::More => {
-                *bad.get_mut(bet.index)? = 1.0;
-                Some((bad, most(&|s| s.upper.get(place).copied())?))
+                *of_bins.get_mut(bet.index)? = 1.0;
+                by_stratum(&|s| s.upper.get(place).copied())
             }
             Family::Less => {
-                bad.iter_mut().for_each(|b| *b = 1.0);
+                of_bins.iter_mut().for_each(|b| *b = 1.0);
                 for bin in &self.less_covers.get(place)?.1 {
-                    *bad.get_mut(*bin)? = 0.0;
+                    *of_bins.get_mut(*bin)? = 0.0;
                 }
                 // A miss is worth 1 + eta p / (1 - p).
-                let missing = |s: &Stratum| {
+                by_stratum(&|s| {
                     let miss = f64::from(*s.less.get(place)?.miss.first()?);
                     let odds = (miss * self.clumping).exp_m1() / LOSSES.first()?;
                     Some(1.0 / (1.0 + odds))
-                };
-                Some((bad, most(&missing)?))
+                })
             }
             Family::Tilt => {
-                let tilts = |s: &Stratum| -> Vec<f64> {
-                    let of = s.tilts.iter().filter_map(|t| t.get(bet.index));
-                    of.map(|e| f64::from(*e).powf(self.clumping)).collect()
-                };
-                let first = known.clone().next().map(tilts)?;
-                let top = first.iter().copied().reduce(|a, b| if b > a { b } else { a })?;
-                let low = first.iter().copied().reduce(|a, b| if b < a { b } else { a })?;
-                if top <= low {
-                    return None;
-                }
-                for (bad, e) in bad.iter_mut().zip(&first) {
-                    *bad = (e - low) / (top - low);
-                }
-                // The limit of the mean weight is where an e-value is 1.
-                Some((bad, (1.0 - low) / (top - low)))
+                let weights = self.tilt_weights(bet.index)?;
+                let (low, top) = range(&weights)?;
+                // Hours differ only by the limit of the mean weight.
+                of_bins.iter_mut().zip(weights).for_each(|(bad, e)| *bad = (e - low) / (top - low));
+                // It is where an e-value is 1.
+                by_stratum(&|s| {
+                    range(&self.tilt_in(s, bet.index)).map(|(low, top)| (1.0 - low) / (top - low))
+                })
             }
-        }
+        };
+        Some(Badness { of_bins, healthy, spread: 1.0 })
     }
+
+    /// By bin: what a row is worth to a tilt, in the first stratum where it says something, not tempered.
+    pub(super) fn tilt_weights(&self, tilt: usize) -> Option<Vec<f64>> {
+        let known = self.strata.iter().filter(|s| s.is_known);
+        known.map(|s| self.tilt_in(s, tilt)).find(|weights| range(weights).is_some())
+    }
+
+    fn tilt_in(&self, stratum: &Stratum, tilt: usize) -> Vec<f64> {
+        let of = stratum.tilts.iter().filter_map(|t| t.get(tilt));
+        of.map(|e| f64::from(*e).powf(self.clumping)).collect()
+    }
+}
+
+/// The least and the most; nothing where they are alike.
+fn range(values: &[f64]) -> Option<(f64, f64)> {
+    let top = values.iter().copied().reduce(|a, b| if b > a { b } else { a })?;
+    let low = values.iter().copied().reduce(|a, b| if b < a { b } else { a })?;
+    (top > low).then_some((low, top))
 }
 
 impl Losses {

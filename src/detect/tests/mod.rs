@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod latches;
+mod recoveries;
 mod reviewed;
 mod traps;
 
