@@ -45,6 +45,8 @@ pub(super) struct Hours {
 
 /// Quarters of an hour: no zone is shifted by less, and no hour begins between two.
 const QUARTER_MICROS: i64 = 900_000_000;
+/// Longer than this, five years, is a wrong clock: of such a time nobody knows how long each hour was seen.
+const QUARTERS_MAX: i64 = 5 * 366 * 96;
 
 impl Hours {
     /// # Errors
@@ -68,6 +70,26 @@ impl Hours {
             self.stratum = self.look_up(micros);
         }
         self.stratum
+    }
+
+    /// By stratum: the seconds from one time to another; nothing without a season, or beyond five years.
+    pub(super) fn seconds(&mut self, from: Timestamp, to: Timestamp) -> Vec<f64> {
+        let (first, last) = (from.as_micros(), to.as_micros());
+        let strata = self.season.strata();
+        if strata < 2 || last.saturating_sub(first) / QUARTER_MICROS > QUARTERS_MAX {
+            return Vec::new();
+        }
+        let mut seconds = vec![0.0; strata];
+        let mut at = first;
+        while at < last {
+            let stratum = self.stratum(Timestamp::from_micros(at));
+            let end = self.to.min(last);
+            if let Some(seconds) = seconds.get_mut(stratum) {
+                *seconds += Timestamp::from_micros(end).seconds_since(Timestamp::from_micros(at));
+            }
+            at = end;
+        }
+        seconds
     }
 
     /// Times beyond the calendar fall into the first hour: they are no times of day at all.
