@@ -130,6 +130,25 @@ mod tests {
         assert_eq!(stratum(HourOfWeek, "Europe/Berlin", summer), 3 * 24);
     }
 
+    /// Seconds fall into the hour of the people, whatever the recording's ends; five years and more are a wrong clock.
+    #[test]
+    fn seconds_by_hour() {
+        let season = Season { seasonality: Seasonality::HourOfDay, zone: "Asia/Kolkata".to_owned() };
+        let time = |text: &str| Timestamp::parse(text).unwrap();
+        let mut hours = Hours::new(&season).unwrap();
+        let seconds = hours.seconds(time("2026-07-01T22:40:10Z"), time("2026-07-02T23:40:00Z"));
+        let sum: f64 = seconds.iter().sum();
+        assert!((sum - 89_990.0).abs() < 1e-6 && (seconds[4] - 6_590.0).abs() < 1e-6, "{seconds:?}");
+        assert!((seconds[3] - 3_600.0).abs() < 1e-6 && (seconds[5] - 4_200.0).abs() < 1e-6, "{seconds:?}");
+        assert!(hours.seconds(time("1970-01-01T00:00:00Z"), time("2026-07-02T23:40:00Z")).is_empty());
+        assert!(
+            Hours::new(&Season::none())
+                .unwrap()
+                .seconds(time("2026-07-01T00:00:00Z"), time("2026-07-02T00:00:00Z"))
+                .is_empty()
+        );
+    }
+
     /// A zone that nobody knows is refused.
     #[test]
     fn unknown_zones_are_refused() {
