@@ -14,7 +14,7 @@ use super::plan::{self, Seen};
 use super::stream::{Counts, Source, Stream};
 use super::{Error, strata};
 use crate::record::{Batch, Schema};
-use crate::units::{count, whole};
+use crate::units::{Timestamp, count, whole};
 
 /// One row in five plans bins and the others are counted, so that no bin is judged by the rows
 /// that chose it: a value that only those rows had would else look impossible.
@@ -43,6 +43,9 @@ pub struct Calibration {
     pub(super) season: Season,
     /// By stratum: the steps that the baseline has there.
     pub(super) seen: Vec<u64>,
+    /// By stratum: the seconds that the baseline saw of it; empty without a season, and when nobody counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) seconds: Vec<f64>,
     pub(super) streams: Vec<Stream>,
     /// Steps farther apart than this are nearly independent, in all streams.
     #[serde(default = "one", skip_serializing_if = "is_one")]
@@ -58,6 +61,9 @@ pub struct Calibration {
     pub(super) unchecked: Vec<String>,
     #[serde(default, skip_serializing_if = "RunLength::is_no_rows")]
     pub(super) run_length: RunLength,
+    /// Streams that differ between the recordings that were merged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) unlike: Vec<String>,
 }
 
 const fn one() -> u64 {
@@ -101,6 +107,11 @@ impl Calibration {
         }
         if calibration.seen.len() != calibration.season.strata() {
             return Err(Error::Calibration("hours do not fit its seasonality".to_owned()));
+        }
+        let sound = |seconds: &f64| seconds.is_finite() && *seconds >= 0.0;
+        let strata = [0, calibration.season.strata()];
+        if !strata.contains(&calibration.seconds.len()) || !calibration.seconds.iter().all(sound) {
+            return Err(Error::Calibration("seconds of its hours do not fit its seasonality".to_owned()));
         }
         Hours::new(&calibration.season)?;
         let factor = calibration.threshold_factor;
@@ -265,6 +276,8 @@ pub struct Counter {
     season: Season,
     hours: Hours,
     seen: Vec<u64>,
+    /// The earliest and the latest time of a step.
+    times: Option<(Timestamp, Timestamp)>,
     numbers: Numbers,
     /// The steps of the first pass over the same rows, where there was one.
     planned: Option<u64>,
@@ -291,6 +304,7 @@ impl Counter {
             encoder: Encoder::new(schema, &streams),
             hours: Hours::new(&season)?,
             seen: vec![0; season.strata()],
+            times: None,
             season,
             numbers: Numbers::default(),
             planned: None,
@@ -348,8 +362,12 @@ impl Counter {
         if first || self.current_rows >= STEP_ROWS_MAX {
             self.close();
             self.current_plans = (self.which)(step);
-            let ts = batch.meta().ts().get(row);
-            self.current_stratum = ts.map_or(0, |ts| self.hours.stratum(*ts));
+            let ts = batch.meta().ts().get(row).copied();
+            self.current_stratum = ts.map_or(0, |ts| self.hours.stratum(ts));
+            if let Some(ts) = ts {
+                let (from, to) = self.times.unwrap_or((ts, ts));
+                self.times = Some((from.min(ts), to.max(ts)));
+            }
         }
         self.current_rows += 1;
         for stream in 0..self.encoder.streams() {
@@ -424,18 +442,21 @@ impl Counter {
         for stream in self.streams.iter_mut().filter(|_| !self.keeps_strata) {
             merge_alike_hours(stream);
         }
+        let seconds = self.times.map_or_else(Vec::new, |(from, to)| self.hours.seconds(from, to));
         Ok(Calibration {
             version: VERSION,
             rows,
             clustered: self.clustered,
             season: self.season,
             seen: self.seen,
+            seconds,
             streams: self.streams,
             memory: whole(memory),
             sampling: self.encoder.sampling().filter(|rate| *rate < 1.0),
             unchecked,
             threshold_factor: 1.0,
             run_length: RunLength::NoRows,
+            unlike: Vec::new(),
         })
     }
 

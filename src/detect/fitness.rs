@@ -229,7 +229,8 @@ fn hour_name(seasonality: Seasonality, hour: usize) -> String {
 
 /// Streams whose news comes in clumps, so that the promise is calibrated and no theorem.
 fn clumps(calibration: &Calibration) -> Option<Oddity> {
-    let clumped = calibration.clumped();
+    let clumped: Vec<(String, f64)> =
+        calibration.clumped().into_iter().filter(|(name, _)| !calibration.unlike.contains(name)).collect();
     let (_, most) = clumped.first()?;
     let mut names: Vec<&str> = Vec::new();
     for (name, _) in &clumped {

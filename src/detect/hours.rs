@@ -45,6 +45,8 @@ pub(super) struct Hours {
 
 /// Quarters of an hour: no zone is shifted by less, and no hour begins between two.
 const QUARTER_MICROS: i64 = 900_000_000;
+/// Longer than this, five years, is a wrong clock: of such a time nobody knows how long each hour was seen.
+const QUARTERS_MAX: i64 = 5 * 366 * 96;
 
 impl Hours {
     /// # Errors
@@ -68,6 +70,26 @@ impl Hours {
             self.stratum = self.look_up(micros);
         }
         self.stratum
+    }
+
+    /// By stratum: the seconds from one time to another; nothing without a season, or beyond five years.
+    pub(super) fn seconds(&mut self, from: Timestamp, to: Timestamp) -> Vec<f64> {
+        let (first, last) = (from.as_micros(), to.as_micros());
+        let strata = self.season.strata();
+        if strata < 2 || last.saturating_sub(first) / QUARTER_MICROS > QUARTERS_MAX {
+            return Vec::new();
+        }
+        let mut seconds = vec![0.0; strata];
+        let mut at = first;
+        while at < last {
+            let stratum = self.stratum(Timestamp::from_micros(at));
+            let end = self.to.min(last);
+            if let Some(seconds) = seconds.get_mut(stratum) {
+                *seconds += Timestamp::from_micros(end).seconds_since(Timestamp::from_micros(at));
+            }
+            at = end;
+        }
+        seconds
     }
 
     /// Times beyond the calendar fall into the first hour: they are no times of day at all.
@@ -106,6 +128,25 @@ mod tests {
         // A Wednesday in UTC, and Thursday by then in Berlin.
         assert_eq!(stratum(HourOfWeek, "UTC", summer), 2 * 24 + 22);
         assert_eq!(stratum(HourOfWeek, "Europe/Berlin", summer), 3 * 24);
+    }
+
+    /// Seconds fall into the hour of the people, whatever the recording's ends; five years and more are a wrong clock.
+    #[test]
+    fn seconds_by_hour() {
+        let season = Season { seasonality: Seasonality::HourOfDay, zone: "Asia/Kolkata".to_owned() };
+        let time = |text: &str| Timestamp::parse(text).unwrap();
+        let mut hours = Hours::new(&season).unwrap();
+        let seconds = hours.seconds(time("2026-07-01T22:40:10Z"), time("2026-07-02T23:40:00Z"));
+        let sum: f64 = seconds.iter().sum();
+        assert!((sum - 89_990.0).abs() < 1e-6 && (seconds[4] - 6_590.0).abs() < 1e-6, "{seconds:?}");
+        assert!((seconds[3] - 3_600.0).abs() < 1e-6 && (seconds[5] - 4_200.0).abs() < 1e-6, "{seconds:?}");
+        assert!(hours.seconds(time("1970-01-01T00:00:00Z"), time("2026-07-02T23:40:00Z")).is_empty());
+        assert!(
+            Hours::new(&Season::none())
+                .unwrap()
+                .seconds(time("2026-07-01T00:00:00Z"), time("2026-07-02T00:00:00Z"))
+                .is_empty()
+        );
     }
 
     /// A zone that nobody knows is refused.

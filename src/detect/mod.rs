@@ -132,6 +132,19 @@ pub enum Error {
     /// Calibrations whose counts do not add up to anything.
     #[error("they cannot be merged: {0}; count the second recording with `--plan-of` the first")]
     PlansDiffer(String),
+    /// Recordings too unlike for one baseline.
+    #[error(
+        "they cannot be merged: `{column}` differs between the two recordings by {found} times the variance of chance, \
+         expected at most {expected}: keep two baselines, or build one of a recording that has both kinds of traffic"
+    )]
+    Unlike {
+        /// The column that differs most.
+        column: String,
+        /// By how much.
+        found: String,
+        /// The most that evidence can be tempered by.
+        expected: f64,
+    },
     /// Saved evidence of another baseline, budget or set of detectors.
     #[error("saved evidence belongs to another baseline, budget or set of detectors")]
     StateOfAnother,

@@ -171,7 +171,7 @@ impl Monitor {
         }
         let row = self.state.row;
         let is_counted = !self.state.is_short;
-        if is_counted && self.state.rate.as_mut().is_some_and(|r| r.advance(row, now)) {
+        if is_counted && self.state.rate.as_mut().is_some_and(|r| r.advance(row, now, &mut self.hours)) {
             self.judge_rate(now, &mut findings);
         }
         findings
@@ -235,7 +235,7 @@ impl Monitor {
         if self.state.rate.as_ref().is_some_and(|rate| rate.would_close(ts)) {
             self.judge_queued(findings);
         }
-        if self.state.rate.as_mut().is_some_and(|rate| rate.observe(row, ts)) {
+        if self.state.rate.as_mut().is_some_and(|rate| rate.observe(row, ts, &mut self.hours)) {
             self.judge_rate(ts, findings);
         }
     }
@@ -562,7 +562,10 @@ impl Monitor {
         if !fits {
             return Err(Error::StateOfAnother);
         }
-        self.state = saved.state;
+        let at_rest = std::mem::replace(&mut self.state, saved.state);
+        if let (Some(rate), Some(at_rest)) = (&mut self.state.rate, at_rest.rate) {
+            rate.follow(at_rest);
+        }
         self.state.resume();
         self.encoder.forget();
         Ok(())

@@ -11,7 +11,7 @@ use super::bootstrap::RunLength;
 pub enum Promise {
     /// The baseline's steps show no dependence: the mean time to a false alarm is at least the budget.
     Proven,
-    /// They do, or too few of them tell: evidence is tempered by how much news comes in clumps, as measured on the baseline, and the
+    /// They do, or differ between merged recordings, or too few of them tell: evidence is tempered by how much news comes in clumps, as measured on the baseline, and the
     /// threshold raised until rows drawn from it keep the run length; [`RunLength`] says whether that was
     /// checked.
     Calibrated,
@@ -43,9 +43,13 @@ impl Calibration {
     #[must_use]
     pub fn told_promise(&self) -> String {
         let factor = self.threshold_factor;
-        let why = match self.unchecked.first().filter(|_| self.clumped().is_empty()) {
-            Some(first) => format!("too few rows of `{first}` to see whether they depend on each other"),
-            None => "rows depend on each other".to_owned(),
+        let unchecked = self.unchecked.first().filter(|_| self.clumped().is_empty());
+        let why = match (self.unlike.first(), unchecked) {
+            (Some(first), _) => format!("`{first}` differs between the merged recordings"),
+            (None, Some(first)) => {
+                format!("too few rows of `{first}` to see whether they depend on each other")
+            }
+            (None, None) => "rows depend on each other".to_owned(),
         };
         match (self.promise(), self.run_length) {
             (Promise::Proven, _) => "proven: no row depends on another, as far as can be seen".to_owned(),

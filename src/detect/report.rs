@@ -94,6 +94,7 @@ impl Monitor {
             Some(_) if self.state.last_seen.is_none() || self.state.is_silent => {
                 StreamState::Undecided(Undecided::NoRows)
             }
+            Some(rate) if rate.in_unseen_hour() => StreamState::Undecided(Undecided::UnseenHour),
             Some(rate) if !is_off && rate.total().is_finite() => {
                 let enough = count(rate.seconds_judged()) >= rate.seconds_needed(self.threshold);
                 if enough { self.calm(rate.total()) } else { StreamState::Undecided(Undecided::BelowPower) }

@@ -7,7 +7,7 @@ use super::bet::{KINDS, Kind, Subject};
 use super::bins::Bin;
 use super::calibrate::Calibration;
 use super::evidence::Evidence;
-use super::rate::{BAND, Rate};
+use super::rate::{self, Rate};
 use super::scores;
 use super::state::{Group, Start, State};
 use super::stream::{Role, Source, Stream, Topic};
@@ -164,7 +164,8 @@ fn claims(stream: &Stream) -> Owners {
     }
 }
 
-/// Confidence limits of all streams that hold together with 95 %.
+/// Confidence limits of all streams that hold together with 95 %; for limits by the hour see
+/// [`strata::UNNOTICED`].
 ///
 /// A part of the chance to be wrong is split evenly over the limits, the rest by the weights of their bets:
 /// a bet of much weight is worth a sharp limit. Both parts are known before any count is looked at, but
@@ -428,14 +429,11 @@ fn preference(stream: &Stream, owners: &Owners, bet: Bet) -> f64 {
 /// A monitor's state at rest.
 pub(super) fn at_rest(calibration: &Calibration, wiring: &Wiring, options: &Options) -> State {
     let start = Start { row: 0, judged: 0, ts: Timestamp::from_micros(0) };
-    let second = match options.budget {
-        Budget::Time(_) => 1.0,
-        // The fewest rows that a healthy second may have: the run is never made longer than it is.
-        Budget::Rows(_) => options.rate.get() / BAND,
-    };
+    let is_in_rows = matches!(options.budget, Budget::Rows(_));
+    let bands = rate::bands(options.rate, &calibration.seen, &calibration.seconds);
     State::new(
         wiring.tables.iter().map(Evidence::new).collect(),
-        Rate::new(options.rate, wiring.rate_weight, second, start),
+        Rate::new(bands, wiring.rate_weight, is_in_rows, start),
         groups(&calibration.streams),
     )
 }

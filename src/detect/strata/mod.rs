@@ -5,9 +5,17 @@ mod tests;
 use super::{limits, mean};
 use crate::units::{count, whole};
 
-/// The chance that a stratum unlike the others goes unnoticed in one limit, where the others lend it
-/// their rows: with so few, fifty such strata in a table still leave 95 %.
+/// The chance that the limit of one bin in one stratum is wrong where that stratum is unlike the others, which
+/// lend it their rows.
+///
+/// It is for each such limit, over and above the 5 % that all limits have together, and is split neither
+/// over bins nor over streams: the 5 % are for strata that differ no more than their spread says, and every
+/// limit of a bin in a stratum that is unlike the others in it adds one in a thousand. Fifty of these, in all
+/// streams together, add as much again as all others have. Split over all limits it would be about as small as
+/// `delta`, which is a stratum's own limit, and nothing would be lent.
 pub(super) const UNNOTICED: f64 = 1e-3;
+/// Two strata whose rows are pooled lie within so many standard errors of both together.
+const STANDARD_ERRORS: f64 = 2.0;
 /// The chance that the spread between strata is larger than assumed.
 const SPREAD_TOO_SMALL: f64 = 0.05;
 
@@ -68,6 +76,27 @@ pub(super) fn heterogeneity(table: &Table<'_>, scores: &[f64]) -> f64 {
     let least = chances.iter().fold(1.0, |least: f64, p| if *p < least { *p } else { least });
     let corrected = least * count(whole(chances.len()));
     if corrected < 1.0 { corrected } else { 1.0 }
+}
+
+/// By how much two strata differ in excess of chance, in units of the variance; 1 is chance.
+///
+/// The chi-square of all common bins over its degrees of freedom, and that of a single bin or of the mean
+/// score where it is larger although only so much of it is asked for that the smaller stratum lies within
+/// two standard errors of both together: limits leave three and more.
+pub(super) fn dispersion(table: &Table<'_>, scores: &[f64]) -> f64 {
+    let columns = table.columns();
+    let sizes = |column: &Column| {
+        let mut sizes: Vec<f64> = column.seen().map(|cell| cell.trials).collect();
+        sizes.sort_by(f64::total_cmp);
+        sizes.first().zip(sizes.last()).map_or(1.0, |(least, most)| most / least)
+    };
+    let lopsided = columns.iter().map(sizes).fold(1.0, |most: f64, n| if n > most { n } else { most });
+    let single = columns.iter().map(Column::squares).chain([scored(table, scores)]);
+    let excess =
+        |squares: Squares| if squares.over_chance() > 1.0 { squares.over_chance() - 1.0 } else { 0.0 };
+    let single = single.map(|squares| excess(squares) * lopsided / (STANDARD_ERRORS * STANDARD_ERRORS));
+    let together = together(columns.iter().filter(|c| c.is_common())).over_chance();
+    single.fold(together, |most, one| if one > most { one } else { most })
 }
 
 /// Confidence limits of each bin's chance in each stratum.
@@ -290,6 +319,11 @@ struct Squares {
 impl Squares {
     fn chance(&self) -> f64 {
         self.null.above(self.square)
+    }
+
+    /// Over what equal strata do; 1 where there is nothing to go by.
+    fn over_chance(&self) -> f64 {
+        if self.null.mean > 0.0 { self.square / self.null.mean } else { 1.0 }
     }
 
     /// The spread in excess of chance that is too small with a chance of 5 %; above 0.
