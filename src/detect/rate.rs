@@ -17,6 +17,10 @@ const FACTORS: [f64; 4] = [0.1, 0.5, 1.5, 3.0];
 const SILENCE_MAX_SECONDS: i64 = 600;
 /// A second is closed only so long after its end: senders' clocks differ, and taps deliver late.
 const GRACE_SECONDS: i64 = 3;
+/// A row that is further ahead leaps;
+const LEAP_SECONDS: i64 = 10;
+/// so many in a row are right.
+const AHEAD_ROWS: u64 = 3;
 /// So many late rows in a row are not late.
 const LATE_ROWS: u64 = 1_000;
 /// Recovery is believed after a mean of at least this many seconds of a live fault.
@@ -118,6 +122,9 @@ pub(super) struct Rate {
     open: BTreeMap<i64, u64>,
     /// Late rows in a row.
     late: u64,
+    /// Rows in a row that leap ahead.
+    #[serde(default)]
+    ahead: u64,
     /// Whole seconds judged since the evidence began.
     judged: u64,
     bets: Vec<RateBet>,
@@ -157,6 +164,7 @@ impl Rate {
             next: None,
             open: BTreeMap::new(),
             late: 0,
+            ahead: 0,
             judged: 0,
             bets: FACTORS.map(|factor| RateBet::at_rest(factor, start)).to_vec(),
             calm: 0.0,
@@ -204,6 +212,11 @@ impl Rate {
         if self.late >= LATE_ROWS {
             // So many cannot all be late: a clock had run ahead.
             self.resume();
+            return false;
+        }
+        // One wrong clock is no silence of all others: a leap is believed when further rows say the same.
+        self.ahead = if second > next.saturating_add(LEAP_SECONDS) { self.ahead + 1 } else { 0 };
+        if (1..AHEAD_ROWS).contains(&self.ahead) {
             return false;
         }
         self.close_until(second.saturating_sub(GRACE_SECONDS), row, hours)
@@ -377,6 +390,23 @@ mod tests {
         let mut silent = fed(20, 100);
         assert!(silent.advance(0, Timestamp::from_millis(33_000), &mut hours()));
         assert!(silent.total() > 1e9, "{}", silent.total());
+    }
+
+    /// One row from the future is a wrong clock; three are a silence before them.
+    #[test]
+    fn one_clock_that_leaps_is_no_silence() {
+        let mut rate = fed(20, 100);
+        for s in 20..40 {
+            rate.observe(0, Timestamp::from_millis(if s == 25 { 620_000 } else { s * 1_000 }), &mut hours());
+            for i in 1..100 {
+                rate.observe(0, Timestamp::from_millis(s * 1_000 + i * 10), &mut hours());
+            }
+        }
+        assert!(rate.total() < 1e3, "{}", rate.total());
+        for i in 0..3 {
+            rate.observe(0, Timestamp::from_millis(620_000 + i), &mut hours());
+        }
+        assert!(rate.total() > 1e9, "{}", rate.total());
     }
 
     /// A silence does not recover by itself, however long health lasted before it; the first healthy
