@@ -163,8 +163,8 @@ impl<'a> Judges<'a> {
         let options = Options { budget: self.reference.budget(), rate: self.reference.rate(), without };
         let schema = Arc::clone(self.reference.schema());
         let others = Monitor::new(schema, calibration.inputs_only(), options)?;
-        let own = self.reference.schema().version.clone().unwrap_or_else(String::new);
-        Ok(others.judging(Whose::OthersThan(own)).from_row(self.main.rows()))
+        let own = self.reference.schema().version.clone();
+        Ok(others.judging(own.map_or(Whose::All, Whose::OthersThan)).from_row(self.main.rows()))
     }
 }
 

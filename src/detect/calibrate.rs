@@ -404,7 +404,10 @@ impl Counter {
             for code in codes() {
                 let bin = usize::from(code);
                 // Rounded shares of many steps must not add up to more than there were steps.
-                let add = |hits: &mut f64, trials: f64| *hits = (*hits + share).min(trials);
+                let add = |hits: &mut f64, trials: f64| {
+                    let sum = *hits + share;
+                    *hits = if sum > trials { trials } else { sum };
+                };
                 if let Some(hits) = counts.hits_all.get_mut(bin) {
                     add(hits, counts.trials_all);
                 }

@@ -196,7 +196,7 @@ fn coarse_clocks_hide_no_loss() {
     let (bet, rows) = (Bet { family: Family::Less, index: 1 }, 42_000_u32);
     let table = table(1.0);
     let lengths: Vec<f64> = (0..rows).map(|row| f64::from(row % 1_000 == 0)).collect();
-    let lost = |row: u32| if row < 40_000 && row % 5 == 0 { 1 } else { 0 };
+    let lost = |row: u32| if row < 40_000 && row.is_multiple_of(5) { 1 } else { 0 };
     let codes: Vec<Code> = (0..rows).map(lost).collect();
     let mut evidence = Evidence::new(&table);
     let mut nats = |from: usize, to: usize| {
