@@ -75,6 +75,6 @@ pub enum Error {
     )]
     NotABudget(String),
     /// Times from which no rate follows.
-    #[error("the rate of rows cannot be read from `ts`: {0}; state it in rows a second")]
+    #[error("the rate of rows cannot be read from `ts`: {0}; state it in rows a second (--rate)")]
     RateUnknown(String),
 }

@@ -15,7 +15,7 @@ use crate::detect::{
     version_of,
 };
 use crate::lab::Progress;
-use crate::record::Batch;
+use crate::record::{Batch, Cell, Cells, Role, Schema};
 use crate::tap::Source;
 use crate::units::{Timestamp, count};
 
@@ -51,6 +51,8 @@ struct Replayed {
     rows_of_other_versions: BTreeMap<String, u64>,
     rows_lost: u64,
     rows_lost_by_reason: BTreeMap<&'static str, u64>,
+    /// Features of the baseline of which no row had a value.
+    absent: Vec<String>,
     /// The first of them, and what was wrong with it.
     first_lost: Option<String>,
     alarms: Vec<Alarm>,
@@ -93,6 +95,8 @@ struct Line<'a> {
 
 /// Where a smaller share of a recording's rows is judged, nothing is known: as `serve` has it by default.
 const COVERAGE_MIN: f64 = 0.5;
+/// Features that a message names.
+const NAMED_MAX: usize = 5;
 /// Versions that have an alarm of their own; further ones share one.
 const VERSIONS_MAX: usize = 8;
 /// Under this name.
@@ -189,14 +193,18 @@ impl Replay {
             rows_of_other_versions: BTreeMap::new(),
             rows_lost: 0,
             rows_lost_by_reason: BTreeMap::new(),
+            absent: Vec::new(),
             first_lost: None,
             alarms: Vec::new(),
             fired: Vec::new(),
             resolved: Vec::new(),
             detectors: Vec::new(),
         };
+        let mut absent: Vec<usize> = inputs(reference.schema());
         for batch in source.batches(reference.schema())? {
-            for finding in judges.observe(&batch?)? {
+            let batch = batch?;
+            absent.retain(|position| batch.columns().get(*position).is_none_or(is_all_null));
+            for finding in judges.observe(&batch)? {
                 replayed.note(finding);
             }
         }
@@ -204,6 +212,20 @@ impl Replay {
             replayed.note(finding);
         }
         progress.finish();
+        let features = inputs(reference.schema());
+        let names = |positions: &[usize]| -> Vec<String> {
+            let columns = positions.iter().filter_map(|p| reference.schema().columns.get(*p));
+            columns.map(|c| c.name.clone()).collect()
+        };
+        if absent.len() == features.len() {
+            let expected = names(features.get(..NAMED_MAX).unwrap_or(&features)).join("`, `");
+            let input = self.input.display();
+            anyhow::bail!(
+                "{input}: none of the {} features of the baseline, expected `{expected}`",
+                features.len()
+            );
+        }
+        replayed.absent = names(&absent);
         replayed.rows = judges.main.rows();
         replayed.rows_lost = source.losses().total();
         let by_reason = source.losses().snapshot().into_iter().filter(|(_, rows)| *rows > 0);
@@ -277,6 +299,9 @@ impl Replayed {
         };
         out::say(&format!("{} rows, {lost}, {} alarms", self.rows, self.alarms.len()));
         self.first_lost.iter().for_each(|first| out::say(&format!("the first lost: {first}")));
+        if !self.absent.is_empty() {
+            out::say(&format!("no row has a value of: {}", self.absent.join(", ")));
+        }
         let strange: u64 = self.rows_of_other_versions.values().sum();
         if strange > 0 {
             let versions = counted(&self.rows_of_other_versions);
@@ -298,6 +323,16 @@ impl Replayed {
         }
         by_reason
     }
+}
+
+/// The positions of a schema's features.
+fn inputs(schema: &Schema) -> Vec<usize> {
+    let inputs = schema.columns.iter().enumerate().filter(|(_, c)| c.role == Role::Input);
+    inputs.map(|(position, _)| position).collect()
+}
+
+fn is_all_null(cells: &Cells) -> bool {
+    (0..cells.len()).all(|row| matches!(cells.cell(row), Cell::Null))
 }
 
 fn counted<K: std::fmt::Display>(by_reason: &BTreeMap<K, u64>) -> String {

@@ -25,6 +25,8 @@ const MEMBER_NATS: f64 = 5.0;
 /// A column with this part of the evidence of its group's unusual rows is their cause.
 const POOLED_SHARE: f64 = 1e-3;
 
+/// A stream with less than this part of the threshold adds nothing worth telling.
+const TOLD_SHARE: f64 = 1e-6;
 /// Evidence is told up to this multiple of the threshold; the sum of a long fault means no more.
 const TOLD_MAX: f64 = 1e6;
 
@@ -51,9 +53,12 @@ impl Monitor {
         self.shares_by(streams, |evidence, table, bet| evidence.share(table, bet))
     }
 
-    /// The same, with bets on less as of the last block: much less work.
+    /// The same, with bets on less as of the last block, and without streams that have next to nothing: much
+    /// less work.
     pub(super) fn settled_shares(&self, streams: &[usize]) -> Vec<Share> {
-        self.shares_by(streams, |evidence, table, bet| evidence.settled_share(table, bet))
+        let told = |stream: &usize| self.settled_in(&[*stream]) >= TOLD_SHARE * self.threshold;
+        let told: Vec<usize> = streams.iter().copied().filter(told).collect();
+        self.shares_by(&told, |evidence, table, bet| evidence.settled_share(table, bet))
     }
 
     fn shares_by(&self, streams: &[usize], share: impl Fn(&Evidence, &Table, Bet) -> f64) -> Vec<Share> {
@@ -86,6 +91,10 @@ impl Monitor {
     pub(super) fn suspects(&self, streams: &[usize]) -> Vec<(usize, Bet, Suspicion)> {
         let mut suspects = Vec::new();
         for &stream in streams {
+            // No bet of a stream has more than all of them together.
+            if self.settled_in(&[stream]) < SUSPECT_SHARE * self.threshold {
+                continue;
+            }
             for bet in self.wiring.bets(stream) {
                 let Some(suspicion) = self.suspicion(stream, bet) else { continue };
                 if suspicion.nats >= SUSPECT_NATS && self.share(stream, bet) >= SUSPECT_SHARE * self.threshold

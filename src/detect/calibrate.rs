@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -56,6 +56,9 @@ pub struct Calibration {
     /// The share of requests that the baseline's rows are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) sampling: Option<f64>,
+    /// How many entities its steps are of, where these come back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) entities: Option<u64>,
     /// Streams with too few rows to see whether they depend on each other.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) unchecked: Vec<String>,
@@ -82,6 +85,11 @@ const fn no_factor() -> f64 {
 fn is_no_factor(factor: &f64) -> bool {
     *factor <= 1.0
 }
+
+/// So many entities are told apart; with more, the steps of one are few among all.
+const ENTITIES_MAX: usize = 1 << 20;
+/// Steps of an entity on average from which on they count as coming back.
+const RETURNS_MIN: f64 = 1.5;
 
 /// The layout that this program writes and reads.
 const VERSION: u32 = 2;
@@ -286,6 +294,9 @@ pub struct Counter {
     /// Whether it was given which streams have a table for each hour.
     keeps_strata: bool,
     clustered: bool,
+    /// Entities seen, up to [`ENTITIES_MAX`], and steps of one.
+    entities: HashSet<u64>,
+    entity_steps: u64,
     /// The codes of the current step's rows, row by row, and how many rows it has.
     current: Vec<Code>,
     current_rows: usize,
@@ -311,6 +322,8 @@ impl Counter {
             which: |_| false,
             keeps_strata: false,
             clustered: false,
+            entities: HashSet::new(),
+            entity_steps: 0,
             current: Vec::new(),
             current_rows: 0,
             current_plans: false,
@@ -361,6 +374,7 @@ impl Counter {
         let Some((step, first)) = self.numbers.number(batch, row) else { return };
         if first || self.current_rows >= STEP_ROWS_MAX {
             self.close();
+            self.note_entity(batch, row);
             self.current_plans = (self.which)(step);
             let ts = batch.meta().ts().get(row).copied();
             self.current_stratum = ts.map_or(0, |ts| self.hours.stratum(ts));
@@ -373,6 +387,21 @@ impl Counter {
         for stream in 0..self.encoder.streams() {
             self.current.push(self.encoder.of(stream).get(place).copied().unwrap_or(SKIP));
         }
+    }
+
+    fn note_entity(&mut self, batch: &Batch, row: usize) {
+        let Some(entity) = batch.meta().entity(row) else { return };
+        self.entity_steps += 1;
+        if self.entities.len() < ENTITIES_MAX {
+            self.entities.insert(super::encode::hash_of(entity));
+        }
+    }
+
+    /// How many entities there are, where they come back more than now and then.
+    fn returning(&self) -> Option<u64> {
+        let entities = whole(self.entities.len());
+        let returns = count(self.entity_steps) > RETURNS_MIN * count(entities);
+        (entities > 0 && self.entities.len() < ENTITIES_MAX && returns).then_some(entities)
     }
 
     /// Counts the current step, which has no more rows.
@@ -456,6 +485,7 @@ impl Counter {
             streams: self.streams,
             memory: whole(memory),
             sampling: self.encoder.sampling().filter(|rate| *rate < 1.0),
+            entities: self.returning(),
             unchecked,
             threshold_factor: 1.0,
             run_length: RunLength::NoRows,

@@ -31,6 +31,10 @@ impl Calibration {
         let dispersions = self.dispersions(other)?;
         self.rows += other.rows;
         self.clustered |= other.clustered;
+        self.entities = match (self.entities, other.entities) {
+            (Some(mine), Some(theirs)) => Some(mine.max(theirs)),
+            (mine, theirs) => mine.or(theirs),
+        };
         self.memory = self.memory.max(other.memory);
         if other.threshold_factor > self.threshold_factor {
             self.threshold_factor = other.threshold_factor;

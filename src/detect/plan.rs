@@ -19,9 +19,9 @@ const ANSWERS_MAX: usize = 16;
 const CLASSES_MAX: usize = 12;
 /// The range of an answer is widened by this share of its width.
 const RANGE_MARGIN: f64 = 0.005;
-/// Tags that name the model or the process that answered: they change with every rollout, and their mix says
-/// nothing. Where rows come from is told by `arm`, `hop` and `dims`.
-const IDENTITY: [&str; 3] = ["version", "model_hash", "source"];
+/// Tags that name the process that answered, or the version, which has baselines of its own: their mix says
+/// nothing. Where rows come from is told by `arm`, `hop` and `dims`; what answered by `model_hash`.
+const IDENTITY: [&str; 2] = ["version", "source"];
 
 /// What planning rows had beside the values that bins are cut by.
 #[derive(Debug)]

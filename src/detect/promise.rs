@@ -23,7 +23,8 @@ impl Calibration {
     pub fn promise(&self) -> Promise {
         let is_raised = self.threshold_factor > 1.0;
         let is_clumped = self.streams.iter().any(|s| s.clumping > 1.0);
-        let is_checked = self.unchecked.is_empty();
+        // What is true of these entities need not be of tomorrow's.
+        let is_checked = self.unchecked.is_empty() && self.entities.is_none();
         if is_clumped || is_raised || !is_checked { Promise::Calibrated } else { Promise::Proven }
     }
 
@@ -49,7 +50,12 @@ impl Calibration {
             (None, Some(first)) => {
                 format!("too few rows of `{first}` to see whether they depend on each other")
             }
-            (None, None) => "rows depend on each other".to_owned(),
+            (None, None) => match self.entities.filter(|_| self.clumped().is_empty()) {
+                Some(entities) => {
+                    format!("rows are of {entities} entities that come back, and others may differ")
+                }
+                None => "rows depend on each other".to_owned(),
+            },
         };
         match (self.promise(), self.run_length) {
             (Promise::Proven, _) => "proven: no row depends on another, as far as can be seen".to_owned(),

@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 use crate::serving::{MODEL, baseline, ndjson, row};
 use crate::support::{Ran, experiment, folder, path, run};
 
+/// Healthy rows of the same model, of a table that shares no feature with its baseline.
+const OTHER_TABLE: &str =
+    "{\"ts\":\"2026-11-21T09:00:00Z\",\"model\":\"credit\",\"features\":{\"height\":1.5}}\n";
+
 struct Files {
     dir: PathBuf,
     healthy: String,
@@ -226,5 +230,8 @@ async fn garbage_for_every_file() {
         check(&files.build(&["--input", &file]), &[name]).await;
         check(&["replay", "--baseline", &files.baseline, "--input", &file], &[name]).await;
     }
+    let strange = files.write("strange.ndjson", OTHER_TABLE.repeat(300).as_bytes());
+    let words = ["none of the", "features of the baseline", "strange.ndjson"];
+    check(&["replay", "--baseline", &files.baseline, "--input", &strange], &words).await;
     assert!(!Path::new(&files.out).exists());
 }

@@ -9,7 +9,7 @@ impl Kind for Mix {
     }
 
     fn manual(&self) -> &'static str {
-        "The mix of replicas, regions, clients, arms changed: one sends more than its share, one is new, one is gone. Needs `dims`, `arm` or `hop` in records."
+        "The mix of replicas, regions, clients, arms changed: one sends more than its share, one is new, one is gone. Or another model answers under the same version (`model_hash`). Needs `dims`, `arm`, `hop` or `model_hash` in records."
     }
 
     fn weight(&self) -> f64 {
@@ -22,9 +22,9 @@ impl Kind for Mix {
 
     fn became(&self, bet: &Subject<'_>) -> String {
         match (bet.family, bet.bin) {
-            (Family::Less, Bin::Category(name)) => format!("come from `{name}` less often"),
-            (_, Bin::Category(name)) => format!("come from `{name}` more often"),
-            _ => "come from elsewhere".to_owned(),
+            (Family::Less, Bin::Category(name)) => format!("is `{name}` less often"),
+            (_, Bin::Category(name)) => format!("is `{name}` more often"),
+            _ => "is none that the baseline has".to_owned(),
         }
     }
 

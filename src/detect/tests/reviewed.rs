@@ -4,7 +4,9 @@ use arrow::array::StringArray;
 
 use super::traps::{Traffic, alarms, only, untempered};
 use super::*;
+use crate::detect::Promise;
 use crate::detect::stream::{Counts, Source};
+use crate::record::Tag;
 
 /// The rows again, with these request ids.
 fn with_requests(traffic: &Traffic, rows: &[f64], ids: &[String]) -> Batch {
@@ -177,4 +179,54 @@ fn a_step_does_not_lengthen_its_own_run() {
     // A gap of nine seconds before the first zero is no evidence for it.
     assert!(alarm_after(9_000) > Some(50), "{:?}", alarm_after(9_000));
     assert!(alarm_after(0).is_some());
+}
+
+/// Rows with tags of one name.
+fn tagged(
+    traffic: &Traffic,
+    name: &str,
+    rows: usize,
+    random: &mut StdRng,
+    tag: impl Fn(usize) -> String,
+) -> Batch {
+    let batch = traffic.batch(rows, |_, _| random.random());
+    let values: StringArray = (0..rows).map(|row| Some(tag(row))).collect();
+    let tag = Tag { name: name.to_owned(), values };
+    let meta = Meta::of_times(batch.meta().ts().to_vec()).with_tag(tag).unwrap();
+    Batch::new(traffic.schema(), batch.columns().to_vec(), meta).unwrap()
+}
+
+/// Another model behind the same name and version is told by its hash, at once.
+#[test]
+fn another_model_hash_is_an_alarm() {
+    let traffic = Traffic { columns: 1, of: None };
+    let mut random = StdRng::seed_from_u64(23);
+    let mut of =
+        |rows: usize, hash: &str| tagged(&traffic, "model_hash", rows, &mut random, |_| hash.to_owned());
+    let calibration = traffic.calibrate(&of(6_000, "abc"));
+    let mut monitor = Monitor::new(traffic.schema(), calibration, only(&["mix"], 100_000)).unwrap();
+    assert_eq!(monitor.observe(&of(3_000, "abc")), []);
+    let findings = monitor.observe(&of(100, "def"));
+    let Some(Finding::Raised(alarm)) = findings.first() else { panic!("{findings:?}") };
+    assert!(
+        alarm.row < 3_020 && alarm.message.contains("model_hash is none that the baseline has"),
+        "{alarm:?}"
+    );
+}
+
+/// Rows of entities that come back are a sample of those entities: nothing is proven of others.
+#[test]
+fn entities_that_come_back_prove_nothing() {
+    let traffic = Traffic { columns: 1, of: None };
+    let mut random = StdRng::seed_from_u64(29);
+    for (entities, expected) in [(100, Promise::Calibrated), (6_000, Promise::Proven)] {
+        let batch = traffic.batch(6_000, |_, _| random.random());
+        let names: StringArray = (0..6_000).map(|row| Some(format!("e{}", row % entities))).collect();
+        let meta = Meta::of_times(batch.meta().ts().to_vec()).with_entities(names).unwrap();
+        let batch = Batch::new(traffic.schema(), batch.columns().to_vec(), meta).unwrap();
+        let calibration = traffic.calibrate(&batch);
+        assert_eq!(calibration.promise(), expected, "{entities}: {}", calibration.told_promise());
+        let told = calibration.told_promise().contains("100 entities that come back");
+        assert_eq!(told, entities == 100, "{}", calibration.told_promise());
+    }
 }
