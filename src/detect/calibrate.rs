@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -295,7 +295,7 @@ pub struct Counter {
     keeps_strata: bool,
     clustered: bool,
     /// Entities seen, up to [`ENTITIES_MAX`], and steps of one.
-    entities: HashSet<u64>,
+    entities: BTreeSet<u64>,
     entity_steps: u64,
     /// The codes of the current step's rows, row by row, and how many rows it has.
     current: Vec<Code>,
@@ -322,7 +322,7 @@ impl Counter {
             which: |_| false,
             keeps_strata: false,
             clustered: false,
-            entities: HashSet::new(),
+            entities: BTreeSet::new(),
             entity_steps: 0,
             current: Vec::new(),
             current_rows: 0,
@@ -475,6 +475,7 @@ impl Counter {
             merge_alike_hours(stream);
         }
         let seconds = self.times.map_or_else(Vec::new, |(from, to)| self.hours.seconds(from, to));
+        let entities = self.returning();
         Ok(Calibration {
             version: VERSION,
             rows,
@@ -485,7 +486,7 @@ impl Counter {
             streams: self.streams,
             memory: whole(memory),
             sampling: self.encoder.sampling().filter(|rate| *rate < 1.0),
-            entities: self.returning(),
+            entities,
             unchecked,
             threshold_factor: 1.0,
             run_length: RunLength::NoRows,

@@ -9,6 +9,8 @@ use crate::baseline::Budget;
 
 /// Nine in ten faults alarm within the rows that are told.
 const QUANTILE_Z: f64 = 1.2816;
+/// A fault that takes longer than this is as good as unseen, where a larger one is quicker.
+const SLOW_ROWS: f64 = 20_000.0;
 /// The part of a bin's weight that one share of rows has, about.
 const LANE_MEAN: f64 = 0.25;
 /// What is left of a bin's rows after the loss that a bet on less must see.
@@ -133,7 +135,9 @@ impl Monitor {
         let rows = match bet.family {
             Family::More => {
                 let against = self.bet_against(stream, bet)?;
-                shares.iter().find_map(|share| against.rows_to_alarm(*share))
+                let mut rows = shares.iter().filter_map(|share| against.rows_to_alarm(*share));
+                // Where a small fault is hardly more than what health has, a larger one is what can be seen.
+                rows.clone().find(|rows| *rows <= SLOW_ROWS).or_else(|| rows.next_back())
             }
             Family::Less => self.rows_to_loss(stream, bet)?,
             Family::Tilt => self.rows_to_lean(stream, bet)?,

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use parquet::arrow::ArrowWriter;
 use serde_json::Value;
@@ -47,9 +47,11 @@ impl Recording {
             let cells = seen.into_iter().chain([label, answer.score]);
             columns.iter_mut().zip(cells).for_each(|(column, cell)| column.push(cell));
         }
+        let requests: StringArray = rows.clone().map(|row| Some(format!("r{row}"))).collect();
         let ts: Int64Array = rows.map(|row| 1_750_000_000_000 + row * (1_000 / RATE)).collect();
         let numbers = columns.into_iter().map(|column| Arc::new(Float64Array::from(column)) as ArrayRef);
-        let all = std::iter::once(Arc::new(ts) as ArrayRef).chain(numbers).collect();
+        let meta: [ArrayRef; 2] = [Arc::new(ts), Arc::new(requests)];
+        let all = meta.into_iter().chain(numbers).collect();
         RecordBatch::try_new(Arc::new(schema()), all).expect("columns of one length")
     }
 
@@ -66,7 +68,9 @@ impl Recording {
 fn schema() -> Schema {
     let names = FEATURES.iter().map(|f| f.name).chain(["prediction", "score"]);
     let numbers = names.map(|name| Field::new(name, DataType::Float64, false));
-    Schema::new(std::iter::once(Field::new("ts", DataType::Int64, false)).chain(numbers).collect::<Vec<_>>())
+    let meta = [("ts", DataType::Int64), ("request_id", DataType::Utf8)];
+    let meta = meta.map(|(name, kind)| Field::new(name, kind, false));
+    Schema::new(meta.into_iter().chain(numbers).collect::<Vec<_>>())
 }
 
 async fn replayed(name: &str, recording: Recording, rows: i64) -> Value {
