@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use statrs::function::gamma::gamma_ur;
 
 use super::blocks::CircularBlocks;
-use super::factor::{Measured, extrapolated_factor, threshold_factor};
+use super::factor::{Measured, threshold_factor};
 use super::recording::{Recording, Tape};
 use crate::baseline::Budget;
 use crate::detect::calibrate::Calibration;
@@ -113,8 +113,8 @@ impl Recording {
     ///
     /// Each threshold has runs of its own, which begin at the start of a block with a monitor at rest and
     /// end with the first alarm. A threshold holds where the lower 97.5 % limit of its run length (exact,
-    /// Poisson) is the threshold at the least. Where one does not, or where run lengths grow more slowly than
-    /// thresholds, the curve through all of them says how far to raise.
+    /// Poisson) is the threshold at the least. Where one does not, the curve through all of them says how
+    /// far to raise.
     ///
     /// # Errors
     /// [`Error::RunLength`] when no threshold can be promised to be enough.
@@ -127,17 +127,11 @@ impl Recording {
         let highest = self.highest(how);
         let counted = self.count(highest, how, told)?;
         let points: Vec<Measured> = counted.iter().map(|c| c.measured()).collect();
-        let (factor, worst) = match worst(&counted) {
-            None => (
-                extrapolated_factor(&points, how.wanted),
-                counted.iter().max_by_key(|c| c.threshold).copied(),
-            ),
-            Some(worst) => (threshold_factor(&points, how.wanted), Some(worst)),
-        };
-        let factor = match (factor, worst) {
-            (Some(factor), _) => factor,
-            (None, Some(worst)) => return Err(self.refused(worst, &points, how)),
-            (None, None) => 1.0,
+        let factor = match worst(&counted) {
+            None => 1.0,
+            Some(worst) => {
+                threshold_factor(&points, how.wanted).ok_or_else(|| self.refused(worst, &points, how))?
+            }
         };
         let run_length = RunLength::Measured { up_to: highest };
         Ok(Calibration { run_length, threshold_factor: factor, ..self.calibration })

@@ -13,8 +13,6 @@ const BEYOND: f64 = 1.0;
 const SLOPE_MIN: f64 = 0.1;
 /// The threshold is raised by this factor at most: 14 nats, as much as a budget of 10^6 rows itself.
 const FACTOR_MAX: f64 = 1e6;
-/// The chance that a curve as steep as valid evidence has to be is called flatter, by each of two fits.
-const CALLED_FLAT: f64 = 1e-3;
 /// The chance that a lower limit lies above the truth.
 const TOO_HIGH: f64 = 0.025;
 
@@ -73,28 +71,6 @@ pub(super) fn threshold_factor(measured: &[Measured], wanted: f64) -> Option<f64
     promised.then_some(factor)
 }
 
-/// The same where every measured threshold holds; `None` when it cannot be promised.
-///
-/// Run lengths that grow more slowly than their thresholds hold for a while and then no longer. That is
-/// believed only beyond chance, of all points or of the upper half: else there is nothing to raise. The factor
-/// is then that of [`threshold_factor`] or, farther up than that goes, what the lower limit of the slope asks
-/// for.
-pub(super) fn extrapolated_factor(measured: &[Measured], wanted: f64) -> Option<f64> {
-    let mut points: Vec<Measured> = measured.to_vec();
-    points.sort_by(|a, b| a.threshold.total_cmp(&b.threshold));
-    let upper = points.get(points.len() / 2..).and_then(Line::through);
-    let flat = [Line::through(&points), upper].into_iter().flatten().filter(Line::is_flat);
-    let flattest = flat.reduce(|a, b| if b.slope_at_least() < a.slope_at_least() { b } else { a });
-    let (Some(line), Some(highest)) = (flattest, points.last()) else { return Some(1.0) };
-    threshold_factor(&points, wanted).or_else(|| {
-        let slope = line.slope_at_least();
-        let (end, goal) = (highest.threshold.ln(), wanted.ln());
-        let raised = (EndSlope(slope).reaches(&line, end, goal) - goal).exp();
-        let factor = if raised > 1.0 { raised } else { 1.0 };
-        (slope >= SLOPE_MIN && factor <= FACTOR_MAX).then_some(factor)
-    })
-}
-
 /// A weighted fit of log run length on log threshold.
 struct Line {
     /// Weighted means of both logarithms.
@@ -137,15 +113,6 @@ impl Line {
         };
         let slope = slope - margin() * variance.sqrt();
         (slope >= SLOPE_MIN).then_some(EndSlope(slope))
-    }
-
-    /// Whether run lengths grow more slowly than thresholds, beyond chance.
-    fn is_flat(&self) -> bool {
-        self.slope - normal::quantile(CALLED_FLAT) * self.slope_variance.sqrt() < 1.0
-    }
-
-    fn slope_at_least(&self) -> f64 {
-        self.slope - margin() * self.slope_variance.sqrt()
     }
 
     /// The lower limit of the line.
@@ -253,40 +220,6 @@ mod tests {
                 threshold_factor(&points, wanted).is_none_or(|f| truth(wanted * f) >= wanted)
             });
             assert!(enough.count() >= 380, "bend {bend}");
-        }
-    }
-
-    /// As many runs as the check has, of a curve: steps over alarms.
-    fn checked(random: &mut StdRng, truth: &dyn Fn(f64) -> f64) -> [Measured; 5] {
-        [(100.0, 600.0), (300.0, 360.0), (1e3, 300.0), (3e3, 150.0), (1e4, 100.0)].map(|(threshold, runs)| {
-            let (mut steps, mut alarms) = (0.0, 0.0);
-            while steps < runs * threshold {
-                steps -= truth(threshold) * f64::ln(1.0 - random.random::<f64>());
-                alarms += 1.0;
-            }
-            Measured { threshold, run_length: steps / alarms, alarms }
-        })
-    }
-
-    /// A curve that holds where it was measured and bends below the budget is raised, nearly always enough; of honest ones
-    /// hardly any is raised.
-    #[test]
-    fn what_holds_for_a_while_is_raised() {
-        let mut random = StdRng::seed_from_u64(5);
-        let wanted = 2.592e8_f64;
-        let slow = |threshold: f64| 6.0 * threshold.powf(0.85);
-        let factors: Vec<f64> =
-            (0..200).map(|_| extrapolated_factor(&checked(&mut random, &slow), wanted).unwrap()).collect();
-        let enough = factors.iter().filter(|f| slow(wanted * **f) >= wanted).count();
-        let most = factors.iter().fold(1.0, |most: f64, f| if *f > most { *f } else { most });
-        assert!(enough >= 180 && most < 1e3, "{enough}, {most}");
-        for (scale, power) in [(1.0, 1.0), (2.5, 1.0), (5.0, 1.0), (2.0, 1.05)] {
-            let honest = |threshold: f64| scale * threshold.powf(power);
-            let factors: Vec<f64> = (0..400)
-                .map(|_| extrapolated_factor(&checked(&mut random, &honest), wanted).unwrap())
-                .collect();
-            let raised = factors.iter().filter(|f| **f > 1.0).count();
-            assert!(raised <= 4, "{scale} {power}: {raised}");
         }
     }
 
