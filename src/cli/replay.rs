@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,13 +9,11 @@ use serde::Serialize;
 
 use super::progress::Shown;
 use super::{baseline, out};
-use crate::baseline::Baseline;
-use crate::detect::{
-    Alarm, Calibration, Finding, Monitor, Options, StreamReport, StreamState, Whose, unknown_version,
-    version_of,
-};
+use crate::config::COVERAGE_MIN;
+use crate::detect::{Alarm, Finding, StreamReport, StreamState};
 use crate::lab::Progress;
-use crate::record::{Batch, Cell, Cells, Role, Schema};
+use crate::record::{Cell, Cells, Role, Schema};
+use crate::service::Recorded;
 use crate::tap::Source;
 use crate::units::{Timestamp, count};
 
@@ -93,85 +91,8 @@ struct Line<'a> {
     message: &'a str,
 }
 
-/// Where a smaller share of a recording's rows is judged, nothing is known: as `serve` has it by default.
-const COVERAGE_MIN: f64 = 0.5;
 /// Features that a message names.
 const NAMED_MAX: usize = 5;
-/// Versions that have an alarm of their own; further ones share one.
-const VERSIONS_MAX: usize = 8;
-/// Under this name.
-const FURTHER: &str = "others";
-
-/// The monitor of the baseline's version, and one for the features of all others, should there be any.
-struct Judges<'a> {
-    reference: &'a Baseline,
-    without: &'a [String],
-    main: Monitor,
-    others: Option<Monitor>,
-    strangers: BTreeMap<String, u64>,
-}
-
-impl<'a> Judges<'a> {
-    fn new(reference: &'a Baseline, without: &'a [String]) -> anyhow::Result<Self> {
-        let main = baseline::monitor(reference, without)?;
-        let own = reference.schema().version.clone();
-        let main = main.judging(own.map_or(Whose::All, Whose::Version));
-        Ok(Self { reference, without, main, others: None, strangers: BTreeMap::new() })
-    }
-
-    fn observe(&mut self, batch: &Batch) -> anyhow::Result<Vec<Finding>> {
-        let mut findings = self.note_strangers(batch);
-        if !self.strangers.is_empty() && self.others.is_none() {
-            self.others = Some(self.monitor_of_others()?);
-        }
-        findings.extend(self.main.observe(batch));
-        findings.extend(self.others.iter_mut().flat_map(|others| others.observe(batch)));
-        Ok(findings)
-    }
-
-    fn finish(&mut self) -> Vec<Finding> {
-        let mut findings = self.main.finish();
-        findings.extend(self.others.iter_mut().flat_map(Monitor::finish));
-        findings
-    }
-
-    /// Counts rows of other versions; the alarm of each that is new.
-    fn note_strangers(&mut self, batch: &Batch) -> Vec<Finding> {
-        let Some(expected) = self.reference.schema().version.as_deref() else { return Vec::new() };
-        let mut findings = Vec::new();
-        for (row, number) in (0..batch.len()).zip(self.main.rows()..) {
-            let Some(version) = version_of(batch, row).filter(|version| *version != expected) else {
-                continue;
-            };
-            if let Some(rows) = self.strangers.get_mut(version) {
-                *rows += 1;
-                continue;
-            }
-            let name = if self.strangers.len() < VERSIONS_MAX { version } else { FURTHER };
-            let rows = self.strangers.entry(name.to_owned()).or_insert(0);
-            *rows += 1;
-            if *rows == 1 {
-                let ts = batch.meta().ts().get(row).copied().unwrap_or(Timestamp::from_micros(0));
-                findings.push(Finding::Raised(unknown_version(name, expected, number, ts)));
-            }
-        }
-        findings
-    }
-
-    /// What features look like is carried over to another version; its answers are its own, and the row rate
-    /// is the model's.
-    fn monitor_of_others(&self) -> anyhow::Result<Monitor> {
-        let calibration = Calibration::read(self.reference.calibration(), self.reference.schema())?;
-        let mut without: BTreeSet<String> = self.without.iter().cloned().collect();
-        without.insert("row_rate".to_owned());
-        let options = Options { budget: self.reference.budget(), rate: self.reference.rate(), without };
-        let schema = Arc::clone(self.reference.schema());
-        let others = Monitor::new(schema, calibration.inputs_only(), options)?;
-        let own = self.reference.schema().version.clone();
-        Ok(others.judging(own.map_or(Whose::All, Whose::OthersThan)).from_row(self.main.rows()))
-    }
-}
-
 impl Replay {
     pub(super) fn run(self) -> anyhow::Result<u8> {
         let reference = baseline::read(&self.baseline)?;
@@ -179,7 +100,7 @@ impl Replay {
             out::check_file(path).with_context(|| format!("--alarms-out {}", path.display()))?;
         }
         let promise = baseline::promise(&reference)?;
-        let mut judges = Judges::new(&reference, &self.without)?;
+        let mut recorded = Recorded::new(&reference, &self.without)?;
         let progress = Shown::new();
         progress.stage(&format!("replaying {}", self.input.display()));
         let told = Arc::clone(&progress);
@@ -204,11 +125,11 @@ impl Replay {
         for batch in source.batches(reference.schema())? {
             let batch = batch?;
             absent.retain(|position| batch.columns().get(*position).is_none_or(is_all_null));
-            for finding in judges.observe(&batch)? {
+            for finding in recorded.observe(&batch) {
                 replayed.note(finding);
             }
         }
-        for finding in judges.finish() {
+        for finding in recorded.finish() {
             replayed.note(finding);
         }
         progress.finish();
@@ -226,15 +147,15 @@ impl Replay {
             );
         }
         replayed.absent = names(&absent);
-        replayed.rows = judges.main.rows();
+        replayed.rows = recorded.rows();
         replayed.rows_lost = source.losses().total();
         let by_reason = source.losses().snapshot().into_iter().filter(|(_, rows)| *rows > 0);
         replayed.rows_lost_by_reason = by_reason.map(|(reason, rows)| (reason.name(), rows)).collect();
         replayed.first_lost = source.first_rejection().map(|rejection| rejection.to_string());
         let offered = count(replayed.rows + replayed.rows_lost);
-        judges.main.set_coverage(count(replayed.rows) >= COVERAGE_MIN * offered);
-        replayed.detectors = judges.main.report();
-        replayed.rows_of_other_versions = judges.strangers;
+        recorded.set_coverage(count(replayed.rows) >= COVERAGE_MIN.get() * offered);
+        replayed.detectors = recorded.report();
+        replayed.rows_of_other_versions = recorded.other_versions();
         // Told first: whatever becomes of the file, what was found is not thrown away.
         if self.json {
             out::say_json(&replayed)?;

@@ -75,8 +75,11 @@ pub struct Model {
     pub coverage_min: Ratio,
 }
 
+/// The share of a model's rows that must be judged where nobody says otherwise.
+pub const COVERAGE_MIN: Ratio = Ratio::one_in(2);
+
 const fn coverage_min() -> Ratio {
-    Ratio::one_in(2)
+    COVERAGE_MIN
 }
 
 /// Effect sizes, for people to read; never an alarm.

@@ -65,7 +65,7 @@ pub use learn::Learner;
 pub use monitor::{Monitor, Saved};
 pub use promise::Promise;
 pub use report::{Power, StreamReport};
-pub use setup::Options;
+pub use setup::{Options, ROW_RATE};
 pub use stream::Topic;
 pub use table::Family;
 pub use versions::{VERSION, Whose, unknown_version, version_of};

@@ -24,7 +24,7 @@ const RULES: u32 = 5;
 /// The group of the row rate.
 const TRAFFIC_GROUP: &str = Schema::TRAFFIC_GROUP;
 /// The detector of the row rate: the one whose stream is not cut into bins.
-pub(super) const ROW_RATE: &str = "row_rate";
+pub const ROW_RATE: &str = "row_rate";
 /// The chance, over baselines, that any limit of this calibration is wrong.
 const WRONG_LIMITS: f64 = 0.05;
 /// The part of it that all limits have alike.

@@ -79,11 +79,11 @@ impl Monitor {
         self
     }
 
-    /// Numbers rows as if so many had come already.
-    #[must_use]
-    pub const fn from_row(mut self, rows: u64) -> Self {
-        self.state.row = rows;
-        self
+    /// Numbers the next rows as if at least so many had come already.
+    pub const fn skip_to(&mut self, rows: u64) {
+        if self.state.row < rows {
+            self.state.row = rows;
+        }
     }
 
     /// Counts rows that arrive now and that another monitor judges, for the row rate alone: they are

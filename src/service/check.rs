@@ -1,7 +1,7 @@
 use serde::Serialize;
 
 use super::Error;
-use super::learn::monitor;
+use super::judge::monitor;
 use crate::baseline::{Baseline, Oddity, oddities};
 use crate::detect::Calibration;
 

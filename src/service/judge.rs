@@ -4,20 +4,19 @@ use std::time::Duration;
 
 use super::Error;
 use crate::baseline::Baseline;
-use crate::detect::{self, Calibration, EffectSize, Finding, Monitor, Options, StreamReport, StreamState};
+use crate::detect::{
+    self, Calibration, EffectSize, Finding, Monitor, Options, ROW_RATE, StreamReport, StreamState,
+};
 use crate::profile::Profile;
 use crate::record::{Batch, Schema};
 use crate::units::Timestamp;
-
-/// The detector of the row rate: one for all versions of a model.
-pub(super) const ROW_RATE: &str = "row_rate";
 
 /// What of a baseline a monitor holds rows against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
     /// All of it.
     Whole,
-    /// All but the row rate, which is the model's and not a version's.
+    /// All but the row rate, which is the model's and not a version's: one for all versions.
     OneVersion,
     /// Features alone: answers and the row rate are another version's.
     InputsOnly,
@@ -47,6 +46,14 @@ pub(super) fn add_bounded(counts: &mut BTreeMap<String, u64>, name: &str, rows: 
     let is_known = counts.contains_key(name);
     let name = if is_known || counts.len() < NAMES_MAX { name } else { OTHERS };
     *counts.entry(name.to_owned()).or_insert(0) += rows;
+}
+
+/// A monitor of a baseline at rest, with every detector on.
+///
+/// # Errors
+/// [`Error::Detect`] for a baseline without a calibration of today.
+pub fn monitor(baseline: &Baseline) -> Result<Monitor, Error> {
+    monitor_of(baseline, &[], Scope::Whole)
 }
 
 /// A monitor of a baseline, at rest.

@@ -1,10 +1,9 @@
 use std::sync::Arc;
 
 use super::Error;
+use super::judge::monitor;
 use crate::baseline::{Baseline, Budget, Draft, Provenance, Seasonality, rate_of};
-use crate::detect::{
-    Bootstrap, Calibration, Counter, Monitor, Options, Planner, Promise, Recording, Season, Weak,
-};
+use crate::detect::{Bootstrap, Calibration, Counter, Planner, Promise, Recording, Season, Weak};
 use crate::profile::Profile;
 use crate::record::{Batch, Schema, SchemaFile};
 use crate::tap::Source;
@@ -210,18 +209,6 @@ pub(super) fn refuse_weak(weak: &[Weak], accepted: bool) -> Result<(), Error> {
         Some(first) if !accepted => Err(Error::Weak(first.to_string())),
         _ => Ok(()),
     }
-}
-
-/// The monitor of a baseline with every detector on.
-pub(super) fn monitor(baseline: &Baseline) -> Result<Monitor, Error> {
-    let wrong = |source| Error::Detect { model: baseline.model().to_owned(), source };
-    let calibration = Calibration::read(baseline.calibration(), baseline.schema()).map_err(wrong)?;
-    let options = Options {
-        budget: baseline.budget(),
-        rate: baseline.rate(),
-        without: std::collections::BTreeSet::new(),
-    };
-    Monitor::new(Arc::clone(baseline.schema()), calibration, options).map_err(wrong)
 }
 
 fn provenance(source: &Source, sha256: String, profile: &Profile, options: &LearnOptions) -> Provenance {

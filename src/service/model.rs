@@ -155,7 +155,7 @@ impl Watched {
         let Some(expected) = self.main.schema().version.clone() else { return Vec::new() };
         let noted = records.iter().filter_map(|record| {
             let version = version_of(record)?;
-            let (name, finding) = self.strangers.note(version, &expected, record.ts.min(now), now)?;
+            let (name, finding) = self.strangers.note(version, &expected, (0, record.ts.min(now)), now)?;
             Some((Some(name), finding))
         });
         noted.collect()

@@ -6,9 +6,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Error;
-use super::judge::{OTHERS, ROW_RATE, Scope, monitor_of};
+use super::judge::{OTHERS, Scope, monitor_of};
 use crate::baseline::Baseline;
-use crate::detect::{Finding, Monitor, StreamReport, StreamState, Undecided, VERSION, unknown_version};
+use crate::detect::{
+    Finding, Monitor, ROW_RATE, StreamReport, StreamState, Undecided, VERSION, unknown_version,
+};
 use crate::record::Role;
 use crate::units::Timestamp;
 
@@ -70,12 +72,12 @@ impl Strangers {
         self.seen.values().any(|stranger| now < stranger.last.plus(GONE_AFTER))
     }
 
-    /// Counts a row; gives the alarm of a version that is new, with the name that it is kept under.
+    /// Counts a row, with its number and time; gives the alarm of a version that is new, with the name that it is kept under.
     pub(super) fn note(
         &mut self,
         version: &str,
         expected: &str,
-        ts: Timestamp,
+        (row, ts): (u64, Timestamp),
         now: Timestamp,
     ) -> Option<(String, Finding)> {
         let name = short(version);
@@ -87,7 +89,7 @@ impl Strangers {
             return None;
         }
         self.seen.insert(name.clone(), Stranger { rows: 1, last: now, accepted: false });
-        let alarm = unknown_version(&name, expected, 0, ts);
+        let alarm = unknown_version(&name, expected, row, ts);
         Some((name, Finding::Raised(alarm)))
     }
 
@@ -145,7 +147,7 @@ mod tests {
         let mut raised: Vec<String> = Vec::new();
         for i in 0..1_000 {
             let version = format!("{}{}", i % 100, "x".repeat(500));
-            raised.extend(all.note(&version, "1", at(i), at(i)).map(|(name, _)| name));
+            raised.extend(all.note(&version, "1", (0, at(i)), at(i)).map(|(name, _)| name));
         }
         assert_eq!(raised.len(), VERSIONS_MAX + 1, "{raised:?}");
         assert!(raised.iter().all(|name| name.chars().count() <= NAME_CHARS_MAX));
@@ -158,13 +160,16 @@ mod tests {
     #[test]
     fn what_is_gone_is_forgotten() {
         let mut all = strangers();
-        assert!(all.note("2", "1", at(0), at(0)).is_some() && all.note("3", "1", at(0), at(0)).is_some());
+        assert!(
+            all.note("2", "1", (0, at(0)), at(0)).is_some()
+                && all.note("3", "1", (0, at(0)), at(0)).is_some()
+        );
         all.accept("3");
         assert!(all.forget(at(3_599)).is_empty());
         let ended = all.forget(at(3_600));
         assert!(matches!(&ended[..], [(name, Finding::Resolved { .. })] if name == "2"), "{ended:?}");
-        assert!(all.note("2", "1", at(9_000), at(9_000)).is_some());
-        assert!(all.note("3", "1", at(9_000), at(9_000)).is_none());
+        assert!(all.note("2", "1", (0, at(9_000)), at(9_000)).is_some());
+        assert!(all.note("3", "1", (0, at(9_000)), at(9_000)).is_none());
         assert!(all.are_there(at(12_599)) && !all.are_there(at(12_600)));
     }
 }

@@ -2,11 +2,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::judge::{Judge, ROW_RATE};
+use super::judge::Judge;
 use super::recent::RecentRows;
 use crate::alert::{Alert, SinkStatus};
 use crate::chaos::Journal;
-use crate::detect::{EffectSize, StreamReport, StreamState, Undecided};
+use crate::detect::{EffectSize, ROW_RATE, StreamReport, StreamState, Undecided};
 use crate::slo::{Meter, Span, Summary};
 use crate::units::{PerSecond, Ratio, Timestamp};
 

@@ -5,14 +5,13 @@ mod diff;
 mod merge;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
 
 use super::out;
 use crate::baseline::{self, Budget, Seasonality, describe};
-use crate::detect::{Calibration, Monitor, Options, Power};
+use crate::detect::{Calibration, Power};
 use crate::record::SchemaFile;
 use crate::service::LearnOptions;
 use crate::store::Dir;
@@ -167,7 +166,7 @@ impl Show {
 
 /// What the budget and the rows of a baseline amount to, in words.
 fn power(baseline: &baseline::Baseline) -> anyhow::Result<Vec<String>> {
-    let monitor = monitor(baseline, &[])?;
+    let monitor = crate::service::monitor(baseline)?;
     let mut lines = vec![
         promise(baseline)?,
         "\nRows within which nine in ten groups gone to zero alarm, by the share of rows touched".to_owned(),
@@ -200,17 +199,6 @@ fn told(power: &Power) -> String {
         Some(rows) => format!("{share}: {rows}"),
         None => format!("{share}: cannot be seen"),
     }
-}
-
-/// The monitor of a baseline.
-pub(super) fn monitor(baseline: &baseline::Baseline, without: &[String]) -> anyhow::Result<Monitor> {
-    let calibration = Calibration::read(baseline.calibration(), baseline.schema())?;
-    let options = Options {
-        budget: baseline.budget(),
-        rate: baseline.rate(),
-        without: without.iter().cloned().collect(),
-    };
-    Ok(Monitor::new(Arc::clone(baseline.schema()), calibration, options)?)
 }
 
 /// Reads a baseline file.
