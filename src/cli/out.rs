@@ -25,13 +25,6 @@ pub(super) fn check_folder(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The same for one file and its folder.
-pub(super) fn check_file(path: &Path) -> anyhow::Result<()> {
-    anyhow::ensure!(!path.is_dir(), "is a folder, expected a file");
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    check_folder(folder)
-}
-
 /// Writes one line to standard error that is no error.
 pub(super) fn hint(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "silentry: {}", text.replace('\n', " "));

@@ -14,6 +14,7 @@ use crate::detect::{Alarm, Finding, StreamReport, StreamState};
 use crate::lab::Progress;
 use crate::record::{Cell, Cells, Role, Schema};
 use crate::service::Recorded;
+use crate::store::{check_file, write_file};
 use crate::tap::Source;
 use crate::units::{Timestamp, count};
 
@@ -97,7 +98,7 @@ impl Replay {
     pub(super) fn run(self) -> anyhow::Result<u8> {
         let reference = baseline::read(&self.baseline)?;
         if let Some(path) = &self.alarms_out {
-            out::check_file(path).with_context(|| format!("--alarms-out {}", path.display()))?;
+            check_file(path).with_context(|| format!("--alarms-out {}", path.display()))?;
         }
         let promise = baseline::promise(&reference)?;
         let mut recorded = Recorded::new(&reference, &self.without)?;
@@ -164,7 +165,7 @@ impl Replay {
         }
         if let Some(path) = &self.alarms_out {
             let lines = replayed.lines()?;
-            baseline::write(path, &lines).with_context(|| format!("--alarms-out {}", path.display()))?;
+            write_file(path, &lines).with_context(|| format!("--alarms-out {}", path.display()))?;
         }
         Ok(0)
     }

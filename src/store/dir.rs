@@ -141,7 +141,7 @@ impl Dir {
 
 /// A file in the making, as readable as any other that this user makes: a baseline is built by one user
 /// and read by another. Left alone it would be for its owner only.
-fn unfinished() -> tempfile::Builder<'static, 'static> {
+pub(super) fn unfinished() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(UNFINISHED);
     #[cfg(unix)]
@@ -149,7 +149,7 @@ fn unfinished() -> tempfile::Builder<'static, 'static> {
     builder
 }
 
-fn io(act: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+pub(super) fn io(act: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     move |source| Error::Io { act, path: path.to_owned(), source }
 }
 

@@ -3,11 +3,13 @@
 //! Nothing here knows what a file holds. One process owns a folder at a time.
 
 mod dir;
+mod file;
 mod versions;
 
 use std::path::PathBuf;
 
 pub use dir::{Dir, NAME_BYTES_MAX};
+pub use file::{check_file, write_file};
 
 /// What a folder refuses or cannot do.
 #[derive(Debug, thiserror::Error)]

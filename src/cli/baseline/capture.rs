@@ -10,13 +10,14 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use super::{About, write};
+use super::About;
 use crate::api;
 use crate::cli::progress::Shown;
 use crate::cli::{NOT_RUN, USAGE, asked_to_stop, config, out, runtime};
 use crate::config::Config;
 use crate::lab::Progress;
 use crate::service::{self, Captured, Handle, LearnOptions, Learning, Service, Setup};
+use crate::store::write_file;
 use crate::units::{Clock, Timestamp, duration_text, parse_duration};
 
 /// How often it is looked whether the time is over.
@@ -209,7 +210,7 @@ impl Live {
         };
         let mut aside = self.about.out.clone().into_os_string();
         aside.push(".weak");
-        write(aside.as_ref(), &baseline.to_bytes()?)?;
+        write_file(aside.as_ref(), &baseline.to_bytes()?)?;
         let aside = PathBuf::from(aside);
         out::complain(&anyhow::anyhow!(
             "{first}; kept aside as `{}`: to accept it, rename it",

@@ -7,6 +7,7 @@ use super::{keep, read};
 use crate::baseline::{Baseline, Budget};
 use crate::cli::out;
 use crate::service::{MergeOptions, merge};
+use crate::store::check_file;
 use crate::units::Clock;
 
 #[derive(Debug, Args)]
@@ -30,7 +31,7 @@ pub(in crate::cli) struct Merge {
 
 impl Merge {
     pub(in crate::cli) fn run(self) -> anyhow::Result<u8> {
-        out::check_file(&self.out).with_context(|| format!("--out {}", self.out.display()))?;
+        check_file(&self.out).with_context(|| format!("--out {}", self.out.display()))?;
         let (one, two) = (read(&self.one)?, read(&self.two)?);
         let (accept_weak, budget, now) = (self.accept_weak, self.budget, Clock::real().now());
         let merged = merge(&one, &two, &MergeOptions { budget, accept_weak, now })?;

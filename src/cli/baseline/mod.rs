@@ -14,7 +14,7 @@ use crate::baseline::{self, Budget, Seasonality, describe};
 use crate::detect::{Calibration, Power};
 use crate::record::SchemaFile;
 use crate::service::LearnOptions;
-use crate::store::Dir;
+use crate::store::{check_file, write_file};
 use crate::units::{Clock, PerSecond};
 
 pub(in crate::cli) use capture::{Live, learn_live};
@@ -101,7 +101,7 @@ impl Baseline {
 
 impl About {
     pub(super) fn options(&self) -> anyhow::Result<LearnOptions> {
-        out::check_file(&self.out).with_context(|| format!("--out {}", self.out.display()))?;
+        check_file(&self.out).with_context(|| format!("--out {}", self.out.display()))?;
         let more = &self.more;
         let mut schema = more.schema_file()?;
         schema.version = more.version.clone().or(schema.version);
@@ -137,7 +137,7 @@ impl More {
 
 /// Writes a new baseline and says what it amounts to.
 fn keep(path: &Path, baseline: &baseline::Baseline) -> anyhow::Result<()> {
-    write(path, &baseline.to_bytes()?)?;
+    write_file(path, &baseline.to_bytes()?)?;
     out::say(&format!(
         "{}: {} rows of model `{}`, {} columns, budget {}, hash {}",
         path.display(),
@@ -206,13 +206,4 @@ pub(super) fn read(path: &Path) -> anyhow::Result<baseline::Baseline> {
     let shown = path.display().to_string();
     let bytes = std::fs::read(path).with_context(|| format!("cannot read the baseline `{shown}`"))?;
     baseline::Baseline::read(&bytes).with_context(|| shown)
-}
-
-/// Writes a file whole or not at all.
-pub(super) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let name = path.file_name().and_then(|n| n.to_str());
-    let name = name.with_context(|| format!("`{}` is no file name", path.display()))?;
-    Dir::shared(folder)?.write(name, bytes)?;
-    Ok(())
 }
