@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use super::bins::{Bin, Planning};
 use super::bootstrap::RunLength;
-use super::contract::is_judged;
 use super::cut::{Code, SKIP};
 use super::dependence::{self, Sequence};
 use super::encode::Encoder;
 use super::hours::{Hours, Season};
 use super::plan::{self, Seen};
+use super::steps::{Numbers, STEP_ROWS_MAX, chunks};
 use super::stream::{Counts, Source, Stream};
 use super::{Error, strata};
 use crate::record::{Batch, Schema};
@@ -23,10 +23,6 @@ const PLAN_ONE_IN: u64 = 5;
 const PLAN_ROWS_MAX: u64 = 20_000;
 /// Fewer rows than this cannot carry a baseline of any budget.
 pub(super) const ROWS_MIN: u64 = 100;
-/// Rows that are looked at together.
-const CHUNK_ROWS: usize = 1_024;
-/// Rows of one request beyond this begin a new step.
-pub(super) const STEP_ROWS_MAX: usize = 4_096;
 /// Steps, and bytes, kept to check whether they depend on each other.
 const KEPT_STEPS_MAX: usize = 1 << 16;
 const KEPT_BYTES_MAX: usize = 1 << 28;
@@ -95,6 +91,11 @@ const RETURNS_MIN: f64 = 1.5;
 const VERSION: u32 = 2;
 
 impl Calibration {
+    /// What turns rows into the codes that were counted.
+    pub(super) fn encoder(&self, schema: &Schema) -> Encoder {
+        Encoder::new(schema, &self.streams).at_sampling(self.sampling.unwrap_or(1.0))
+    }
+
     /// Reads a calibration out of a baseline file and checks that it belongs to the schema.
     ///
     /// # Errors
@@ -156,51 +157,6 @@ const fn mixed(row: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// Groups rows into steps: adjacent answered rows of one request or of one entity.
-#[derive(Debug, Default, Clone)]
-pub(super) struct Steps {
-    request: Option<u64>,
-    entity: Option<u64>,
-}
-
-impl Steps {
-    /// Whether a row begins a step; a row of neither request nor entity is one by itself.
-    pub(super) fn begins(&mut self, batch: &Batch, row: usize) -> bool {
-        let request = batch.meta().request_id(row).map(super::encode::hash_of);
-        let entity = batch.meta().entity(row).map(super::encode::hash_of);
-        let goes_on =
-            (request.is_some() && request == self.request) || (entity.is_some() && entity == self.entity);
-        (self.request, self.entity) = (request, entity);
-        !goes_on
-    }
-}
-
-/// Numbers steps from 0, those with an answered row.
-#[derive(Debug, Default)]
-pub(super) struct Numbers {
-    steps: Steps,
-    seen: u64,
-    /// Whether the current step has had an answered row.
-    counted: bool,
-}
-
-impl Numbers {
-    /// The number of the step of a row, and whether the row is its first; nothing for a row that no
-    /// model answered.
-    pub(super) fn number(&mut self, batch: &Batch, row: usize) -> Option<(u64, bool)> {
-        if self.steps.begins(batch, row) {
-            self.counted = false;
-        }
-        if !is_judged(batch, row) {
-            return None;
-        }
-        let first = !self.counted;
-        self.seen += u64::from(first);
-        self.counted = true;
-        Some((self.seen - 1, first))
-    }
-}
-
 /// First pass over a baseline's rows: chooses the bins.
 #[derive(Debug)]
 pub struct Planner {
@@ -251,7 +207,7 @@ impl Planner {
 
     /// Answered steps read so far.
     pub(super) const fn steps(&self) -> u64 {
-        self.numbers.seen
+        self.numbers.seen()
     }
 
     /// The bins, ready to be counted in a second pass over the same rows in the same order.
@@ -261,7 +217,7 @@ impl Planner {
     pub fn finish(self) -> Result<Counter, Error> {
         let strata = self.season.strata();
         let streams = plan::streams(&self.schema, self.columns, self.seen, strata);
-        let planned = Some(self.numbers.seen);
+        let planned = Some(self.numbers.seen());
         Ok(Counter { planned, which: plans, ..Counter::new(&self.schema, streams, self.season)? })
     }
 
@@ -349,8 +305,7 @@ impl Counter {
         };
         let streams = calibration.streams.iter().map(emptied).collect();
         let new = Self::new(schema, streams, calibration.season.clone())?;
-        let encoder = new.encoder.at_sampling(Some(calibration.sampling.unwrap_or(1.0)));
-        Ok(Self { encoder, keeps_strata: true, which: plans, ..new })
+        Ok(Self { encoder: calibration.encoder(schema), keeps_strata: true, which: plans, ..new })
     }
 
     /// Reads the next rows, in the order of the first pass.
@@ -359,14 +314,12 @@ impl Counter {
     }
 
     /// Reads the rows of a batch from one on.
-    pub(super) fn observe_from(&mut self, batch: &Batch, mut from: usize) {
-        while from < batch.len() {
-            let rows = from..batch.len().min(from + CHUNK_ROWS);
+    pub(super) fn observe_from(&mut self, batch: &Batch, from: usize) {
+        for rows in chunks(from..batch.len()) {
             self.encoder.encode(batch, &rows);
-            for (place, row) in rows.clone().enumerate() {
+            for (place, row) in rows.enumerate() {
                 self.take(batch, row, place);
             }
-            from = rows.end;
         }
     }
 
@@ -451,7 +404,7 @@ impl Counter {
 
     /// Answered steps read so far.
     pub(super) const fn steps(&self) -> u64 {
-        self.numbers.seen
+        self.numbers.seen()
     }
 
     /// The calibration.
@@ -462,7 +415,7 @@ impl Counter {
     /// declared rule, because then either is wrong.
     pub fn finish(mut self) -> Result<Calibration, Error> {
         self.close();
-        let rows = self.numbers.seen;
+        let rows = self.numbers.seen();
         if rows < ROWS_MIN {
             return Err(Error::TooFewRows { rows, expected: ROWS_MIN });
         }

@@ -6,9 +6,9 @@ use std::ops::Range;
 use arrow::array::{Array, StringArray};
 
 use super::bins::Bin;
-use super::calibrate::Steps;
 use super::cut::{Code, Cutter, SKIP, code};
 use super::memory::Recency;
+use super::steps::Steps;
 use super::stream::{MANY_ZEROS_MAX, Places, Rare, SAME_MAX, Source, Stream};
 use super::{contract, grid};
 use crate::record::{Batch, Cell, Cells, Schema, Status, Values};
@@ -42,6 +42,7 @@ pub(super) struct Encoder {
     rows_hash: Vec<u64>,
     repeated: Vec<bool>,
     turns: Vec<Turn>,
+    begins: Vec<bool>,
 }
 
 /// Which bets look at a row, so that no two rows of one bet share one: those on repeats at the first row of
@@ -116,6 +117,7 @@ impl Encoder {
             rows_hash: Vec::new(),
             repeated: Vec::new(),
             turns: Vec::new(),
+            begins: Vec::new(),
             columns,
             sources,
         }
@@ -127,8 +129,8 @@ impl Encoder {
     }
 
     /// Lets bets that look back look only at rows recorded at this rate.
-    pub(super) const fn at_sampling(mut self, sampling: Option<f64>) -> Self {
-        self.memory.sampling = sampling;
+    pub(super) const fn at_sampling(mut self, sampling: f64) -> Self {
+        self.memory.sampling = Some(sampling);
         self
     }
 
@@ -152,6 +154,16 @@ impl Encoder {
 
     pub(super) fn streams(&self) -> usize {
         self.codes.len()
+    }
+
+    /// Whether a row of the last chunk begins a step.
+    pub(super) fn begins(&self, place: usize) -> bool {
+        self.begins.get(place).copied().unwrap_or(true)
+    }
+
+    /// The same for the next row, of which nothing else is looked at.
+    pub(super) fn pass(&mut self, batch: &Batch, row: usize) -> bool {
+        self.memory.steps.begins(batch, row)
     }
 
     /// Reads some rows of a batch.
@@ -246,9 +258,10 @@ impl Encoder {
         }
     }
 
-    /// Whose turn each row is.
+    /// Which rows begin a step, and whose turn each is.
     fn read_steps(&mut self, batch: &Batch, rows: &Range<usize>) {
         self.turns.clear();
+        self.begins.clear();
         for row in rows.clone() {
             let begins = self.memory.steps.begins(batch, row);
             let turn = match (self.memory.begun % 2 == 1, begins) {
@@ -258,6 +271,7 @@ impl Encoder {
             };
             self.memory.begun += u64::from(begins);
             self.turns.push(turn);
+            self.begins.push(begins);
         }
     }
 

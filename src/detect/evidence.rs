@@ -80,9 +80,7 @@ pub(super) struct Evidence {
     /// Steps with a bet, modulo 2^32.
     clock: u32,
     /// The same since the evidence began, and the number of the last of them.
-    #[serde(default)]
     told: u64,
-    #[serde(default)]
     told_at: u32,
     /// The length of steps without one, still to be counted.
     owed: f64,
@@ -94,7 +92,6 @@ pub(super) struct Evidence {
     /// The weighted sum of the bets on less, as of the last block.
     less_sum: f64,
     block: Block,
-    #[serde(default)]
     pace: Pace,
 }
 

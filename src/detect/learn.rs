@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::Error;
-use super::calibrate::{Calibration, Counter, Planner, ROWS_MIN, Steps};
+use super::calibrate::{Calibration, Counter, Planner, ROWS_MIN};
 use super::hours::Season;
+use super::steps::Steps;
 use crate::record::{Batch, Schema};
 
 /// Steps that plan bins, at the least and at the most.

@@ -45,6 +45,7 @@ mod report;
 mod scores;
 mod setup;
 mod state;
+mod steps;
 mod strata;
 mod stream;
 mod table;

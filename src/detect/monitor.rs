@@ -13,6 +13,7 @@ use super::rate::Rate;
 use super::recovery::{Dose, Of};
 use super::setup::{self, Options, Wiring};
 use super::state::{Group, Latch, State, Step};
+use super::steps::chunks;
 use super::stream::{Role, Source};
 use super::table::{Bet, Family};
 use super::versions::Whose;
@@ -26,8 +27,6 @@ const SILENT_GAPS: f64 = 100.0;
 const SILENT_SECONDS_MIN: f64 = 10.0;
 /// An input group with this part of the threshold is the cause of what the answers show.
 const CAUSE_SHARE: f64 = 0.01;
-/// Rows that are looked at together.
-const CHUNK_ROWS: usize = 1_024;
 
 /// Sequential detection for one model: every detector, one ledger of evidence, one threshold.
 ///
@@ -95,8 +94,7 @@ impl Monitor {
         Ok(Self {
             contracts: contracts.collect(),
             whose: Whose::All,
-            encoder: Encoder::new(&schema, &calibration.streams)
-                .at_sampling(Some(calibration.sampling.unwrap_or(1.0))),
+            encoder: calibration.encoder(&schema),
             hours: Hours::new(calibration.season())?,
             queue: Queue::new(calibration.streams.len()),
             before: state.evidence.clone(),
@@ -187,17 +185,15 @@ impl Monitor {
 
     fn take(&mut self, batch: &Batch, arrival: Option<Timestamp>) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let mut from = 0;
-        while from < batch.len() {
-            let rows = from..batch.len().min(from + CHUNK_ROWS);
+        for rows in chunks(0..batch.len()) {
             self.encoder.encode(batch, &rows);
             let encoder = &self.encoder;
             let first = self.queue.begin_chunk(|stream| encoder.of(stream));
-            for (row, place) in rows.clone().zip(first..) {
-                self.take_row(batch, row, place, arrival, &mut findings);
+            for (in_chunk, row) in rows.enumerate() {
+                let begins = self.encoder.begins(in_chunk);
+                self.take_row(batch, row, (first + in_chunk, begins), arrival, &mut findings);
             }
             self.judge_queued(&mut findings);
-            from = rows.end;
         }
         findings
     }
@@ -206,13 +202,12 @@ impl Monitor {
         &mut self,
         batch: &Batch,
         row: usize,
-        place: usize,
+        (place, begins): (usize, bool),
         arrival: Option<Timestamp>,
         findings: &mut Vec<Finding>,
     ) {
         let said = batch.meta().ts().get(row).copied().unwrap_or(Timestamp::from_micros(0));
         let ts = arrival.map_or(said, |now| said.min(now));
-        let begins = self.state.steps.begins(batch, row);
         if begins || self.queue.is_full() {
             self.queue.close_at(self.state.row + 1);
         }

@@ -140,7 +140,9 @@ impl Monitor {
                 rows.clone().find(|rows| *rows <= SLOW_ROWS).or_else(|| rows.next_back())
             }
             Family::Less => self.rows_to_loss(stream, bet)?,
-            Family::Tilt => self.rows_to_lean(stream, bet)?,
+            // All tilts to one side see one lean together.
+            Family::Tilt if !LEANS.contains(&bet.index) => return None,
+            Family::Tilt => self.rows_to_lean(stream, bet.index)?,
         };
         Some(rows.map_or(Needed::Never, Needed::Rows))
     }
@@ -171,20 +173,17 @@ impl Monitor {
         Some(rows_at(LEFT * hits / trials).or_else(|| rows_at(0.0)))
     }
 
-    /// Rows within which the tilts see a lean of the baseline's bins to the side of one of them: in the worst
-    /// hour.
-    fn rows_to_lean(&self, stream: usize, bet: Bet) -> Option<Option<f64>> {
+    /// Rows within which the tilts see the baseline's bins lean as one of them says: in the worst hour.
+    fn rows_to_lean(&self, stream: usize, lean: usize) -> Option<Option<f64>> {
         let (calibrated, table) = (self.calibration.streams.get(stream)?, self.wiring.table(stream)?);
-        let [low, high] = LEANS;
-        let lean = if bet.index < TILTS.len() / 2 { low } else { high };
         let nats = (self.threshold / (table.tilt_weight * self.step_length())).ln();
         let rows_in = |stratum: &Stratum| {
             let of_tilt = |e: &Tilts, tilt: usize| e.get(tilt).copied().map_or(1.0, f64::from);
-            let leant = |bin: usize, e| calibrated.pooled(bin).0 * of_tilt(e, lean).powf(table.clumping);
+            let leant = |(bin, e)| calibrated.pooled(bin).0 * of_tilt(e, lean).powf(table.clumping);
+            let leant: Vec<f64> = stratum.tilts.iter().enumerate().map(leant).collect();
             let walk = |tilt| {
-                let steps =
-                    stratum.tilts.iter().enumerate().map(|(bin, e)| (leant(bin, e), of_tilt(e, tilt).ln()));
-                Walk::of(&steps.collect::<Vec<_>>())
+                let worth = stratum.tilts.iter().map(|e| of_tilt(e, tilt).ln());
+                Walk::of(&leant.iter().copied().zip(worth).collect::<Vec<_>>())
             };
             least((0..TILTS.len()).filter_map(|tilt| walk(tilt).rows_to(nats)))
         };

@@ -1,8 +1,8 @@
 //! Steps that wait to be bet on, with their rows' codes, stream by stream.
 
-use super::calibrate::STEP_ROWS_MAX;
 use super::cut::{Code, SKIP};
 use super::evidence::{Asked, Evidence, Hit, Moment, Rows};
+use super::steps::STEP_ROWS_MAX;
 use super::table::Table;
 use crate::units::{Timestamp, count, whole};
 

@@ -111,10 +111,8 @@ pub(super) struct Rate {
     #[serde(skip)]
     is_in_rows: bool,
     /// The band of the last second judged.
-    #[serde(default)]
     last: Option<Band>,
     /// The last second lay in an hour that the baseline never saw.
-    #[serde(default)]
     in_unseen_hour: bool,
     /// The next second to be closed.
     next: Option<i64>,
@@ -123,7 +121,6 @@ pub(super) struct Rate {
     /// Late rows in a row.
     late: u64,
     /// Rows in a row that leap ahead.
-    #[serde(default)]
     ahead: u64,
     /// Whole seconds judged since the evidence began.
     judged: u64,
@@ -141,7 +138,6 @@ struct RateBet {
     rows: u64,
     seconds: u64,
     /// Rows that health may have had since the start.
-    #[serde(default)]
     allowed: Band,
 }
 
@@ -175,11 +171,6 @@ impl Rate {
     pub(super) fn follow(&mut self, other: Self) {
         self.bands = other.bands;
         self.is_in_rows = other.is_in_rows;
-        self.last = self.last.or(other.last);
-        // Kept by a program that did not count what was allowed.
-        for bet in self.bets.iter_mut().filter(|bet| bet.allowed.expected <= 0.0) {
-            (bet.rows, bet.seconds) = (0, 0);
-        }
     }
 
     pub(super) fn total(&self) -> f64 {

@@ -81,19 +81,12 @@ struct Suspect {
     calm: f64,
     /// By bin: from 0 to 1.
     badness: Vec<f64>,
-    /// Where hours are alike.
-    #[serde(flatten)]
-    limit: Limit,
-    /// By stratum where they are not; nothing where the bet says nothing.
-    #[serde(default)]
-    hours: Vec<Option<Limit>>,
-    #[serde(default = "of_zeros_and_ones")]
+    /// By stratum, one for all where they are alike; nothing where the bet says nothing.
+    limits: Vec<Option<Limit>>,
     spread: f64,
     /// Whether it follows from another suspect.
-    #[serde(default)]
     follows: bool,
     /// Rows for which it has been calming down, where it follows.
-    #[serde(default)]
     rows: u32,
 }
 
@@ -105,12 +98,7 @@ struct Limit {
     /// What still counts as live, on average.
     live: f64,
     /// What would, were nothing known of the fault.
-    #[serde(default)]
     usual: f64,
-}
-
-const fn of_zeros_and_ones() -> f64 {
-    1.0
 }
 
 impl Recovery {
@@ -122,25 +110,13 @@ impl Recovery {
         let limit = |healthy: &Option<f64>| {
             healthy.filter(|p| *p < 1.0).map(|p| Limit::new(p, dose.share, patience, spread))
         };
-        let hours: Vec<Option<Limit>> = healthy.iter().map(limit).collect();
-        let Some(first) = hours.iter().flatten().next().copied() else { return };
-        if self.is_suspect(stream, bet) || self.suspects.len() >= SUSPECTS_MAX {
+        let limits: Vec<Option<Limit>> = healthy.iter().map(limit).collect();
+        let says_nothing = limits.iter().all(Option::is_none);
+        if says_nothing || self.is_suspect(stream, bet) || self.suspects.len() >= SUSPECTS_MAX {
             return;
         }
-        let hours = if hours.len() > 1 { hours } else { Vec::new() };
         let (calm, follows, rows) = (0.0, false, 0);
-        self.suspects.push(Suspect {
-            stream,
-            bet,
-            of,
-            calm,
-            badness,
-            limit: first,
-            hours,
-            spread,
-            follows,
-            rows,
-        });
+        self.suspects.push(Suspect { stream, bet, of, calm, badness, limits, spread, follows, rows });
         self.tell_causes();
     }
 
@@ -200,10 +176,9 @@ impl Recovery {
 
 impl Suspect {
     fn observe(&mut self, stratum: usize, rows: &[Code]) {
-        let limit = if self.hours.is_empty() { Some(self.limit) } else { self.limit_in(stratum) };
         let told = rows.iter().filter(|code| **code != SKIP).count();
-        let Some(limit) = limit.filter(|_| told > 0) else { return };
-        let bad = |code: &Code| self.badness.get(usize::from(*code)).copied().unwrap_or(0.0);
+        let Some(limit) = self.limit_in(stratum).filter(|_| told > 0) else { return };
+        let bad = |code: &Code| self.badness.get(usize::from(*code)).copied().unwrap_or(1.0);
         let sum: f64 = rows.iter().filter(|code| **code != SKIP).map(bad).sum();
         let share = sum / count(whole(told));
         // How little of what follows would still be live is not known from how much there was; of a lean it is.
@@ -216,7 +191,8 @@ impl Suspect {
     }
 
     fn limit_in(&self, stratum: usize) -> Option<Limit> {
-        self.hours.get(stratum).copied().flatten()
+        let of = if self.limits.len() > 1 { stratum } else { 0 };
+        self.limits.get(of).copied().flatten()
     }
 
     /// What follows from a cause takes many times as long to tell, and is not waited for as long; but it must
@@ -287,9 +263,9 @@ mod tests {
     const LESS: Bet = Bet { family: Family::Less, index: 0 };
     const COMPLETE: Dose = Dose { share: 1.0, told: 1.0 };
 
-    /// The second bin is bad.
+    /// The second of three bins is bad.
     fn bad(healthy: Vec<Option<f64>>) -> Badness {
-        Badness { of_bins: vec![0.0, 1.0], healthy, spread: 1.0 }
+        Badness { of_bins: vec![0.0, 1.0, 0.0], healthy, spread: 1.0 }
     }
 
     fn one(is_hit: bool) -> impl Fn(usize) -> &'static [Code] {
@@ -391,17 +367,11 @@ mod tests {
         assert_eq!((after(2, |_| false), after(3, |_| false), after(7, |_| false)), (None, None, None));
     }
 
-    /// What hardly varies is told from health by less than a value that is either there or not, and what was
-    /// saved before hours were kept apart goes on.
+    /// What hardly varies is told from health by less than a value that is either there or not.
     #[test]
     fn small_spreads_tell_more() {
         let live = |spread| Limit::new(0.5, 1.0, PATIENCE_ROWS, spread).live;
         assert!(live(0.1) < 0.53 && live(1.0) > 0.57, "{} {}", live(0.1), live(1.0));
-        let saved = r#"{"suspects": [{"stream": 0, "bet": {"family": "more", "index": 1}, "of": {"Values": 0},
-            "calm": 5.0, "badness": [0.0, 1.0], "healthy": 0.0003, "live": 0.0103}]}"#;
-        let mut recovery: Recovery = serde_json::from_str(saved).unwrap();
-        (0..2_000).for_each(|_| recovery.observe(9, one(false)));
-        assert!(recovery.is_complete());
     }
 
     /// Nothing to wait for is not recovered.

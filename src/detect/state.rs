@@ -2,7 +2,6 @@ use std::collections::{BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use super::calibrate::Steps;
 use super::evidence::Evidence;
 use super::rate::Rate;
 use super::recovery::Recovery;
@@ -52,19 +51,14 @@ pub(super) struct State {
     latest: Option<Timestamp>,
     /// Judged rows in a row that lie far before it.
     behind: u32,
-    #[serde(skip)]
-    pub(super) steps: Steps,
     /// Whether steps may have several rows and must be waited for.
     pub(super) clustered: bool,
     /// The judged step after which the unlatched streams began.
     pub(super) began: u64,
     /// The seconds that the rows of the latest step brought so far, and those of the step before.
-    #[serde(default)]
     pub(super) brought: f64,
-    #[serde(default)]
     pub(super) before: f64,
     /// The seconds since then that rows brought.
-    #[serde(default)]
     pub(super) passed: f64,
     /// No row for too long.
     pub(super) is_silent: bool,
@@ -128,7 +122,6 @@ pub(super) struct Latch {
     /// The judged step at which it began.
     pub(super) since: u64,
     /// Somebody said that the change is meant: it stays latched for good, and says nothing more.
-    #[serde(default)]
     pub(super) accepted: bool,
 }
 
@@ -168,7 +161,6 @@ impl State {
             last_seen: None,
             latest: None,
             behind: 0,
-            steps: Steps::default(),
             clustered: false,
             began: 0,
             brought: 0.0,

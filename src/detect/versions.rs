@@ -91,7 +91,7 @@ impl Monitor {
     pub fn count_at(&mut self, batch: &Batch, now: Timestamp) -> Vec<Finding> {
         let mut findings = Vec::new();
         for (row, said) in batch.meta().ts().iter().enumerate() {
-            if self.state.steps.begins(batch, row) && !self.state.is_short {
+            if self.encoder.pass(batch, row) && !self.state.is_short {
                 self.count_row((*said).min(now), &mut findings);
             }
         }

@@ -1,9 +1,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::super::calibrate::{Calibration, Numbers};
+use super::super::calibrate::Calibration;
 use super::super::cut::{Code, SKIP};
 use super::super::encode::Encoder;
+use super::super::steps::{Numbers, chunks};
 use super::super::{Finding, Monitor};
 use crate::record::{Batch, Schema};
 use crate::units::{Timestamp, count, whole};
@@ -17,8 +18,6 @@ const KEPT_ROWS_MIN: u64 = 4_096;
 const PARTS_MAX: u64 = 16;
 /// A part has at least so many blocks.
 const PART_BLOCKS_MIN: u64 = 8;
-/// Rows that are looked at together.
-const CHUNK_ROWS: usize = 1_024;
 
 /// The bins of a baseline's rows, step by step, to draw from: a last pass over the rows that a calibration
 /// was counted from.
@@ -77,8 +76,7 @@ impl Recording {
         let block = super::check::block_steps(&calibration);
         let streams = calibration.streams.len();
         Self {
-            encoder: Encoder::new(&schema, &calibration.streams)
-                .at_sampling(Some(calibration.sampling.unwrap_or(1.0))),
+            encoder: calibration.encoder(&schema),
             numbers: Numbers::default(),
             rows: 0,
             parts: Parts::new(rows, whole(streams), whole(block)),
@@ -92,14 +90,11 @@ impl Recording {
 
     /// Reads the next rows, in the order in which they were counted.
     pub fn observe(&mut self, batch: &Batch) {
-        let mut from = 0;
-        while from < batch.len() {
-            let rows = from..batch.len().min(from + CHUNK_ROWS);
+        for rows in chunks(0..batch.len()) {
             self.encoder.encode(batch, &rows);
-            for (place, row) in rows.clone().enumerate() {
+            for (place, row) in rows.enumerate() {
                 self.take(batch, row, place);
             }
-            from = rows.end;
         }
     }
 
