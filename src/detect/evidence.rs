@@ -1,26 +1,25 @@
 //! The evidence that one stream has gathered: Shiryaev-Roberts e-detectors, updated exactly and in
 //! constant time whatever the number of bins.
 
-use serde::{Deserialize, Serialize};
-use wide::{f32x4, f32x8};
+mod held;
+mod less;
+mod more;
 
+use serde::{Deserialize, Serialize};
+use wide::f32x4;
+
+use self::held::{Held, Now, Peak, Sums};
+use self::less::{Block, Rarer};
+use self::more::{More, NO_MORE, shared};
 use super::cut::{Code, SKIP};
-use super::table::{
-    BLOCK, Bet, EPSILONS, Family, LANE_PARTS, LOSSES, Lanes, Losses, Stratum, TILTS, Table, Tilts, single,
-};
+use super::table::{BLOCK, Bet, EPSILONS, Family, LANE_PARTS, Lanes, Stratum, TILTS, Table, Tilts, single};
 
 /// Evidence of one bet is not counted beyond this, so that a fault of days cannot overflow.
 const EVIDENCE_MAX: f32 = 1e30;
-/// Sums of rounded numbers are not off by more than this part.
-const ROUNDING: f64 = 1e-5;
-/// Lanes whose start is followed: one for slow faults, one for complete ones.
-const FOLLOWED: [usize; 2] = [0, 2];
 /// A bet that is worth no more than so many steps has no beginning yet.
 const BEGUN_STEPS: f64 = 10.0;
 /// The part of what is known of the length of steps that is kept from block to block.
 const PACE_KEPT: f64 = 0.999;
-/// Bets on less that are settled at once.
-const TOGETHER: usize = 4;
 /// Steps between two looks for bins that were not hit for very long.
 const SWEEP: u32 = 1 << 20;
 
@@ -53,29 +52,8 @@ pub(super) struct Hit {
     pub(super) share: f64,
 }
 
-/// The bets of one bin on it becoming commoner, one a lane.
-///
-/// A value obeys `R <- (R + length) e` with `e = 1 - eps + eps/p_U` on a hit and `1 - eps` on a miss.
-/// Between hits every bet of a lane decays alike, so it holds only its excess over a bet that never
-/// hit, as of its last hit.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct More {
-    excess: Lanes,
-    at: u32,
-    since: [u32; FOLLOWED.len()],
-    hits: [u32; FOLLOWED.len()],
-}
-
-/// The bets of one bin on it becoming rarer, settled block by block: `e = 1 - eta` on a hit,
-/// `1 + eta p_L / (1 - p_L)` on a miss.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Less {
-    value: [f32; LOSSES.len()],
-    since: u32,
-}
-
 /// All evidence of one stream.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Evidence {
     /// Steps with a bet, modulo 2^32.
     clock: u32,
@@ -85,116 +63,26 @@ pub(super) struct Evidence {
     /// The length of steps without one, still to be counted.
     owed: f64,
     lanes: Sums,
-    more: Vec<More>,
-    tilts: Tilts,
-    tilts_since: [u32; TILTS.len()],
-    less: Vec<Less>,
-    /// The weighted sum of the bets on less, as of the last block.
-    less_sum: f64,
-    block: Block,
+    more: Box<[More]>,
+    /// Where there are bets on it leaning.
+    tilted: Option<Box<Tilted>>,
+    less: Rarer,
     pace: Pace,
 }
 
-/// What all bets on more of a stream have in common, lane by lane.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Sums {
-    /// The value of a bet that never hit.
-    never: Lanes,
-    /// The weighted sum of all bets.
-    sum: Lanes,
+/// The bets on a whole distribution leaning, by tilt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Tilted {
+    values: Tilts,
+    since: [u32; TILTS.len()],
 }
 
-impl Sums {
-    const NOTHING: Self = Self { never: [0.0; EPSILONS.len()], sum: [0.0; EPSILONS.len()] };
-}
-
-/// What changes with every row, while rows are taken.
-#[derive(Debug, Clone, Copy)]
-struct Held {
-    never: f32x4,
-    sum: f32x4,
-    tilts: f32x8,
-    /// The length of steps without a bet.
-    owed: f64,
-}
-
-impl Held {
-    fn of(evidence: &Evidence) -> Self {
-        let Sums { never, sum } = evidence.lanes;
-        let tilts = f32x8::from(evidence.tilts);
-        Self { never: f32x4::from(never), sum: f32x4::from(sum), tilts, owed: evidence.owed }
-    }
-
-    #[inline]
-    fn now(&self, less: f64) -> Now {
-        Now { lanes: self.sum, tilts: self.tilts, less }
-    }
-
-    fn put_back(&self, evidence: &mut Evidence) {
-        evidence.lanes = Sums { never: self.never.to_array(), sum: self.sum.to_array() };
-        (evidence.tilts, evidence.owed) = (self.tilts.to_array(), self.owed);
-    }
-
-    /// Every bet on more misses. Gives the value of a bet that never hit, with this step's length.
-    #[inline]
-    fn miss(&mut self, keep: f32x4, lane_weights: f32x4, length: f32x4) -> f32x4 {
-        let never = self.never + length;
-        self.never = keep * never;
-        self.sum = keep * (self.sum + lane_weights * length);
-        never
-    }
-}
-
-impl More {
-    /// This bin's bets did not miss after all. `never`: what a bet that never hit is worth, with this step's
-    /// length; the clock has been advanced.
-    #[inline]
-    fn hit(
-        &mut self,
-        table: &Table,
-        (gains, parts): (&Lanes, &Lanes),
-        never: f32x4,
-        held: &mut Held,
-        (clock, tick): (u32, u32),
-    ) {
-        let decay = f32x4::from(table.decay.after(clock.wrapping_sub(1).wrapping_sub(self.at)));
-        let carried = decay * f32x4::from(self.excess);
-        let before = never + carried;
-        let missed = f32x4::from(table.keep) * before;
-        let value = (missed + f32x4::from(*gains) * before).fast_min(f32x4::splat(EVIDENCE_MAX));
-        held.sum += f32x4::from(*parts) * (value - missed);
-        self.excess = (value - held.never).to_array();
-        self.at = clock;
-        // What was won before is lost again: here it begins anew. Without a branch, which nobody could foretell.
-        let goes_on = carried.simd_gt(never).to_bitmask();
-        for ((since, hits), lane) in self.since.iter_mut().zip(&mut self.hits).zip(FOLLOWED) {
-            let kept = 0_u32.wrapping_sub(goes_on >> lane & 1);
-            *since = *since & kept | tick & !kept;
-            *hits = (*hits & kept).saturating_add(1);
-        }
-    }
-}
+const NOT_TILTED: Tilted = Tilted { values: [0.0; TILTS.len()], since: [0; TILTS.len()] };
 
 /// A row's place in a chunk, for the numbers of steps.
 #[expect(clippy::cast_possible_truncation, reason = "numbers of steps are modulo 2^32")]
 const fn place_of(at: usize) -> u32 {
     at as u32
-}
-
-#[inline]
-fn tilt(tilts: f32x8, e: &Tilts, length: f32) -> f32x8 {
-    ((tilts + f32x8::splat(length)) * f32x8::from(*e)).fast_min(f32x8::splat(EVIDENCE_MAX))
-}
-
-/// The sum of the tilts, in an order that can be added up four at a time.
-#[inline]
-fn sum_of([a, b, c, d, e, f, g, h]: &Tilts) -> f64 {
-    f64::from(((a + e) + (c + g)) + ((b + f) + (d + h)))
-}
-
-#[inline]
-fn sum_of_lanes([a, b, c, d]: Lanes) -> f64 {
-    f64::from((a + c) + (b + d))
 }
 
 /// What is asked of the evidence while it takes steps.
@@ -204,51 +92,6 @@ pub(super) enum Asked<'a> {
     Each(&'a mut [f64]),
     /// Something that no such sum exceeds, to be added: much less work, and nearly always enough.
     AtMost(&'a mut f64),
-}
-
-/// A stream's evidence after a step: weighted sums by lane, values by tilt, the weighted sum of bets on less.
-#[derive(Debug, Clone, Copy)]
-struct Now {
-    lanes: f32x4,
-    tilts: f32x8,
-    less: f64,
-}
-
-impl Now {
-    #[inline]
-    fn total(&self, table: &Table) -> f64 {
-        let (lanes, tilts) = (self.lanes.to_array(), self.tilts.to_array());
-        sum_of_lanes(lanes) + table.tilt_weight * sum_of(&tilts) + self.less
-    }
-}
-
-/// The most that each part of a stream's evidence was worth during some steps.
-#[derive(Debug, Clone, Copy)]
-struct Peak(Now);
-
-impl Peak {
-    #[inline]
-    fn see(&mut self, now: &Now) {
-        self.0.lanes = self.0.lanes.fast_max(now.lanes);
-        self.0.tilts = self.0.tilts.fast_max(now.tilts);
-        self.0.less = if now.less > self.0.less { now.less } else { self.0.less };
-    }
-
-    fn bound(&self, table: &Table) -> f64 {
-        self.0.total(table) * (1.0 + ROUNDING)
-    }
-}
-
-/// Steps whose bets on less are not settled yet.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-struct Block {
-    /// By slot: the hits of a bin that a bet on less covers.
-    hits: Vec<f32>,
-    steps: u32,
-    length: f64,
-    /// The length of the block before: only time that has passed may start a bet.
-    before: f64,
-    stratum: usize,
 }
 
 /// How long a step is lately: single blocks may have no length at all where clocks tell only seconds.
@@ -265,9 +108,10 @@ impl Pace {
     }
 
     /// The mean length of a step, those of an open block included.
-    fn step(&self, block: &Block) -> f64 {
-        let steps = self.steps + f64::from(block.steps);
-        if steps > 0.0 { (self.length + block.length) / steps } else { 0.0 }
+    fn step(&self, open: Option<&Block>) -> f64 {
+        let (steps, length) = open.map_or((0.0, 0.0), |block| (f64::from(block.steps), block.length));
+        let (steps, length) = (self.steps + steps, self.length + length);
+        if steps > 0.0 { length / steps } else { 0.0 }
     }
 }
 
@@ -284,8 +128,21 @@ pub(super) struct Suspicion {
     pub(super) loss: Option<f64>,
 }
 
-const NO_MORE: More = More { excess: [0.0; EPSILONS.len()], at: 0, since: [0; 2], hits: [0; 2] };
-const NO_LESS: Less = Less { value: [0.0; LOSSES.len()], since: 0 };
+/// By hand, because what is kept before every chunk takes no memory anew.
+impl Clone for Evidence {
+    fn clone(&self) -> Self {
+        Self { more: self.more.clone(), tilted: self.tilted.clone(), less: self.less.clone(), ..*self }
+    }
+
+    fn clone_from(&mut self, source: &Self) {
+        let Self { clock, told, told_at, owed, lanes, more, tilted, less, pace } = source;
+        (self.clock, self.told, self.told_at, self.owed) = (*clock, *told, *told_at, *owed);
+        (self.lanes, self.pace) = (*lanes, *pace);
+        self.more.clone_from(more);
+        self.tilted.clone_from(tilted);
+        self.less.clone_from(less);
+    }
+}
 
 impl Evidence {
     pub(super) fn new(table: &Table) -> Self {
@@ -295,21 +152,18 @@ impl Evidence {
             told_at: 0,
             owed: 0.0,
             lanes: Sums::NOTHING,
-            more: vec![NO_MORE; table.weights.len()],
-            tilts: [0.0; TILTS.len()],
-            tilts_since: [0; TILTS.len()],
-            less: vec![NO_LESS; table.less_weights.len()],
-            less_sum: 0.0,
-            block: Block { hits: vec![0.0; table.slots_count], ..Block::default() },
+            more: vec![NO_MORE; table.weights.len()].into_boxed_slice(),
+            tilted: (table.tilt_weight > 0.0).then(|| Box::new(NOT_TILTED)),
+            less: Rarer::new(table),
             pace: Pace::default(),
         }
     }
 
     /// Whether it can belong to a table.
-    pub(super) const fn fits(&self, table: &Table) -> bool {
+    pub(super) fn fits(&self, table: &Table) -> bool {
         self.more.len() == table.weights.len()
-            && self.less.len() == table.less_weights.len()
-            && self.block.hits.len() == table.slots_count
+            && self.less.fits(table)
+            && self.tilted.is_some() == (table.tilt_weight > 0.0)
     }
 
     /// Steps that told something since the evidence began.
@@ -326,8 +180,8 @@ impl Evidence {
     pub(super) fn bytes(&self) -> usize {
         size_of::<Self>()
             + self.more.len() * size_of::<More>()
-            + self.less.len() * size_of::<Less>()
-            + self.block.hits.len() * size_of::<f32>()
+            + self.tilted.as_ref().map_or(0, |_| size_of::<Tilted>())
+            + self.less.bytes()
     }
 
     /// Forgets everything.
@@ -336,31 +190,39 @@ impl Evidence {
         self.told = 0;
         self.owed = 0.0;
         self.lanes = Sums::NOTHING;
-        self.more.iter_mut().for_each(|m| *m = NO_MORE);
-        self.tilts = [0.0; TILTS.len()];
-        self.less.iter_mut().for_each(|l| *l = NO_LESS);
-        self.less_sum = 0.0;
-        self.block.hits.iter_mut().for_each(|h| *h = 0.0);
-        (self.block.steps, self.block.length, self.block.before) = (0, 0.0, 0.0);
+        self.more.fill(NO_MORE);
+        self.tilted.iter_mut().for_each(|tilted| tilted.values = NOT_TILTED.values);
+        self.less.reset();
         self.pace = Pace::default();
     }
 
     /// The stratum of the latest steps.
-    pub(super) const fn stratum(&self) -> usize {
-        self.block.stratum
+    pub(super) fn stratum(&self) -> usize {
+        self.less.block.stratum()
     }
 
     /// The weighted sum of all bets; those on less as of the last block.
     #[inline]
     pub(super) fn total(&self, table: &Table) -> f64 {
-        sum_of_lanes(self.lanes.sum) + table.tilt_weight * sum_of(&self.tilts) + self.less_sum
+        self.held().now(self.less.sum).total(table)
     }
 
     /// The weighted sum of all bets, those on less as of this very step: what may be compared with the
     /// threshold in the middle of a block.
     pub(super) fn exact_total(&self, table: &Table) -> f64 {
-        let less: f64 = (0..self.less.len()).map(|place| self.less_value(table, place)).sum();
-        self.total(table) - self.less_sum + less
+        self.held().now(self.less.exact_sum(table)).total(table)
+    }
+
+    fn held(&self) -> Held {
+        let tilts = self.tilted.as_ref().map_or(NOT_TILTED.values, |tilted| tilted.values);
+        Held::of(self.lanes, tilts, self.owed)
+    }
+
+    fn put_back(&mut self, held: &Held) {
+        (self.lanes, self.owed) = (held.sums(), held.owed);
+        if let Some(tilted) = &mut self.tilted {
+            tilted.values = held.tilts.to_array();
+        }
     }
 
     /// Steps of one row each, in one stratum.
@@ -376,7 +238,7 @@ impl Evidence {
                 });
             }
             Asked::AtMost(bound) => {
-                let mut peak = Peak(Held::of(self).now(self.less_sum));
+                let mut peak = Peak::new(self.held().now(self.less.sum));
                 self.take_rows(table, rows, |now| now.map_or((), |now| peak.see(now)));
                 *bound += peak.bound(table);
             }
@@ -389,7 +251,7 @@ impl Evidence {
     fn take_rows(&mut self, table: &Table, rows: Rows<'_>, mut show: impl FnMut(Option<&Now>)) {
         let moment = Moment { length: 0.0, tick: rows.first, stratum: rows.stratum };
         let stratum = self.begin(table, rows.codes.iter().all(|code| *code == SKIP), moment);
-        let mut held = Held::of(self);
+        let mut held = self.held();
         let mut at = 0;
         while at < rows.codes.len() {
             at = if rows.lengths.is_empty() {
@@ -398,10 +260,10 @@ impl Evidence {
                 let length = |at| rows.lengths.get(at).copied().unwrap_or(1.0);
                 self.take_block(table, stratum, (rows, at), length, (&mut held, &mut show))
             };
-            held.put_back(self);
-            if self.block.steps >= BLOCK {
+            self.put_back(&held);
+            if self.less.block.steps >= BLOCK {
                 self.settle(table, rows.first.wrapping_add(place_of(at)).wrapping_sub(1));
-                show(Some(&held.now(self.less_sum)));
+                show(Some(&held.now(self.less.sum)));
             }
         }
     }
@@ -419,10 +281,10 @@ impl Evidence {
         (held, show): (&mut Held, &mut impl FnMut(Option<&Now>)),
     ) -> usize {
         let (keep, lane_weights) = (f32x4::from(table.keep), f32x4::from(table.lane_weights));
-        let less = self.less_sum;
-        let (more, hits) = (self.more.as_mut_slice(), self.block.hits.as_mut_slice());
+        let less = self.less.sum;
+        let (more, block) = (&mut *self.more, &mut self.less.block);
         // Kept where the processor has them at hand.
-        let (mut clock, mut steps, mut lengths) = (self.clock, self.block.steps, self.block.length);
+        let (mut clock, mut steps, mut lengths) = (self.clock, block.steps, block.length);
         let mut told_at = self.told_at;
         let mut at = from;
         while let Some(code) = rows.codes.get(at) {
@@ -447,9 +309,9 @@ impl Evidence {
                 more.hit(table, (gains, parts), never, held, (clock, tick));
             }
             if let Some(e) = stratum.tilts.get(bin) {
-                held.tilts = tilt(held.tilts, e, short);
+                held.tilt(e, short);
             }
-            if let Some(hits) = hits.get_mut(usize::from(table.slots[bin])) {
+            if let Some(hits) = block.hits.get_mut(usize::from(table.slots[bin])) {
                 *hits += 1.0;
             }
             steps += 1;
@@ -461,7 +323,7 @@ impl Evidence {
         }
         self.told += u64::from(clock.wrapping_sub(self.clock));
         self.told_at = told_at;
-        (self.clock, self.block.steps, self.block.length) = (clock, steps, lengths);
+        (self.clock, block.steps, block.length) = (clock, steps, lengths);
         at
     }
 
@@ -474,7 +336,7 @@ impl Evidence {
         self.clock = self.clock.wrapping_add(1);
         (self.told, self.told_at) = (self.told + 1, moment.tick);
         let short = single(length);
-        let mut held = Held::of(self);
+        let mut held = self.held();
         let (keep, lane_weights) = (f32x4::from(table.keep), f32x4::from(table.lane_weights));
         let never = held.miss(keep, lane_weights, f32x4::splat(short));
         let mut tilts = [0.0; TILTS.len()];
@@ -491,15 +353,15 @@ impl Evidence {
             let share = single(hit.share);
             tilts.iter_mut().zip(e).for_each(|(mean, e)| *mean += share * e);
             if let Some(slot) = table.slots.get(bin).filter(|p| **p != SKIP)
-                && let Some(hits) = self.block.hits.get_mut(usize::from(*slot))
+                && let Some(hits) = self.less.block.hits.get_mut(usize::from(*slot))
             {
                 *hits += share;
             }
         }
         if !stratum.tilts.is_empty() {
-            held.tilts = tilt(held.tilts, &tilts, short);
+            held.tilt(&tilts, short);
         }
-        held.put_back(self);
+        self.put_back(&held);
         self.end(table, length, moment.tick);
     }
 
@@ -511,10 +373,10 @@ impl Evidence {
         if stratum.is_none() {
             self.owed += moment.length;
         }
-        if stratum.is_some() && self.block.stratum != moment.stratum {
+        if stratum.is_some() && self.less.block.stratum() != moment.stratum {
             // A block lies in one stratum.
             self.settle(table, moment.tick);
-            self.block.stratum = moment.stratum;
+            self.less.block.begin(moment.stratum);
         }
         stratum
     }
@@ -522,74 +384,29 @@ impl Evidence {
     /// The end of a step; settles a full block.
     #[inline]
     fn end(&mut self, table: &Table, length: f64, tick: u32) {
-        self.block.steps += 1;
-        self.block.length += length;
-        if self.block.steps >= BLOCK {
+        let block = &mut self.less.block;
+        block.steps += 1;
+        block.length += length;
+        if block.steps >= BLOCK {
             self.settle(table, tick);
         }
     }
 
     fn settle(&mut self, table: &Table, tick: u32) {
-        if self.block.steps == 0 {
+        if self.less.block.steps == 0 {
             return;
         }
         if self.clock % SWEEP < BLOCK {
             self.sweep();
         }
-        self.pace.see(&self.block);
-        let step = self.pace.step(&Block::default());
-        for (value, since) in self.tilts.iter().zip(&mut self.tilts_since) {
-            *since = if f64::from(*value) <= BEGUN_STEPS * step { tick } else { *since };
-        }
-        self.less_sum = self.settle_less(table, tick, single(BEGUN_STEPS * step * f64::from(BLOCK)));
-        self.block.hits.iter_mut().for_each(|h| *h = 0.0);
-        self.block.before = self.block.length;
-        (self.block.steps, self.block.length) = (0, 0.0);
-    }
-
-    /// The bets on less at the end of a block; gives their weighted sum.
-    /// `begun`: what is worth more has a beginning.
-    fn settle_less(&mut self, table: &Table, tick: u32, begun: f32) -> f64 {
-        let Some(stratum) = table.strata.get(self.block.stratum) else { return self.less_sum };
-        let (before, steps) = (single(self.block.before), self.block.steps);
-        let all = self.less.chunks_mut(TOGETHER).zip(stratum.less.chunks(TOGETHER));
-        let of_table = table.less_covers.chunks(TOGETHER).zip(table.less_weights.chunks(TOGETHER));
-        let mut sum = 0.0;
-        for ((bets, losses), (covers, weights)) in all.zip(of_table) {
-            let hits = covers.iter().map(|(slots, _)| covered(slots, &self.block.hits));
-            let after = after_block(bets.iter().map(|bet| bet.value), before, losses, (steps, hits));
-            for ((bet, after), weight) in bets.iter_mut().zip(after).zip(weights) {
-                let [half, all] = after;
-                bet.value = after;
-                bet.since = if half > begun || all > begun { bet.since } else { tick };
-                sum += weight * f64::from(half + all);
+        self.pace.see(&self.less.block);
+        let step = self.pace.step(None);
+        if let Some(tilted) = &mut self.tilted {
+            for (value, since) in tilted.values.iter().zip(&mut tilted.since) {
+                *since = if f64::from(*value) <= BEGUN_STEPS * step { tick } else { *since };
             }
         }
-        sum
-    }
-
-    /// The bets of one bin on less, as of this step.
-    fn less_values(&self, table: &Table, place: usize) -> [f32; LOSSES.len()] {
-        let nothing = [0.0; LOSSES.len()];
-        let (Some(bet), Some((slots, _))) = (self.less.get(place), table.less_covers.get(place)) else {
-            return nothing;
-        };
-        let losses = table.strata.get(self.block.stratum).and_then(|s| s.less.get(place));
-        match losses.filter(|_| self.block.steps > 0) {
-            Some(losses) => {
-                let hits = std::iter::once(covered(slots, &self.block.hits));
-                let before = single(self.block.before);
-                let value = std::iter::once(bet.value);
-                let [after, ..] = after_block(value, before, &[*losses], (self.block.steps, hits));
-                after
-            }
-            None => bet.value,
-        }
-    }
-
-    fn less_value(&self, table: &Table, place: usize) -> f64 {
-        let weight = table.less_weights.get(place).copied().unwrap_or(0.0);
-        weight * self.less_values(table, place).iter().map(|v| f64::from(*v)).sum::<f64>()
+        self.less.settle(table, tick, single(BEGUN_STEPS * step * f64::from(BLOCK)));
     }
 
     /// Bins that were not hit for very long have no excess, so that the clock may go round.
@@ -605,11 +422,7 @@ impl Evidence {
     /// The weighted evidence of one bet; of one on less as of the last block.
     pub(super) fn settled_share(&self, table: &Table, bet: Bet) -> f64 {
         match (bet.family, table.place(bet)) {
-            (Family::Less, Some(place)) => {
-                let values = self.less.get(place).map_or([0.0; LOSSES.len()], |less| less.value);
-                let sum: f64 = values.into_iter().map(f64::from).sum();
-                table.less_weights.get(place).map_or(0.0, |weight| weight * sum)
-            }
+            (Family::Less, Some(place)) => self.less.settled(table, place),
             _ => self.share(table, bet),
         }
     }
@@ -623,52 +436,32 @@ impl Evidence {
                 let lanes = self.more_values(table, place).into_iter().zip(LANE_PARTS);
                 weight * lanes.map(|(value, part)| part * f64::from(value)).sum::<f64>()
             }
-            Family::Less => self.less_value(table, place),
-            Family::Tilt => table.tilt_weight * self.tilts.get(place).copied().map_or(0.0, f64::from),
+            Family::Less => self.less.weighted(table, place),
+            Family::Tilt => table.tilt_weight * self.tilt(place).map_or(0.0, |(value, _)| value),
         }
     }
 
     fn more_values(&self, table: &Table, place: usize) -> Lanes {
         let Some(bin) = self.more.get(place) else { return [0.0; EPSILONS.len()] };
-        let decay = table.decay.after(self.clock.wrapping_sub(bin.at));
-        let mut values = self.lanes.never;
-        for ((value, decay), excess) in values.iter_mut().zip(decay).zip(bin.excess) {
-            *value += decay * excess;
-        }
-        values
+        bin.values(table, self.clock, self.lanes.never)
+    }
+
+    /// The value of a tilt, and the step at which it began.
+    fn tilt(&self, place: usize) -> Option<(f64, u32)> {
+        let tilted = self.tilted.as_ref()?;
+        Some((f64::from(*tilted.values.get(place)?), *tilted.since.get(place)?))
     }
 
     /// What speaks against one bet, for one on less as of the last block; nothing where nothing does.
     pub(super) fn suspicion(&self, table: &Table, bet: Bet) -> Option<Suspicion> {
         let place = table.place(bet)?;
-        let step = self.pace.step(&self.block);
+        let step = self.pace.step(Some(&self.less.block));
         match bet.family {
-            Family::More => {
-                let bin = self.more.get(place)?;
-                let values = self.more_values(table, place);
-                let each = FOLLOWED.into_iter().enumerate().filter_map(|(followed, lane)| {
-                    let hits = *bin.hits.get(followed).filter(|h| **h > 0)?;
-                    let nats = f64::from(values.get(lane)? / self.lanes.never.get(lane)?).ln();
-                    Some(Suspicion { nats, since: *bin.since.get(followed)?, hits: Some(hits), loss: None })
-                });
-                each.reduce(|a, b| if b.nats > a.nats { b } else { a })
-            }
-            Family::Less => {
-                let bet = self.less.get(place)?;
-                let (most, loss) =
-                    bet.value.into_iter().zip(LOSSES).reduce(|a, b| if b.0 >= a.0 { b } else { a })?;
-                // One without news is worth about the mean block.
-                let (value, floor) = (f64::from(most), step * f64::from(BLOCK));
-                (value > 0.0 && floor > 0.0).then(|| Suspicion {
-                    nats: (value / floor).ln(),
-                    since: bet.since,
-                    hits: None,
-                    loss: Some(loss),
-                })
-            }
+            Family::More => self.more.get(place)?.suspicion(self.more_values(table, place), self.lanes.never),
+            // One without news is worth about the mean block.
+            Family::Less => self.less.suspicion(place, step * f64::from(BLOCK)),
             Family::Tilt => {
-                let value = f64::from(*self.tilts.get(place)?);
-                let since = *self.tilts_since.get(place)?;
+                let (value, since) = self.tilt(place)?;
                 // A tilt without news is worth about the mean step.
                 (value > 0.0 && step > 0.0).then(|| Suspicion {
                     nats: (value / step).ln(),
@@ -679,55 +472,6 @@ impl Evidence {
             }
         }
     }
-}
-
-/// The hits of all bins that a bet on less covers.
-#[inline]
-fn covered(slots: &[usize], hits: &[f32]) -> f32 {
-    slots.iter().filter_map(|slot| hits.get(*slot)).sum()
-}
-
-/// Bets on less at the end of a block, or so far in it, some at a time.
-#[inline]
-fn after_block(
-    values: impl Iterator<Item = [f32; LOSSES.len()]>,
-    before: f32,
-    losses: &[Losses],
-    (steps, hits): (u32, impl Iterator<Item = f32>),
-) -> [[f32; LOSSES.len()]; TOGETHER] {
-    let mut now = [[0.0; LOSSES.len()]; TOGETHER];
-    let (mut miss, mut hit, mut share) = (now, now, now);
-    now.iter_mut().zip(values).for_each(|(now, value)| *now = value);
-    miss.iter_mut().zip(losses).for_each(|(miss, loss)| *miss = loss.miss);
-    hit.iter_mut().zip(losses).for_each(|(hit, loss)| *hit = loss.hit);
-    share.iter_mut().zip(hits).for_each(|(share, hits)| *share = [hits; LOSSES.len()]);
-    let wide = |of: [[f32; LOSSES.len()]; TOGETHER]| {
-        let [[a, b], [c, d], [e, f], [g, h]] = of;
-        f32x8::from([a, b, c, d, e, f, g, h])
-    };
-    #[expect(clippy::cast_precision_loss, reason = "at most the steps of a block")]
-    let misses = f32x8::splat(steps as f32) - wide(share);
-    let most = f32x8::splat(EVIDENCE_MAX);
-    let e = (wide(miss) * misses + wide(hit) * wide(share)).exp().fast_min(most);
-    let [a, b, c, d, e, f, g, h] = ((wide(now) + f32x8::splat(before)) * e).fast_min(most).to_array();
-    [[a, b], [c, d], [e, f], [g, h]]
-}
-
-/// What a share of a hit adds over a miss. Apart, lest its powers be taken where no share is.
-#[inline(never)]
-fn shared(gains: &Lanes, share: f64, table: &Table) -> Lanes {
-    let mut shared = *gains;
-    for (gain, keep) in shared.iter_mut().zip(table.keep) {
-        let (full, keep) = (f64::from(*gain), f64::from(keep));
-        *gain = single(if table.clumping <= 1.0 {
-            full * share
-        } else {
-            // The mean e-value is taken before it is tempered.
-            let (miss, hit) = (keep.powf(table.clumping), (keep + full).powf(table.clumping));
-            (miss + share * (hit - miss)).powf(1.0 / table.clumping) - keep
-        });
-    }
-    shared
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-use super::super::table::{Limits, Setup};
+use super::super::table::{LOSSES, Limits, Setup};
 use super::*;
 
 const LIMITS: [f64; 4] = [0.7, 0.2, 0.05, 0.001];

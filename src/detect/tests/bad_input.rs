@@ -231,7 +231,7 @@ fn five_thousand_columns() {
     let calibration = fitted(&schema, &rows(1, 150, false), Season::none()).unwrap();
     let mut monitor = Monitor::new(schema.clone(), calibration, options(Budget::Rows(1_000))).unwrap();
     let (bytes, streams) = monitor.evidence_bytes();
-    assert!(streams >= COLUMNS && bytes <= 2_304 * COLUMNS, "{bytes} bytes in {streams} streams");
+    assert!(streams >= COLUMNS && bytes <= 2_048 * COLUMNS, "{bytes} bytes in {streams} streams");
     assert_eq!(monitor.observe(&rows(2, 50, false)), []);
     let findings = monitor.observe(&rows(3, 12, true));
     let Some(Finding::Raised(alarm)) = findings.first() else { panic!("{findings:?}") };
