@@ -9,6 +9,7 @@ use super::cut::{Code, SKIP};
 use super::dependence::{self, Sequence};
 use super::encode::Encoder;
 use super::hours::{Hours, Season};
+use super::influence::Joint;
 use super::plan::{self, Seen};
 use super::steps::{Numbers, STEP_ROWS_MAX, chunks};
 use super::stream::{Counts, Source, Stream};
@@ -262,6 +263,8 @@ pub struct Counter {
     kept: Vec<Vec<Code>>,
     kept_strata: Vec<u8>,
     kept_max: usize,
+    /// Of rows that plan; none where weights are given.
+    joint: Option<Joint>,
 }
 
 impl Counter {
@@ -287,6 +290,7 @@ impl Counter {
             kept: vec![Vec::new(); streams.len()],
             kept_strata: Vec::new(),
             kept_max: KEPT_STEPS_MAX.min(KEPT_BYTES_MAX / streams.len().max(1)),
+            joint: Some(Joint::new(&streams)),
             streams,
         })
     }
@@ -305,7 +309,8 @@ impl Counter {
         };
         let streams = calibration.streams.iter().map(emptied).collect();
         let new = Self::new(schema, streams, calibration.season.clone())?;
-        Ok(Self { encoder: calibration.encoder(schema), keeps_strata: true, which: plans, ..new })
+        let encoder = calibration.encoder(schema);
+        Ok(Self { encoder, keeps_strata: true, which: plans, joint: None, ..new })
     }
 
     /// Reads the next rows, in the order of the first pass.
@@ -367,6 +372,10 @@ impl Counter {
         if let Some(seen) = self.seen.get_mut(self.current_stratum) {
             *seen += 1;
         }
+        if let Some(joint) = self.joint.as_mut().filter(|_| self.current_plans) {
+            // Of a step of several rows the first: the others are no news of their own.
+            joint.observe(&self.current);
+        }
         let all = self.streams.len();
         let keeps = self.kept_strata.len() < self.kept_max;
         if keeps {
@@ -423,6 +432,10 @@ impl Counter {
             return Err(Error::PassesDiffer { first, second: rows });
         }
         self.check_contracts()?;
+        if let Some(joint) = &self.joint {
+            let influences = joint.influences(&self.streams);
+            self.streams.iter_mut().zip(influences).for_each(|(stream, weight)| stream.influence = weight);
+        }
         let (memory, unchecked) = self.measure_clumping();
         for stream in self.streams.iter_mut().filter(|_| !self.keeps_strata) {
             merge_alike_hours(stream);

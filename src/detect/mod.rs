@@ -26,6 +26,7 @@ mod finding;
 mod fitness;
 mod grid;
 mod hours;
+mod influence;
 mod latched;
 mod learn;
 mod limits;

@@ -20,7 +20,7 @@ use crate::units::{PerSecond, Timestamp, count, whole};
 
 /// The version of everything else that judges: shares bet on, factors, bands, tests of recovery. To be
 /// raised with any change to them, so that no evidence outlives its rules.
-const RULES: u32 = 5;
+const RULES: u32 = 6;
 /// The group of the row rate.
 const TRAFFIC_GROUP: &str = Schema::TRAFFIC_GROUP;
 /// The detector of the row rate: the one whose stream is not cut into bins.
@@ -394,14 +394,15 @@ impl Parts {
     }
 }
 
-/// Answers count double. Rows of unusual answers count a little less than rows of inputs, for answers are
+/// What a stream weighs among those of its detector. Features weigh by what they tell of the answer; answers
+/// count double. Rows of unusual answers count a little less than rows of inputs, for answers are
 /// few; rows with several unusual columns less, for those with one tell most of it.
 fn units_of(stream: &Stream) -> f64 {
     match (stream.role, stream.source.topic()) {
-        _ if matches!(stream.source, Source::Unusual { least: 2.., .. }) => 0.3,
+        _ if matches!(stream.source, Source::Unusual { least: 2.., .. }) => 0.3 * stream.influence,
         (Role::Output, Topic::Unusual) => 0.8,
         (Role::Output, _) => 2.0,
-        _ => 1.0,
+        _ => stream.influence,
     }
 }
 

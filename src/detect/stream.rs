@@ -287,6 +287,17 @@ pub(super) struct Stream {
     pub(super) counts: Vec<Counts>,
     /// By how much news comes in clumps: 1 for independent steps.
     pub(super) clumping: f64,
+    /// The weight of what it is made of, by what that tells of the answer: 1 on average.
+    #[serde(default = "usual", skip_serializing_if = "is_usual")]
+    pub(super) influence: f64,
+}
+
+const fn usual() -> f64 {
+    1.0
+}
+
+fn is_usual(influence: &f64) -> bool {
+    (influence - 1.0).abs() < f64::EPSILON
 }
 
 impl Stream {
@@ -311,7 +322,8 @@ impl Stream {
     pub(super) fn new(source: Source, name: &str, group: &str, role: Role, strata: usize) -> Self {
         let bins = source.bins();
         let counts = vec![Counts::new(bins.len()); strata];
-        Self { source, name: name.to_owned(), group: group.to_owned(), role, bins, counts, clumping: 1.0 }
+        let (name, group) = (name.to_owned(), group.to_owned());
+        Self { source, name, group, role, bins, counts, clumping: 1.0, influence: usual() }
     }
 
     /// The baseline's steps of which it tells something.
@@ -377,7 +389,9 @@ impl Stream {
             && (self.counts.len() == strata || self.counts.len() == 1)
             && self.counts.iter().all(fits)
             && self.clumping >= 1.0
-            && self.clumping.is_finite();
+            && self.clumping.is_finite()
+            && self.influence > 0.0
+            && self.influence.is_finite();
         if sound {
             Ok(())
         } else {

@@ -5,6 +5,7 @@ mod latches;
 mod recoveries;
 mod reviewed;
 mod traps;
+mod weights;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
