@@ -204,7 +204,9 @@ async fn recordings_of_one_plan_are_added() {
     let (one, other) = (path(&baseline(&dir, 1).await), path(&baseline(&dir, 2).await));
     let (input, two) = (recording(&dir, 3, 4_000, |_, row| row), path(&dir.join("two.json")));
     let build = ["baseline", "build", "--model", MODEL, "--seasonality", "none", "--plan-of", &one];
-    said(&[&build[..], &["--input", &input, "--out", &two]].concat(), 0).await;
+    let built = document(&[&build[..], &["--input", &input, "--out", &two, "--json"]].concat(), 0).await;
+    assert_eq!((&built["schema"], &built["rows_lost"]), (&json!("silentry/baseline-build/v1"), &json!(0)));
+    assert_eq!(built["provenance"]["rows"], 4_000);
 
     let (out, never) = (path(&dir.join("merged.json")), path(&dir.join("never.json")));
     let ran = said(&["baseline", "merge", &one, &two, "--out", &out], 0).await;
@@ -212,6 +214,10 @@ async fn recordings_of_one_plan_are_added() {
     assert!(ran.stdout.contains("their times overlap"), "both begin at one time: {ran:?}");
     let shown = said(&["baseline", "show", &out], 0).await.stdout;
     assert!(shown.contains("healthy-1.ndjson + recording-3.ndjson"), "{shown}");
+    let merged = document(&["baseline", "merge", &one, &two, "--out", &out, "--json"], 0).await;
+    assert_eq!((&merged["times_overlap"], &merged["path"]), (&json!(true), &json!(out)));
+    assert_eq!(merged["provenance"]["parts"].as_array().map(Vec::len), Some(2));
+    shows_the_same_to_programs(&out).await;
 
     let healthy = path(&dir.join("healthy-1.ndjson"));
     let own = [&build[..], &["--input", &healthy, "--out", &never]].concat();
@@ -225,6 +231,33 @@ async fn recordings_of_one_plan_are_added() {
         assert!(ran.stderr.contains(words), "{args:?}: {ran:?}");
     }
     assert!(!Path::new(&never).exists());
+}
+
+/// The document of `show` has what the text has, and as numbers.
+async fn shows_the_same_to_programs(file: &str) {
+    let text = said(&["baseline", "show", file], 0).await.stdout;
+    let shown = document(&["baseline", "show", file, "--json"], 0).await;
+    assert_eq!((&shown["schema"], &shown["model"]), (&json!("silentry/baseline-show/v1"), &json!(MODEL)));
+    for words in [&shown["baseline"], &shown["provenance"]["source"], &shown["promise"]["told"]] {
+        assert!(text.contains(words.as_str().expect("words")), "{words}: {text}");
+    }
+    assert_eq!((&shown["promise"]["state"], &shown["budget"]), (&json!("proven"), &json!("1/month")));
+    let number = |name: &str| shown[name].as_f64().expect("a number");
+    let of_budget = number("rate_per_second") * 2_592_000.0;
+    assert!((number("rows_between_false_alarms") / of_budget - 1.0).abs() < 1e-9, "{shown}");
+    let power = shown["power"].as_array().expect("a list");
+    let of_group: Vec<String> = power
+        .iter()
+        .filter(|p| p["group"] == GROUP)
+        .map(|p| match p["rows"].as_f64() {
+            Some(rows) => format!("{} %: {rows}", p["share"].as_f64().expect("a share") * 100.0),
+            None => format!("{} %: cannot be seen", p["share"].as_f64().expect("a share") * 100.0),
+        })
+        .collect();
+    assert!(of_group.len() == 4 && text.contains(&of_group.join("   ")), "{of_group:?}: {text}");
+    for column in shown["columns"].as_array().expect("a list") {
+        assert!(text.contains(column["name"].as_str().expect("a name")), "{column}");
+    }
 }
 
 /// A group that is at zero in health cannot be watched for zeros: refused with the reason, unless somebody
