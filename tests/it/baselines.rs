@@ -197,6 +197,29 @@ async fn lost_rows_leave_nothing_known() {
     }
 }
 
+/// Features that the baseline does not know are told, in the text and in the document.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_tells_all_that_it_found() {
+    let dir = folder("replay-tells");
+    let baseline = path(&baseline(&dir, 1).await);
+    let two_faults = |n: u64, row: Value| {
+        let mut row = if (300..350).contains(&n) { zeroed_row(row) } else { row };
+        if n >= 350 {
+            row["features"]["debt"] = Value::Null;
+        }
+        row["features"]["tenure"] = json!(n);
+        row["label"] = json!(1);
+        row
+    };
+    let input = recording(&dir, 4, 450, two_faults);
+    let args = ["replay", "--baseline", &baseline, "--input", &input];
+    let text = said(&args, 0).await.stdout;
+    assert!(text.contains("\nthe baseline does not know, and nobody watched: tenure\n"), "{text}");
+    let replayed = document(&[&args[..], &["--json"]].concat(), 0).await;
+    assert_eq!(replayed["unexpected"], json!(["tenure"]));
+    assert_eq!(replayed["alarms"].as_array().map(Vec::len), Some(1), "{replayed}");
+}
+
 /// A second recording counted with the first one's plan is added to it; nothing else is.
 #[tokio::test(flavor = "multi_thread")]
 async fn recordings_of_one_plan_are_added() {
