@@ -197,7 +197,8 @@ async fn lost_rows_leave_nothing_known() {
     }
 }
 
-/// Features that the baseline does not know are told, in the text and in the document.
+/// The document has the detectors that fire while an alarm is open, and the features that the baseline does
+/// not know, which the text names as well.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_tells_all_that_it_found() {
     let dir = folder("replay-tells");
@@ -218,6 +219,14 @@ async fn a_replay_tells_all_that_it_found() {
     let replayed = document(&[&args[..], &["--json"]].concat(), 0).await;
     assert_eq!(replayed["unexpected"], json!(["tenure"]));
     assert_eq!(replayed["alarms"].as_array().map(Vec::len), Some(1), "{replayed}");
+    let fired = replayed["fired"].as_array().expect("a list");
+    let null = fired.iter().find(|f| f["detector"] == "null_rate").expect("it fires in the open alarm");
+    assert_eq!((&null["group"], &null["features"]), (&json!(GROUP), &json!(["debt"])));
+    let row = null["row"].as_u64().expect("a row");
+    assert!((350..370).contains(&row), "{row}");
+    let ts = 1_750_000_000_000_i64 + 10 * i64::try_from(row).expect("small");
+    let ts = silentry::units::Timestamp::from_millis(ts).to_string();
+    assert_eq!(null["ts"], ts);
 }
 
 /// A second recording counted with the first one's plan is added to it; nothing else is.
