@@ -8,7 +8,7 @@ use crate::units::Ratio;
 /// Words of a column that are told.
 const TOP: usize = 5;
 
-/// One column of a baseline in numbers: what [`super::describe`] tells people of it.
+/// One column of a baseline in numbers: what [`super::describe()`] tells people of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ColumnSummary<'a> {
     /// The column.
