@@ -1,29 +1,27 @@
 use std::fmt::Write;
 
 use super::Baseline;
-use crate::record::{Column, Kind, Role};
-use crate::sketch::{Categories, Numeric, Presence, Sketch};
+use super::summary::{ColumnSummary, NumberSummary, RangeSummary, ValueSummary, WordSummary, summaries};
+use crate::record::{Kind, Role};
 use crate::units::Ratio;
-
-/// Words of a column that are shown.
-const TOP: usize = 5;
 
 /// A baseline as text for people: where it comes from, its budget, and each column by group.
 #[must_use]
 pub fn describe(baseline: &Baseline) -> String {
     let mut text = header(baseline);
+    let columns = summaries(baseline);
     let mut groups: Vec<&str> = Vec::new();
-    for (column, _) in baseline.profile().columns() {
-        if !groups.contains(&column.group.as_str()) {
-            groups.push(&column.group);
+    for column in &columns {
+        if !groups.contains(&column.group) {
+            groups.push(column.group);
         }
     }
     let width = baseline.schema().columns.iter().map(|c| c.name.chars().count()).max().unwrap_or(0);
     for group in groups {
         line(&mut text, format_args!("\n{group}"));
-        for (column, sketch) in baseline.profile().columns().filter(|(c, _)| c.group == group) {
-            let name = &column.name;
-            line(&mut text, format_args!("  {name:<width$}  {}  {}", what(column), summary(sketch)));
+        for column in columns.iter().filter(|c| c.group == group) {
+            let (name, values, absent) = (column.name, values(&column.values), absent(column));
+            line(&mut text, format_args!("  {name:<width$}  {}  {values}; {absent}", what(column)));
         }
     }
     text
@@ -60,7 +58,7 @@ fn header(baseline: &Baseline) -> String {
     text
 }
 
-fn what(column: &Column) -> String {
+fn what(column: &ColumnSummary<'_>) -> String {
     let role = match column.role {
         Role::Input => "input",
         Role::Output => "output",
@@ -75,59 +73,59 @@ fn what(column: &Column) -> String {
     format!("{role:<6} {kind:<11}")
 }
 
-fn summary(sketch: &Sketch) -> String {
-    let (body, presence) = match sketch {
-        Sketch::Numeric(numeric) => (numbers(numeric), numeric.presence()),
-        Sketch::Categories(categories) => (words(categories), categories.presence()),
-        Sketch::Lengths(lengths) => (format!("characters {}", range(lengths)), lengths.presence()),
-    };
-    format!("{body}; {}", absent(presence))
-}
-
-fn range(numeric: &Numeric) -> String {
-    let Some((low, high)) = numeric.range() else { return "no finite number".to_owned() };
-    let quantiles: Vec<String> = [("p1", 0.01), ("p50", 0.5), ("p99", 0.99)]
-        .into_iter()
-        .filter_map(|(name, q)| Some(format!("{name} {}", short(numeric.quantile(q)?))))
-        .collect();
-    format!("{} to {} ({})", digits(low, 9), digits(high, 9), quantiles.join(", "))
-}
-
-fn numbers(numeric: &Numeric) -> String {
-    let mut text = format!("{}; zero {}", range(numeric), percent(numeric.zero_share()));
-    if numeric.nans() > 0 {
-        let _ = write!(text, ", NaN {}", percent(numeric.nan_share()));
+fn values(values: &ValueSummary<'_>) -> String {
+    match values {
+        ValueSummary::Numbers(numeric) => numbers(numeric),
+        ValueSummary::Words(told) => words(told),
+        ValueSummary::Characters(lengths) => format!("characters {}", range(lengths.as_ref())),
     }
-    if numeric.infinite() > 0 {
-        let _ =
-            write!(text, ", infinite {}", percent(Ratio::of(numeric.infinite(), numeric.presence().rows)));
+}
+
+fn range(told: Option<&RangeSummary>) -> String {
+    let Some(told) = told else { return "no finite number".to_owned() };
+    let quantiles: Vec<String> = [("p1", told.p1), ("p50", told.p50), ("p99", told.p99)]
+        .into_iter()
+        .filter_map(|(name, value)| Some(format!("{name} {}", short(value?))))
+        .collect();
+    format!("{} to {} ({})", digits(told.min, 9), digits(told.max, 9), quantiles.join(", "))
+}
+
+fn numbers(told: &NumberSummary) -> String {
+    let mut text = format!("{}; zero {}", range(told.range.as_ref()), percent(told.zero_share));
+    for (what, share) in [("NaN", told.nan_share), ("infinite", told.infinite_share)] {
+        if is_any(share) {
+            let _ = write!(text, ", {what} {}", percent(share));
+        }
     }
     text
 }
 
-fn words(categories: &Categories) -> String {
-    if categories.is_empty() {
+fn words(told: &WordSummary<'_>) -> String {
+    if told.kept == 0 && !is_any(told.not_kept_share) {
         return "no value".to_owned();
     }
-    let rows = categories.presence().rows;
-    let top = categories.top(TOP);
     let shown: Vec<String> =
-        top.iter().map(|(word, n)| format!("{word:?} {}", percent(Ratio::of(*n, rows)))).collect();
-    let more = categories.len().saturating_sub(top.len());
+        told.top.iter().map(|top| format!("{:?} {}", top.word, percent(top.share))).collect();
+    let more = told.kept.saturating_sub(told.top.len());
     let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let others = match categories.others() {
-        0 => String::new(),
-        n => format!(", values not kept {}", percent(Ratio::of(n, rows))),
+    let others = if is_any(told.not_kept_share) {
+        format!(", values not kept {}", percent(told.not_kept_share))
+    } else {
+        String::new()
     };
     format!("{}{rest}{others}", shown.join(", "))
 }
 
-fn absent(presence: &Presence) -> String {
-    let mut text = format!("null {}", percent(presence.null_share()));
-    if presence.wrong_type > 0 {
-        let _ = write!(text, ", other type {}", percent(presence.wrong_type_share()));
+fn absent(column: &ColumnSummary<'_>) -> String {
+    let mut text = format!("null {}", percent(column.null_share));
+    if is_any(column.wrong_type_share) {
+        let _ = write!(text, ", other type {}", percent(column.wrong_type_share));
     }
     text
+}
+
+fn is_any(share: Option<Ratio>) -> bool {
+    share.is_some_and(|share| share.get() > 0.0)
 }
 
 pub(super) fn percent(share: Option<Ratio>) -> String {

@@ -326,17 +326,10 @@ pub(super) mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::record::{BatchBuilder, Column, Contract, Kind, Record, Role};
+    use crate::record::{BatchBuilder, Column, Kind, Record, Role};
 
     fn profile(rows: i64, millis_apart: i64) -> Profile {
-        let column = |name: &str, role, kind, group: &str| Column {
-            name: name.into(),
-            role,
-            kind,
-            group: group.into(),
-            default: None,
-            contract: Contract::default(),
-        };
+        let column = Column::plain;
         let columns = vec![
             column("density", Role::Input, Kind::Numeric, "redis:wine"),
             column("colour", Role::Input, Kind::Categorical, "request"),

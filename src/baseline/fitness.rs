@@ -223,18 +223,11 @@ mod tests {
     use super::*;
     use crate::baseline::file::tests::draft;
     use crate::profile::Profile;
-    use crate::record::{BatchBuilder, Column, Contract, Kind, Record, Role, Schema};
+    use crate::record::{BatchBuilder, Column, Kind, Record, Role, Schema};
 
     /// The oddities of one column of these values, beside a sound one.
     fn of(values: &[Value], kind: Kind) -> Vec<String> {
-        let column = |name: &str, kind| Column {
-            name: name.into(),
-            role: Role::Input,
-            kind,
-            group: "request".into(),
-            default: None,
-            contract: Contract::default(),
-        };
+        let column = |name: &str, kind| Column::plain(name, Role::Input, kind, "request");
         let columns = vec![column("x", kind), column("sound", Kind::Numeric)];
         let schema = std::sync::Arc::new(Schema::new("m".into(), None, columns).unwrap());
         let mut rows = BatchBuilder::new(std::sync::Arc::clone(&schema));

@@ -6,11 +6,15 @@ mod budget;
 mod describe;
 mod file;
 mod fitness;
+mod summary;
 
 pub use budget::Budget;
 pub use describe::describe;
 pub use file::{Baseline, Draft, Provenance, Seasonality, rate_of};
 pub use fitness::{Oddity, oddities};
+pub use summary::{
+    ColumnSummary, NumberSummary, RangeSummary, ValueSummary, WordShare, WordSummary, summaries,
+};
 
 /// What a baseline cannot be.
 #[derive(Debug, thiserror::Error)]

@@ -146,12 +146,6 @@ impl Proxy {
         self.fault.send_replace(None);
     }
 
-    /// Whether a fault is on, armed without effect included.
-    #[must_use]
-    pub fn is_injected(&self) -> bool {
-        self.fault.borrow().is_some()
-    }
-
     /// What it has done so far.
     #[must_use]
     pub fn stats(&self) -> ProxyStats {

@@ -4,9 +4,9 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 
 use super::out;
-use super::run::check_known;
 use crate::baseline::Baseline;
 use crate::config;
+use crate::detect::check_names;
 use crate::service::ModelSetup;
 
 #[derive(Debug, Subcommand)]
@@ -55,7 +55,8 @@ pub(super) fn read(path: &Path) -> anyhow::Result<config::Config> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{shown}`"))?;
     let mut config = config::Config::read(&text).with_context(|| shown.clone())?;
     for (i, model) in config.models.iter().enumerate() {
-        check_known(&model.without).with_context(|| format!("{shown}: `models[{i}].without`"))?;
+        check_names(model.without.iter().map(String::as_str))
+            .with_context(|| format!("{shown}: `models[{i}].without`"))?;
     }
     config.resolve(path.parent().unwrap_or_else(|| Path::new(".")));
     Ok(config)

@@ -52,7 +52,9 @@ struct Replayed {
     rows_lost_by_reason: BTreeMap<&'static str, u64>,
     /// Features of the baseline of which no row had a value.
     absent: Vec<String>,
-    /// The first of them, and what was wrong with it.
+    /// Columns of the file that the baseline does not know, so that nobody watched them.
+    unexpected: Vec<String>,
+    /// The first row that was lost, and what was wrong with it.
     first_lost: Option<String>,
     alarms: Vec<Alarm>,
     fired: Vec<Fired>,
@@ -116,6 +118,7 @@ impl Replay {
             rows_lost: 0,
             rows_lost_by_reason: BTreeMap::new(),
             absent: Vec::new(),
+            unexpected: Vec::new(),
             first_lost: None,
             alarms: Vec::new(),
             fired: Vec::new(),
@@ -148,6 +151,7 @@ impl Replay {
             );
         }
         replayed.absent = names(&absent);
+        replayed.unexpected = source.unexpected();
         replayed.rows = recorded.rows();
         replayed.rows_lost = source.losses().total();
         let by_reason = source.losses().snapshot().into_iter().filter(|(_, rows)| *rows > 0);
@@ -223,6 +227,10 @@ impl Replayed {
         self.first_lost.iter().for_each(|first| out::say(&format!("the first lost: {first}")));
         if !self.absent.is_empty() {
             out::say(&format!("no row has a value of: {}", self.absent.join(", ")));
+        }
+        if !self.unexpected.is_empty() {
+            let names: Vec<String> = self.unexpected.iter().map(|n| n.escape_debug().to_string()).collect();
+            out::say(&format!("the baseline does not know, and nobody watched: {}", names.join(", ")));
         }
         let strange: u64 = self.rows_of_other_versions.values().sum();
         if strange > 0 {

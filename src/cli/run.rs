@@ -10,6 +10,7 @@ use super::progress::Shown;
 use super::{asked_to_stop, out};
 use crate::baseline::Baseline;
 use crate::chaos::{Experiment, Scene};
+use crate::detect::check_names;
 use crate::lab::{self, Outcome, Plan};
 use crate::scene::{Choice, StoreKind};
 use crate::verdict::{Score, Verdict, describe};
@@ -52,20 +53,11 @@ impl SceneFlags {
     /// Refuses, before anything is started, detectors that do not exist and a folder that cannot be
     /// written.
     pub(super) fn check(&self) -> anyhow::Result<()> {
-        check_known(&self.without).context("--without")?;
+        check_names(self.without.iter().map(String::as_str)).context("--without")?;
         if let Some(folder) = &self.out {
             out::check_folder(folder).with_context(|| format!("--out {}", folder.display()))?;
         }
         Ok(())
-    }
-}
-
-/// Refuses a name that no detector has.
-pub(super) fn check_known(names: &[String]) -> Result<(), crate::detect::Error> {
-    let known = crate::detect::names();
-    match names.iter().find(|name| !known.contains(&name.as_str())) {
-        Some(name) => Err(crate::detect::Error::UnknownDetector { name: name.clone() }),
-        None => Ok(()),
     }
 }
 

@@ -144,17 +144,10 @@ mod tests {
 
     use super::super::bins::Planning;
     use super::*;
-    use crate::record::{Column, Contract, Kind, Role, Scalar, Schema};
+    use crate::record::{Column, Kind, Role, Scalar, Schema};
 
     fn column(kind: Kind, default: Option<Scalar>) -> Column {
-        Column {
-            name: "x".into(),
-            role: Role::Input,
-            kind,
-            group: Schema::REQUEST_GROUP.into(),
-            default,
-            contract: Contract::default(),
-        }
+        Column { default, ..Column::plain("x", Role::Input, kind, Schema::REQUEST_GROUP) }
     }
 
     fn plan(values: &[f64], default: Option<f64>) -> Plan {

@@ -259,19 +259,12 @@ mod tests {
     use super::super::{Options, Planner};
     use super::*;
     use crate::baseline::Budget;
-    use crate::record::{BatchBuilder, Column, Contract, Kind, Role, Schema};
+    use crate::record::{BatchBuilder, Column, Kind, Role, Schema};
     use crate::units::PerSecond;
 
     /// The monitor of rows made by number, their profile, and the season that they are said to have.
     fn monitor(rows: u64, more: impl Fn(u64) -> serde_json::Value) -> (Monitor, Profile) {
-        let column = |name: &str| Column {
-            name: name.into(),
-            role: Role::Input,
-            kind: Kind::Numeric,
-            group: "g".into(),
-            default: None,
-            contract: Contract::default(),
-        };
+        let column = |name: &str| Column::plain(name, Role::Input, Kind::Numeric, "g");
         let columns = vec![column("a"), column("b")];
         let schema = Arc::new(Schema::new("m".into(), None, columns).unwrap());
         let mut builder = BatchBuilder::new(Arc::clone(&schema));

@@ -155,17 +155,10 @@ mod tests {
 
     use super::super::stream::Source;
     use super::*;
-    use crate::record::{BatchBuilder, Column, Contract, Kind, Record, Role};
+    use crate::record::{BatchBuilder, Column, Kind, Record, Role};
 
     fn schema() -> Arc<Schema> {
-        let column = |name: &str, role, group: &str| Column {
-            name: name.into(),
-            role,
-            kind: Kind::Numeric,
-            group: group.into(),
-            default: None,
-            contract: Contract::default(),
-        };
+        let column = |name: &str, role, group: &str| Column::plain(name, role, Kind::Numeric, group);
         let columns = vec![
             column("a", Role::Input, "g"),
             column("b", Role::Input, "g"),

@@ -146,18 +146,11 @@ mod tests {
     use crate::baseline::Budget;
     use crate::detect::calibrate::Counter;
     use crate::detect::{Finding, Monitor, Options, Planner, Promise, normal};
-    use crate::record::{Batch, Cells, Column, Contract, Kind, Meta, Role, Schema, Values};
+    use crate::record::{Batch, Cells, Column, Kind, Meta, Role, Schema, Values};
     use crate::units::{PerSecond, Timestamp};
 
     fn schema() -> Arc<Schema> {
-        let column = |name: &str, role, group: &str| Column {
-            name: name.into(),
-            role,
-            kind: Kind::Numeric,
-            group: group.into(),
-            default: None,
-            contract: Contract::default(),
-        };
+        let column = |name: &str, role, group: &str| Column::plain(name, role, Kind::Numeric, group);
         let columns = vec![
             column("flag", Role::Input, "f"),
             column("b", Role::Input, "g"),

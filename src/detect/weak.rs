@@ -161,19 +161,12 @@ mod tests {
     use super::super::{Options, Planner};
     use super::*;
     use crate::profile::Profile;
-    use crate::record::{BatchBuilder, Column, Contract, Kind, Role, Schema};
+    use crate::record::{BatchBuilder, Column, Kind, Role, Schema};
     use crate::units::PerSecond;
 
     /// The monitor of so many rows, in which so many of a hundred have a group at zero, and their profile.
     fn monitor(rows: u64, zero_in_100: u64, budget: &str) -> (Monitor, Profile) {
-        let column = |name: &str, group: &str| Column {
-            name: name.into(),
-            role: Role::Input,
-            kind: Kind::Numeric,
-            group: group.into(),
-            default: None,
-            contract: Contract::default(),
-        };
+        let column = |name: &str, group: &str| Column::plain(name, Role::Input, Kind::Numeric, group);
         let columns = vec![column("a", "g"), column("b", "g"), column("c", "h")];
         let schema = Arc::new(Schema::new("m".into(), None, columns).unwrap());
         let mut builder = BatchBuilder::new(Arc::clone(&schema));

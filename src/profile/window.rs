@@ -237,16 +237,16 @@ impl From<Profile> for Stored {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{BatchBuilder, Contract, Record, Role};
+    use crate::record::{BatchBuilder, Record, Role};
 
     fn schema(model: &str) -> Arc<Schema> {
-        let column = |name: &str, role, kind| Column {
-            name: name.into(),
-            role,
-            kind,
-            group: if role == Role::Output { Schema::OUTPUT_GROUP } else { Schema::REQUEST_GROUP }.into(),
-            default: None,
-            contract: Contract::default(),
+        let column = |name: &str, role, kind| {
+            Column::plain(
+                name,
+                role,
+                kind,
+                if role == Role::Output { Schema::OUTPUT_GROUP } else { Schema::REQUEST_GROUP },
+            )
         };
         let columns = vec![
             column("age", Role::Input, Kind::Numeric),

@@ -314,16 +314,16 @@ fn text_of(kind: Kind, cell: Option<&Scalar>) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Column, Contract, Role, Status};
+    use crate::record::{Column, Role, Status};
 
     fn schema() -> Arc<Schema> {
-        let column = |name: &str, role, kind| Column {
-            name: name.into(),
-            role,
-            kind,
-            group: if role == Role::Output { Schema::OUTPUT_GROUP } else { Schema::REQUEST_GROUP }.into(),
-            default: None,
-            contract: Contract::default(),
+        let column = |name: &str, role, kind| {
+            Column::plain(
+                name,
+                role,
+                kind,
+                if role == Role::Output { Schema::OUTPUT_GROUP } else { Schema::REQUEST_GROUP },
+            )
         };
         let columns = vec![
             column("age", Role::Input, Kind::Numeric),

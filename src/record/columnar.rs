@@ -115,6 +115,12 @@ impl Batch {
         let positions = names.into_iter().enumerate().map(|(position, name)| (name, position));
         FileNames::new(schema, positions).all().into_iter().collect()
     }
+
+    /// Of the columns of a file, by name, those of which the schema knows nothing; in order. What is known
+    /// about rows beside their features, such as `label`, is none of them.
+    pub fn columns_unknown<'a>(schema: &'a Schema, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+        FileNames::new(schema, names.into_iter().map(|name| (name, name))).unknown()
+    }
 }
 
 fn cells<'a>(column: &'a Column, names: &Names<'a>, rows: usize) -> Result<Cells, Error> {

@@ -1,8 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::meta_builder::FIXED_TAGS;
-use super::names::{DIM_PREFIX, STATUS_SUFFIX, TIME_SUFFIX, dim_of};
-use super::{Error, Meta, Schema};
+use super::names::{DIM_PREFIX, STATUS_SUFFIX, TIME_SUFFIX, dim_of, role_of};
+use super::{Error, Meta, Role, Schema};
 
 /// The columns of a file by what the schema says they are; `T` is what stands for a column.
 pub(super) struct FileNames<'a, T> {
@@ -101,6 +101,17 @@ impl<'a, T: Copy> FileNames<'a, T> {
         feature.is_some_and(|feature| self.features.contains(feature))
     }
 
+    /// The names in the file of which the schema knows nothing, and which have no meaning by themselves.
+    pub(super) fn unknown(&self) -> Vec<&'a str>
+    where
+        T: Ord,
+    {
+        let read: BTreeSet<T> = self.all().into_iter().collect();
+        let is_meta = |name: &str| role_of(self.renamed.get(name).unwrap_or(&name)) == Role::Meta;
+        let unread = self.by_name.iter().filter(|(_, column)| !read.contains(column));
+        unread.map(|(name, _)| *name).filter(|name| !is_meta(name)).collect()
+    }
+
     /// Every column that the lookups above can answer.
     pub(super) fn all(&self) -> Vec<T> {
         let features = self.features.iter().filter_map(|name| self.by_name.get(name).copied());
@@ -124,6 +135,29 @@ mod tests {
 
     fn tags(batch: &Batch) -> Vec<(&str, &str)> {
         batch.meta().tags().iter().map(|t| (t.name.as_str(), t.values.value(0))).collect()
+    }
+
+    /// Unknown are the columns that are read for nothing, unless their name says what else they are for.
+    #[test]
+    fn unknown_columns() {
+        let mut known = numbers_named(&["x", "y"]);
+        known.file_names = [("y", "Y"), ("label", "truth"), ("ts", "event_time")]
+            .map(|(name, from)| (name.to_owned(), from.to_owned()))
+            .into();
+        let names = [
+            "event_time",
+            "x",
+            "Y",
+            "y",
+            "truth",
+            "model",
+            "seq",
+            "dims.pod",
+            "x__status",
+            "prob_1",
+            "__index_level_0__",
+        ];
+        assert_eq!(Batch::columns_unknown(&known, names), ["__index_level_0__", "prob_1", "y"]);
     }
 
     /// Dimensions are bounded and unique; one that the schema file calls otherwise leaves them.

@@ -1,4 +1,4 @@
-//! Schemas and tables for the tests of this room.
+//! Columns for the tests of all rooms; schemas and tables for those of this one.
 
 use std::sync::Arc;
 
@@ -6,15 +6,16 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 
 use super::{Batch, Column, Contract, Error, Kind, Role, Schema};
 
+impl Column {
+    /// A column without a default and without rules.
+    pub(crate) fn plain(name: &str, role: Role, kind: Kind, group: &str) -> Self {
+        let (name, group) = (name.to_owned(), group.to_owned());
+        Self { name, role, kind, group, default: None, contract: Contract::default() }
+    }
+}
+
 pub(super) fn schema(columns: &[(&str, Kind)]) -> Schema {
-    let column = |(name, kind): &(&str, Kind)| Column {
-        name: (*name).into(),
-        role: Role::Input,
-        kind: *kind,
-        group: Schema::REQUEST_GROUP.into(),
-        default: None,
-        contract: Contract::default(),
-    };
+    let column = |(name, kind): &(&str, Kind)| Column::plain(name, Role::Input, *kind, Schema::REQUEST_GROUP);
     Schema::new("m".into(), None, columns.iter().map(column).collect()).unwrap()
 }
 

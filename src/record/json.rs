@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::word::{Word, word};
 use crate::units::{Ratio, Timestamp};
 
 /// One cell as it was written: what it is has not been judged yet.
@@ -169,6 +170,8 @@ pub struct Prediction {
 }
 
 /// One inference as it comes over the wire: one line of NDJSON.
+///
+/// Where a word is expected, such as a `request_id`, an integer is taken as its digits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
@@ -177,10 +180,12 @@ pub struct Record {
     /// Which model.
     pub model: String,
     /// Which version of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "word")]
+    #[schemars(with = "Option<Word>")]
     pub version: Option<String>,
     /// The request; repeats only when a client retries.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "word")]
+    #[schemars(with = "Option<Word>")]
     pub request_id: Option<String>,
     /// What the model saw.
     #[serde(default)]
@@ -201,13 +206,16 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<f64>,
     /// `control` or `treatment`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "word")]
+    #[schemars(with = "Option<Word>")]
     pub arm: Option<String>,
     /// Where in the chain of services it was tapped.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "word")]
+    #[schemars(with = "Option<Word>")]
     pub hop: Option<String>,
     /// Which process sent it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "word")]
+    #[schemars(with = "Option<Word>")]
     pub source: Option<String>,
     /// The sender's running number; gaps are lost records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -219,13 +227,16 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row: Option<u64>,
     /// A keyed hash of whom the features belong to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "word")]
+    #[schemars(with = "Option<Word>")]
     pub entity: Option<String>,
     /// Replica, region, client and the like.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "Word::by_name")]
+    #[schemars(with = "BTreeMap<String, Word>")]
     pub dims: BTreeMap<String, String>,
     /// The hash of the model's file.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "word")]
+    #[schemars(with = "Option<Word>")]
     pub model_hash: Option<String>,
     /// The sender cut the record short.
     #[serde(default, skip_serializing_if = "Option::is_none")]

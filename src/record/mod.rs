@@ -17,6 +17,7 @@ mod names;
 mod published;
 mod schema;
 mod schema_file;
+mod word;
 
 pub use batch::{Batch, BatchBuilder, Cell, Cells, Values};
 pub use infer::{DISTINCT_MAX, Observed, infer};
@@ -25,6 +26,7 @@ pub use meta::{Meta, Tag};
 pub use published::json_schema;
 pub use schema::{Column, Contract, Kind, Role, Schema};
 pub use schema_file::{ColumnSpec, SchemaFile};
+pub use word::word;
 
 /// What a schema or a batch cannot be made of.
 #[derive(Debug, thiserror::Error, Clone, PartialEq)]

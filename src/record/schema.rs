@@ -213,14 +213,8 @@ mod tests {
     use super::*;
 
     fn refusal(columns: &[(&str, Role, &str)]) -> String {
-        let column = |(name, role, group): &(&str, Role, &str)| Column {
-            name: (*name).to_owned(),
-            role: *role,
-            kind: Kind::Numeric,
-            group: (*group).to_owned(),
-            default: None,
-            contract: Contract::default(),
-        };
+        let column =
+            |(name, role, group): &(&str, Role, &str)| Column::plain(name, *role, Kind::Numeric, group);
         let schema = Schema::new("m".to_owned(), None, columns.iter().map(column).collect());
         schema.map_or_else(|e| e.to_string(), |_| "sound".to_owned())
     }

@@ -266,7 +266,7 @@ impl Handle {
             let message = format!("{} bytes, expected at most {}", line.len(), self.0.line_bytes_max);
             return Err((Reason::TooLarge, message));
         }
-        let exchange = ExchangeLine::parse(line).map_err(|e| (Reason::Malformed, e.to_string()))?;
+        let exchange = ExchangeLine::parse(line).map_err(|why| (Reason::Malformed, why))?;
         let features = watched(models, exchange.model()).map_err(|why| (Reason::UnknownModel, why))?;
         exchange.records(features).map_err(|e| (Reason::Malformed, e.to_string()))
     }

@@ -3,7 +3,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Presence};
-use crate::units::Ratio;
 
 /// Counts of a column's words.
 ///
@@ -133,12 +132,6 @@ impl Categories {
         words.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         words.truncate(n);
         words
-    }
-
-    /// The share of rows that held this word; none of an empty sketch or an unknown count.
-    #[must_use]
-    pub fn share_of(&self, word: &str) -> Option<Ratio> {
-        Ratio::of(self.count_of(word)?, self.presence.rows)
     }
 }
 

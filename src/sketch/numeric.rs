@@ -124,12 +124,6 @@ impl Numeric {
         self.moments.squares.map(|squares| squares / count(self.finite()))
     }
 
-    /// The population standard deviation.
-    #[must_use]
-    pub fn standard_deviation(&self) -> Option<f64> {
-        self.variance().map(f64::sqrt)
-    }
-
     /// The counts by bin.
     #[must_use]
     pub const fn histogram(&self) -> &Histogram {

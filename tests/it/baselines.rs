@@ -197,6 +197,38 @@ async fn lost_rows_leave_nothing_known() {
     }
 }
 
+/// The document has the detectors that fire while an alarm is open, and the features that the baseline does
+/// not know, which the text names as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_tells_all_that_it_found() {
+    let dir = folder("replay-tells");
+    let baseline = path(&baseline(&dir, 1).await);
+    let two_faults = |n: u64, row: Value| {
+        let mut row = if (300..350).contains(&n) { zeroed_row(row) } else { row };
+        if n >= 350 {
+            row["features"]["debt"] = Value::Null;
+        }
+        row["features"]["tenure"] = json!(n);
+        row["label"] = json!(1);
+        row
+    };
+    let input = recording(&dir, 4, 450, two_faults);
+    let args = ["replay", "--baseline", &baseline, "--input", &input];
+    let text = said(&args, 0).await.stdout;
+    assert!(text.contains("\nthe baseline does not know, and nobody watched: tenure\n"), "{text}");
+    let replayed = document(&[&args[..], &["--json"]].concat(), 0).await;
+    assert_eq!(replayed["unexpected"], json!(["tenure"]));
+    assert_eq!(replayed["alarms"].as_array().map(Vec::len), Some(1), "{replayed}");
+    let fired = replayed["fired"].as_array().expect("a list");
+    let null = fired.iter().find(|f| f["detector"] == "null_rate").expect("it fires in the open alarm");
+    assert_eq!((&null["group"], &null["features"]), (&json!(GROUP), &json!(["debt"])));
+    let row = null["row"].as_u64().expect("a row");
+    assert!((350..370).contains(&row), "{row}");
+    let ts = 1_750_000_000_000_i64 + 10 * i64::try_from(row).expect("small");
+    let ts = silentry::units::Timestamp::from_millis(ts).to_string();
+    assert_eq!(null["ts"], ts);
+}
+
 /// A second recording counted with the first one's plan is added to it; nothing else is.
 #[tokio::test(flavor = "multi_thread")]
 async fn recordings_of_one_plan_are_added() {
@@ -204,7 +236,9 @@ async fn recordings_of_one_plan_are_added() {
     let (one, other) = (path(&baseline(&dir, 1).await), path(&baseline(&dir, 2).await));
     let (input, two) = (recording(&dir, 3, 4_000, |_, row| row), path(&dir.join("two.json")));
     let build = ["baseline", "build", "--model", MODEL, "--seasonality", "none", "--plan-of", &one];
-    said(&[&build[..], &["--input", &input, "--out", &two]].concat(), 0).await;
+    let built = document(&[&build[..], &["--input", &input, "--out", &two, "--json"]].concat(), 0).await;
+    assert_eq!((&built["schema"], &built["rows_lost"]), (&json!("silentry/baseline-build/v1"), &json!(0)));
+    assert_eq!(built["provenance"]["rows"], 4_000);
 
     let (out, never) = (path(&dir.join("merged.json")), path(&dir.join("never.json")));
     let ran = said(&["baseline", "merge", &one, &two, "--out", &out], 0).await;
@@ -212,6 +246,10 @@ async fn recordings_of_one_plan_are_added() {
     assert!(ran.stdout.contains("their times overlap"), "both begin at one time: {ran:?}");
     let shown = said(&["baseline", "show", &out], 0).await.stdout;
     assert!(shown.contains("healthy-1.ndjson + recording-3.ndjson"), "{shown}");
+    let merged = document(&["baseline", "merge", &one, &two, "--out", &out, "--json"], 0).await;
+    assert_eq!((&merged["times_overlap"], &merged["path"]), (&json!(true), &json!(out)));
+    assert_eq!(merged["provenance"]["parts"].as_array().map(Vec::len), Some(2));
+    shows_the_same_to_programs(&out).await;
 
     let healthy = path(&dir.join("healthy-1.ndjson"));
     let own = [&build[..], &["--input", &healthy, "--out", &never]].concat();
@@ -225,6 +263,33 @@ async fn recordings_of_one_plan_are_added() {
         assert!(ran.stderr.contains(words), "{args:?}: {ran:?}");
     }
     assert!(!Path::new(&never).exists());
+}
+
+/// The document of `show` has what the text has, and as numbers.
+async fn shows_the_same_to_programs(file: &str) {
+    let text = said(&["baseline", "show", file], 0).await.stdout;
+    let shown = document(&["baseline", "show", file, "--json"], 0).await;
+    assert_eq!((&shown["schema"], &shown["model"]), (&json!("silentry/baseline-show/v1"), &json!(MODEL)));
+    for words in [&shown["baseline"], &shown["provenance"]["source"], &shown["promise"]["told"]] {
+        assert!(text.contains(words.as_str().expect("words")), "{words}: {text}");
+    }
+    assert_eq!((&shown["promise"]["state"], &shown["budget"]), (&json!("proven"), &json!("1/month")));
+    let number = |name: &str| shown[name].as_f64().expect("a number");
+    let of_budget = number("rate_per_second") * 2_592_000.0;
+    assert!((number("rows_between_false_alarms") / of_budget - 1.0).abs() < 1e-9, "{shown}");
+    let power = shown["power"].as_array().expect("a list");
+    let of_group: Vec<String> = power
+        .iter()
+        .filter(|p| p["group"] == GROUP)
+        .map(|p| match p["rows"].as_f64() {
+            Some(rows) => format!("{} %: {rows}", p["share"].as_f64().expect("a share") * 100.0),
+            None => format!("{} %: cannot be seen", p["share"].as_f64().expect("a share") * 100.0),
+        })
+        .collect();
+    assert!(of_group.len() == 4 && text.contains(&of_group.join("   ")), "{of_group:?}: {text}");
+    for column in shown["columns"].as_array().expect("a list") {
+        assert!(text.contains(column["name"].as_str().expect("a name")), "{column}");
+    }
 }
 
 /// A group that is at zero in health cannot be watched for zeros: refused with the reason, unless somebody

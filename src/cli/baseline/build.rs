@@ -1,11 +1,12 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
+use serde::Serialize;
 
-use super::About;
+use super::{About, Shown, keep, say_kept};
 use crate::cli::out;
-use crate::cli::progress::Shown;
+use crate::cli::progress;
 use crate::lab::Progress;
 use crate::service::learn;
 use crate::tap::Source;
@@ -17,11 +18,25 @@ pub(in crate::cli) struct Build {
     input: PathBuf,
     #[command(flatten)]
     about: About,
+    /// Print one JSON document, last on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    path: &'a Path,
+    /// What was left out because it is no record, with the first of it.
+    rows_lost: u64,
+    first_lost: Option<String>,
+    #[serde(flatten)]
+    shown: Shown<'a>,
 }
 
 impl Build {
     pub(in crate::cli) fn run(self) -> anyhow::Result<u8> {
-        let progress = Shown::new();
+        let progress = progress::Shown::new();
         progress.stage(&format!("reading {}", self.input.display()));
         let told = Arc::clone(&progress);
         let source = Source::open(&self.input)?.on_progress(move |p| {
@@ -37,11 +52,19 @@ impl Build {
             progress.step(done, all);
         });
         progress.finish();
-        self.about.keep(&learnt?)?;
-        if source.losses().total() > 0 {
-            let lost = source.losses().total();
-            let first = source.first_rejection().map_or_else(String::new, |r| format!(", the first at {r}"));
-            out::say(&format!("{lost} lines are no records and were left out{first}"));
+        let (learnt, path) = (learnt?, self.about.out.as_path());
+        let rows_lost = source.losses().total();
+        let first_lost = source.first_rejection().map(|rejection| rejection.to_string());
+        keep(path, &learnt)?;
+        if self.json {
+            let (schema, shown) = ("silentry/baseline-build/v1", Shown::of(&learnt)?);
+            out::say_json(&Document { schema, path, rows_lost, first_lost, shown })?;
+            return Ok(0);
+        }
+        say_kept(path, &learnt)?;
+        if rows_lost > 0 {
+            let first = first_lost.map_or_else(String::new, |first| format!(", the first at {first}"));
+            out::say(&format!("{rows_lost} lines are no records and were left out{first}"));
         }
         Ok(0)
     }

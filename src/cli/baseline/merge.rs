@@ -1,9 +1,10 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
+use serde::Serialize;
 
-use super::{keep, read};
+use super::{Shown, keep, read, say_kept};
 use crate::baseline::{Baseline, Budget};
 use crate::cli::out;
 use crate::service::{MergeOptions, merge};
@@ -27,6 +28,19 @@ pub(in crate::cli) struct Merge {
     /// Accept groups whose complete loss would take more than a hundred rows to see
     #[arg(long)]
     accept_weak: bool,
+    /// Print one JSON document, last on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    path: &'a Path,
+    /// Rows that are in both now count twice.
+    times_overlap: bool,
+    #[serde(flatten)]
+    shown: Shown<'a>,
 }
 
 impl Merge {
@@ -36,7 +50,14 @@ impl Merge {
         let (accept_weak, budget, now) = (self.accept_weak, self.budget, Clock::real().now());
         let merged = merge(&one, &two, &MergeOptions { budget, accept_weak, now })?;
         keep(&self.out, &merged)?;
-        if overlap(&one, &two) {
+        let times_overlap = overlap(&one, &two);
+        if self.json {
+            let (path, shown) = (self.out.as_path(), Shown::of(&merged)?);
+            out::say_json(&Document { schema: "silentry/baseline-merge/v1", path, times_overlap, shown })?;
+            return Ok(0);
+        }
+        say_kept(&self.out, &merged)?;
+        if times_overlap {
             out::say("their times overlap: rows that are in both now count twice");
         }
         Ok(0)

@@ -3,6 +3,7 @@ mod capture;
 mod check;
 mod diff;
 mod merge;
+mod show;
 
 use std::path::{Path, PathBuf};
 
@@ -10,8 +11,8 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 
 use super::out;
-use crate::baseline::{self, Budget, Seasonality, describe};
-use crate::detect::{Calibration, Power};
+use crate::baseline::{self, Budget, Seasonality};
+use crate::detect::Calibration;
 use crate::record::SchemaFile;
 use crate::service::LearnOptions;
 use crate::store::{check_file, write_file};
@@ -19,8 +20,7 @@ use crate::units::{Clock, PerSecond};
 
 pub(in crate::cli) use capture::{Live, learn_live};
 
-/// Sizes of fault for which `show` says how long they take.
-const SHARES: [f64; 4] = [1.0, 0.3, 0.05, 0.01];
+use show::{Shown, say_power};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Baseline {
@@ -29,7 +29,7 @@ pub(super) enum Baseline {
     /// Learn a reference profile from live traffic; counts only, no row is kept
     Capture(Box<capture::Capture>),
     /// Show a reference profile to people
-    Show(Show),
+    Show(show::Show),
     /// Say what in it looks like a fault already; exit code 1 when something does
     Check(check::Check),
     /// Say what differs between two, the largest difference first
@@ -80,12 +80,6 @@ pub(super) struct More {
     accept_weak: bool,
 }
 
-#[derive(Debug, Args)]
-pub(super) struct Show {
-    /// A file of `silentry baseline build`
-    path: PathBuf,
-}
-
 impl Baseline {
     pub(super) fn run(self) -> anyhow::Result<u8> {
         match self {
@@ -122,7 +116,8 @@ impl About {
 
     /// Keeps the baseline and says what it amounts to.
     pub(super) fn keep(&self, baseline: &baseline::Baseline) -> anyhow::Result<()> {
-        keep(&self.out, baseline)
+        keep(&self.out, baseline)?;
+        say_kept(&self.out, baseline)
     }
 }
 
@@ -135,9 +130,13 @@ impl More {
     }
 }
 
-/// Writes a new baseline and says what it amounts to.
+/// Writes a new baseline.
 fn keep(path: &Path, baseline: &baseline::Baseline) -> anyhow::Result<()> {
-    write_file(path, &baseline.to_bytes()?)?;
+    Ok(write_file(path, &baseline.to_bytes()?)?)
+}
+
+/// Says what a new baseline amounts to.
+fn say_kept(path: &Path, baseline: &baseline::Baseline) -> anyhow::Result<()> {
     out::say(&format!(
         "{}: {} rows of model `{}`, {} columns, budget {}, hash {}",
         path.display(),
@@ -147,58 +146,13 @@ fn keep(path: &Path, baseline: &baseline::Baseline) -> anyhow::Result<()> {
         baseline.budget(),
         baseline.content_hash(),
     ));
-    for line in power(baseline)? {
-        out::say(&line);
-    }
-    Ok(())
-}
-
-impl Show {
-    fn run(self) -> anyhow::Result<u8> {
-        let baseline = read(&self.path)?;
-        out::say(describe(&baseline).trim_end());
-        for line in power(&baseline)? {
-            out::say(&line);
-        }
-        Ok(0)
-    }
-}
-
-/// What the budget and the rows of a baseline amount to, in words.
-fn power(baseline: &baseline::Baseline) -> anyhow::Result<Vec<String>> {
-    let monitor = crate::service::monitor(baseline)?;
-    let mut lines = vec![
-        promise(baseline)?,
-        "\nRows within which nine in ten groups gone to zero alarm, by the share of rows touched".to_owned(),
-    ];
-    let all = monitor.power(&SHARES);
-    for group in all.chunk_by(|a, b| a.group == b.group) {
-        let Some(first) = group.first() else { continue };
-        let each: Vec<String> = group.iter().map(told).collect();
-        lines.push(format!("  {:<24} {}", first.group, each.join("   ")));
-    }
-    if all.is_empty() {
-        lines.push("  no group has two features or more: name groups in a schema file".to_owned());
-    }
-    if !baseline.accepted_weak().is_empty() {
-        let groups = baseline.accepted_weak().join("`, `");
-        lines.push(format!("  accepted although that is more than 100 for 100 %: `{groups}`"));
-    }
-    Ok(lines)
+    say_power(baseline)
 }
 
 /// What the budget's promise rests on, in words.
 pub(super) fn promise(baseline: &baseline::Baseline) -> anyhow::Result<String> {
     let calibration = Calibration::read(baseline.calibration(), baseline.schema())?;
     Ok(format!("promise of the budget: {}", calibration.told_promise()))
-}
-
-fn told(power: &Power) -> String {
-    let share = format!("{} %", power.share * 100.0);
-    match power.rows {
-        Some(rows) => format!("{share}: {rows}"),
-        None => format!("{share}: cannot be seen"),
-    }
 }
 
 /// Reads a baseline file.

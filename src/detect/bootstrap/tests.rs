@@ -10,21 +10,14 @@ use rand::{RngExt, SeedableRng};
 use super::{Bootstrap, Recording, RunLength};
 use crate::baseline::Budget;
 use crate::detect::{Calibration, Error, Monitor, Options, Planner, Promise, normal};
-use crate::record::{Batch, Cells, Column, Contract, Kind, Meta, Role, Schema, Values};
+use crate::record::{Batch, Cells, Column, Kind, Meta, Role, Schema, Values};
 use crate::units::{PerSecond, Timestamp};
 
 const HOW: Bootstrap =
     Bootstrap { wanted: 1e5, rate: PerSecond::of(100), rows_max: 60_000, bins_max: u64::MAX, seed: 1 };
 
 fn schema() -> Arc<Schema> {
-    let column = |name: &str, role, group: &str| Column {
-        name: name.into(),
-        role,
-        kind: Kind::Numeric,
-        group: group.into(),
-        default: None,
-        contract: Contract::default(),
-    };
+    let column = |name: &str, role, group: &str| Column::plain(name, role, Kind::Numeric, group);
     let columns =
         vec![column("a", Role::Input, "g"), column("b", Role::Input, "g"), column("y", Role::Output, "o")];
     Arc::new(Schema::new("m".into(), None, columns).unwrap())

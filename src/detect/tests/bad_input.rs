@@ -10,8 +10,7 @@ use crate::detect::stream::Source;
 type Table = Vec<Vec<Option<f64>>>;
 
 fn column(name: &str, kind: Kind, group: &str) -> Column {
-    let (name, group) = (name.to_owned(), group.to_owned());
-    Column { name, role: Role::Input, kind, group, default: None, contract: Contract::default() }
+    Column::plain(name, Role::Input, kind, group)
 }
 
 /// Columns of numbers in groups of their own, called alike.

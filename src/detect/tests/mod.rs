@@ -24,14 +24,7 @@ use crate::units::{PerSecond, Timestamp};
 
 /// Three store features, one of them with natural zeros; a category; an answer.
 fn schema() -> Arc<Schema> {
-    let column = |name: &str, role, kind, group: &str| Column {
-        name: name.into(),
-        role,
-        kind,
-        group: group.into(),
-        default: None,
-        contract: Contract::default(),
-    };
+    let column = Column::plain;
     let columns = vec![
         column("spend", Role::Input, Kind::Numeric, "redis:user"),
         column("visits", Role::Input, Kind::Numeric, "redis:user"),

@@ -8,14 +8,7 @@ use crate::detect::recovery::Badness;
 
 /// One column of numbers around 5, and when they came.
 fn batch_of(values: &[f64], first_second: usize, gap_ms: usize) -> Batch {
-    let column = Column {
-        name: "x".into(),
-        role: Role::Input,
-        kind: Kind::Numeric,
-        group: "x".into(),
-        default: None,
-        contract: Contract::default(),
-    };
+    let column = Column::plain("x", Role::Input, Kind::Numeric, "x");
     let schema = Arc::new(Schema::new("m".into(), None, vec![column]).unwrap());
     let cells = Cells::new("c", Values::Number(values.iter().copied().map(Some).collect()), None).unwrap();
     let at = |row: usize| Timestamp::from_millis((first_second * 1_000 + row * gap_ms) as i64);

@@ -63,14 +63,7 @@ fn repeats_go_from_step_to_step() {
 
 /// One group of so many numeric columns.
 fn wide(columns: usize, rows: usize, random: &mut StdRng, is_zero: impl Fn(usize, usize) -> bool) -> Batch {
-    let column = |i: usize| Column {
-        name: format!("c{i}"),
-        role: Role::Input,
-        kind: Kind::Numeric,
-        group: "store".into(),
-        default: None,
-        contract: Contract::default(),
-    };
+    let column = |i: usize| Column::plain(&format!("c{i}"), Role::Input, Kind::Numeric, "store");
     let schema = Arc::new(Schema::new("m".into(), None, (0..columns).map(column).collect()).unwrap());
     let mut cells = Vec::new();
     for c in 0..columns {

@@ -16,14 +16,7 @@ pub(super) struct Traffic {
 
 impl Traffic {
     pub(super) fn schema(&self) -> Arc<Schema> {
-        let column = |i: usize| Column {
-            name: format!("c{i}"),
-            role: Role::Input,
-            kind: Kind::Numeric,
-            group: format!("g{i}"),
-            default: None,
-            contract: Contract::default(),
-        };
+        let column = |i: usize| Column::plain(&format!("c{i}"), Role::Input, Kind::Numeric, &format!("g{i}"));
         Arc::new(Schema::new("m".into(), None, (0..self.columns).map(column).collect()).unwrap())
     }
 

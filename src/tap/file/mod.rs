@@ -6,6 +6,7 @@ mod pass;
 mod source;
 #[cfg(test)]
 mod tests;
+mod unexpected;
 
 pub use open::Format;
 pub use pass::Progress;

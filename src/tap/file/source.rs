@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::ahead::Ahead;
 use super::open::{self, BUFFER_BYTES, Choice, Counted};
 use super::pass::{Hook, Pass, Progress, Reader, Step, Total, damaged};
+use super::unexpected::Unexpected;
 use super::{Error, Format};
 use crate::record::{self, Batch, BatchBuilder, Observed, Schema, SchemaFile, infer};
 use crate::tap::Losses;
@@ -26,6 +27,7 @@ pub struct Source {
     hook: Option<Hook>,
     losses: Arc<Losses>,
     first: Arc<Mutex<Option<Rejection>>>,
+    unexpected: Arc<Unexpected>,
 }
 
 impl fmt::Debug for Source {
@@ -51,7 +53,8 @@ impl Source {
             return Err(Error::Io { path, source });
         }
         let (losses, first) = (Arc::new(Losses::default()), Arc::new(Mutex::new(None)));
-        Ok(Self { path, format, length: metadata.len(), hook: None, losses, first })
+        let unexpected = Arc::default();
+        Ok(Self { path, format, length: metadata.len(), hook: None, losses, first, unexpected })
     }
 
     /// Calls `hook` after every batch of every pass.
@@ -121,9 +124,10 @@ impl Source {
         let renamed = schema.file_names.iter().map(|(name, from)| (name.as_str(), from.as_str()));
         let pass = self.pass(&schema.model, renamed, Some(schema))?;
         let (schema, path) = (Arc::clone(schema), self.path.clone());
+        let unexpected = Arc::clone(&self.unexpected);
         let decoded = pass.map(move |read| {
             let (progress, step) = read?;
-            let batch = batch(&schema, step);
+            let batch = batch(&schema, step, &unexpected);
             let batch = batch.map_err(|source| Error::Rows { path: path.clone(), source })?;
             Ok((progress, batch))
         });
@@ -162,6 +166,14 @@ impl Source {
         self.first.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Columns of the file, or features of its records, that the schema of the newest pass does not know;
+    /// last, as `(others)`, those that are too many to name. What is known of rows beside their features,
+    /// such as `label`, is none of them.
+    #[must_use]
+    pub fn unexpected(&self) -> Vec<String> {
+        self.unexpected.names()
+    }
+
     /// A walk that decodes what the schema asks for, or everything.
     fn pass<'a>(
         &self,
@@ -170,12 +182,16 @@ impl Source {
         schema: Option<&Schema>,
     ) -> Result<Pass, Error> {
         self.losses.reset();
+        self.unexpected.clear();
         *self.first.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let bytes = Arc::new(AtomicU64::new(0));
         let model_column = model_column(names);
         let choose = schema.map(|schema| {
             let model_column = model_column.as_deref();
-            move |names: &[&str]| columns_read(schema, model_column, names)
+            move |names: &[&str]| {
+                self.unexpected.add(Batch::columns_unknown(schema, names.iter().copied()));
+                columns_read(schema, model_column, names)
+            }
         });
         let choice = choose.as_ref().map(|choose| choose as &dyn Fn(&[&str]) -> Vec<usize>);
         let (reader, total) = self.reader(&bytes, choice)?;
@@ -280,7 +296,7 @@ impl Iterator for Batches {
     }
 }
 
-fn batch(schema: &Arc<Schema>, step: Step) -> Result<Batch, record::Error> {
+fn batch(schema: &Arc<Schema>, step: Step, unexpected: &Unexpected) -> Result<Batch, record::Error> {
     match step {
         Step::Table { table, first_row, kept } => {
             Batch::from_arrow(schema, &table).map_err(|error| place(error, first_row, kept.as_ref()))
@@ -288,7 +304,9 @@ fn batch(schema: &Arc<Schema>, step: Step) -> Result<Batch, record::Error> {
         Step::Records(records) => {
             let mut builder = BatchBuilder::new(Arc::clone(schema));
             records.iter().for_each(|record| builder.push(record));
-            builder.finish().map(|(batch, _)| batch)
+            let (batch, unknown) = builder.finish()?;
+            unexpected.add(unknown.keys().map(String::as_str));
+            Ok(batch)
         }
     }
 }

@@ -77,6 +77,41 @@ fn schema_file() -> SchemaFile {
         .unwrap()
 }
 
+/// Columns that the schema does not know are named, whatever the format, by the newest pass alone;
+/// what is known of a row beside them is not.
+#[test]
+fn unexpected_columns() {
+    let files = Files::new();
+    let schema = files.text("known.csv", CSV).infer_schema("m", &SchemaFile::default()).unwrap();
+    let more = "ts,model,age,extra,label,__index_level_0__\n1000,m,39,1,1,0\n";
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("ts", Arc::new(Int64Array::from(vec![1000]))),
+        ("extra", Arc::new(Float64Array::from(vec![1.0]))),
+        ("request_id", Arc::new(StringArray::from(vec!["r"]))),
+        ("__index_level_0__", Arc::new(Int64Array::from(vec![0]))),
+    ];
+    let table = RecordBatch::try_from_iter(columns).unwrap();
+    let line =
+        r#"{"ts":1000,"model":"m","request_id":"r","features":{"extra":1,"age":39,"__index_level_0__":0}}"#;
+    for source in [
+        files.text("more.csv", more),
+        files.text("more.ndjson", line),
+        files.table("more.parquet", &table),
+        files.table("more.arrow", &table),
+    ] {
+        assert!(source.unexpected().is_empty());
+        for _ in 0..2 {
+            source.batches(&schema).unwrap().for_each(|batch| drop(batch.unwrap()));
+            assert_eq!(source.unexpected(), ["__index_level_0__", "extra"], "{source:?}");
+        }
+        source.infer_schema("m", &SchemaFile::default()).unwrap();
+        assert!(source.unexpected().is_empty());
+    }
+    let same = files.text("same.csv", CSV);
+    same.batches(&schema).unwrap().for_each(|batch| drop(batch.unwrap()));
+    assert!(same.unexpected().is_empty());
+}
+
 fn check(source: &Source, unknown: u64, malformed: u64) {
     let schema = Arc::new(fixed_schema());
     for pass in 0..2 {

@@ -1,4 +1,5 @@
 //! Decoders: bytes to records. Each of them answers what is wrong instead of failing its neighbours.
 
+mod explain;
 pub mod ndjson;
 pub mod oip;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, BufRead};
 
+use super::explain::explain;
 use crate::record::Record;
 use crate::tap::Reason;
 
@@ -95,7 +96,7 @@ impl<R: BufRead> Lines<R> {
         }
         match serde_json::from_slice(self.content()) {
             Ok(record) => Ok(record),
-            Err(error) => reject(Reason::Malformed, explain(&error)),
+            Err(error) => reject(Reason::Malformed, explain::<Record>(self.content(), &error)),
         }
     }
 
@@ -121,13 +122,6 @@ impl<R: BufRead> Iterator for Lines<R> {
             }
         }
     }
-}
-
-/// The decoder's words with the column alone: it counts lines from the start of each record.
-fn explain(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
-    if error.column() == 0 { what.to_owned() } else { format!("column {}: {what}", error.column()) }
 }
 
 #[cfg(test)]
@@ -158,12 +152,31 @@ mod tests {
         assert_eq!(rejected(b"\xff\xfe\n", 100), [(1, malformed)]);
     }
 
-    /// A message says where in the line and what was expected.
+    /// A message says where in the line, in which field, and what was expected; a name of the sender's is
+    /// cut and cannot end the line.
     #[test]
     fn messages() {
-        let line = decode(br#"{"ts":"soon","model":"m"}"#, 100).next().unwrap();
-        let text = line.outcome.unwrap_err().to_string();
-        assert!(text.starts_with("line 1: column 12: `soon` is not a time"), "{text}");
+        let told = |line: &str| decode(line.as_bytes(), 500).next().unwrap().outcome.unwrap_err().message;
+        for (rest, expected) in [
+            (r#""ts":"soon""#, "column 25, `ts`: `soon` is not a time"),
+            (
+                r#""ts":0,"request_id":1.5"#,
+                "`request_id`: invalid type: floating point `1.5`, expected a string or",
+            ),
+            (
+                r#""ts":0,"dims":{"pod":true}"#,
+                "`dims.pod`: invalid type: boolean `true`, expected a string or",
+            ),
+            (r#""ts":0,"features":{"a":NaN}"#, "`features.a`: expected value"),
+            (r#""ts":0,"latency_ms":"12""#, "`latency_ms`: invalid type: string"),
+            (r#""ts":0,"feature_status":{"a\nb":"lost"}"#, r"`feature_status.a\nb`: unknown variant `lost`"),
+            (r#""version":"1""#, "missing field `ts`"),
+        ] {
+            let found = told(&format!(r#"{{"model":"m",{rest}}}"#));
+            assert!(found.contains(expected) && found.starts_with("column "), "{found}");
+        }
+        let long = told(&format!(r#"{{"ts":0,"model":"m","feature_ts":{{"{}":1.5}}}}"#, "a".repeat(300)));
+        assert!(long.len() < 200 && long.contains("`feature_ts.aaa"), "{long}");
     }
 
     /// The bound is on the line, and a line of exactly that length is read; the mark is skipped.

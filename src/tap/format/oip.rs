@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::explain::explain;
 use crate::oip::{Error, InferRequest, InferResponse, Tensor, table};
-use crate::record::{Prediction, Record, RowStatus, Scalar};
+use crate::record::{Prediction, Record, RowStatus, Scalar, word};
 use crate::units::Timestamp;
 
 /// What is known about an exchange beside its bodies.
@@ -31,7 +32,9 @@ pub struct Exchange<'a> {
 pub struct ExchangeLine<'a> {
     ts: Timestamp,
     model: String,
+    #[serde(default, deserialize_with = "word")]
     version: Option<String>,
+    #[serde(default, deserialize_with = "word")]
     request_id: Option<String>,
     latency_ms: Option<f64>,
     #[serde(borrow)]
@@ -44,9 +47,9 @@ impl<'a> ExchangeLine<'a> {
     /// Reads one line.
     ///
     /// # Errors
-    /// What is wrong with it, in words with the column.
-    pub fn parse(line: &'a [u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(line)
+    /// What is wrong with it, in words with the column and the field.
+    pub fn parse(line: &'a [u8]) -> Result<Self, String> {
+        serde_json::from_slice(line).map_err(|error| explain::<Self>(line, &error))
     }
 
     /// The model that was asked.
@@ -270,6 +273,19 @@ mod tests {
         assert_eq!((&said.label, &said.score), (&Some(Scalar::Number(0.0)), &Some(Scalar::Number(0.6))));
         assert_eq!(said.probabilities.get("1"), Some(&Scalar::Number(0.4)));
         assert_eq!(first.status, Some(RowStatus::Ok));
+    }
+
+    /// A line has integers where words are due, as records have; what is wrong with one names its field.
+    #[test]
+    fn lines_of_exchanges() {
+        let line = |more: &str| format!(r#"{{"ts":0,"model":"score",{more},"request":{REQUEST}}}"#);
+        let good = line(r#""request_id":17,"version":2"#);
+        let rows = ExchangeLine::parse(good.as_bytes()).unwrap().records(&features()).unwrap();
+        let first = rows.first().unwrap();
+        assert_eq!((first.request_id.as_deref(), first.version.as_deref()), (Some("17"), Some("2")));
+        let bad = line(r#""request_id":[1]"#);
+        let told = ExchangeLine::parse(bad.as_bytes()).unwrap_err();
+        assert!(told.contains("`request_id`: invalid type: sequence, expected a string or an"), "{told}");
     }
 
     /// A regression answers a value; one probability a row is that of class 1.

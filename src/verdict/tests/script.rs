@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::alert::{Entry, Event, Timeline};
 use crate::chaos::{Act, Experiment, Journal, Objective, ObjectiveKind};
-use crate::record::{BatchBuilder, Column, Contract, Kind, Record, Role, Schema};
+use crate::record::{BatchBuilder, Column, Kind, Record, Role, Schema};
 use crate::slo;
 use crate::units::Timestamp;
 use crate::verdict::{
@@ -224,14 +224,7 @@ impl Script {
 }
 
 pub(in crate::verdict) fn schema() -> Arc<Schema> {
-    let column = |name: &str, group: &str| Column {
-        name: name.into(),
-        role: Role::Input,
-        kind: Kind::Numeric,
-        group: group.into(),
-        default: None,
-        contract: Contract::default(),
-    };
+    let column = |name: &str, group: &str| Column::plain(name, Role::Input, Kind::Numeric, group);
     let columns =
         vec![column("alcohol", GROUP), column("pH", GROUP), column("colour", Schema::REQUEST_GROUP)];
     Arc::new(Schema::new("wine".into(), None, columns).unwrap())

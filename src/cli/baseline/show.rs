@@ -1,0 +1,142 @@
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{promise, read};
+use crate::baseline::{Baseline, Budget, ColumnSummary, Provenance, Seasonality, describe, summaries};
+use crate::cli::out;
+use crate::detect::{Calibration, Power, Promise, RunLength};
+use crate::units::PerSecond;
+
+/// Sizes of fault for which it is said how long they take.
+const SHARES: [f64; 4] = [1.0, 0.3, 0.05, 0.01];
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Show {
+    /// A file of `silentry baseline build`
+    #[arg(value_name = "FILE")]
+    path: PathBuf,
+    /// Print one JSON document, last on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    #[serde(flatten)]
+    shown: Shown<'a>,
+}
+
+/// A baseline and what it amounts to, for programs.
+#[derive(Serialize)]
+pub(super) struct Shown<'a> {
+    model: &'a str,
+    /// The hash of its content.
+    baseline: &'a str,
+    name: &'a str,
+    version: Option<&'a str>,
+    provenance: &'a Provenance,
+    seasonality: Seasonality,
+    rate_per_second: PerSecond,
+    budget: Budget,
+    /// The mean that the budget allows; unknown without a rate.
+    rows_between_false_alarms: Option<f64>,
+    promise: PromiseShown,
+    /// Rows within which nine in ten groups gone to zero alarm, by the share of rows touched.
+    power: Vec<PowerShown>,
+    accepted_weak: &'a [String],
+    columns: Vec<ColumnSummary<'a>>,
+}
+
+/// What the budget's promise rests on.
+#[derive(Serialize)]
+struct PromiseShown {
+    state: Promise,
+    threshold_factor: f64,
+    run_length: RunLength,
+    /// The same in words.
+    told: String,
+}
+
+/// How soon the loss of a group is seen.
+#[derive(Serialize)]
+struct PowerShown {
+    group: String,
+    detector: &'static str,
+    share: f64,
+    /// Nothing where no number of rows is enough.
+    rows: Option<f64>,
+}
+
+impl<'a> Shown<'a> {
+    pub(super) fn of(baseline: &'a Baseline) -> anyhow::Result<Self> {
+        let calibration = Calibration::read(baseline.calibration(), baseline.schema())?;
+        let power = crate::service::monitor(baseline)?.power(&SHARES).into_iter();
+        let power =
+            power.map(|Power { group, detector, share, rows }| PowerShown { group, detector, share, rows });
+        Ok(Self {
+            model: baseline.model(),
+            baseline: baseline.content_hash(),
+            name: baseline.name(),
+            version: baseline.schema().version.as_deref(),
+            provenance: baseline.provenance(),
+            seasonality: baseline.seasonality(),
+            rate_per_second: baseline.rate(),
+            budget: baseline.budget(),
+            rows_between_false_alarms: baseline.budget().rows(baseline.rate()),
+            promise: PromiseShown {
+                state: calibration.promise(),
+                threshold_factor: calibration.threshold_factor(),
+                run_length: calibration.run_length(),
+                told: calibration.told_promise(),
+            },
+            power: power.collect(),
+            accepted_weak: baseline.accepted_weak(),
+            columns: summaries(baseline),
+        })
+    }
+}
+
+impl Show {
+    pub(in crate::cli) fn run(self) -> anyhow::Result<u8> {
+        let baseline = read(&self.path)?;
+        if self.json {
+            let shown = Shown::of(&baseline)?;
+            out::say_json(&Document { schema: "silentry/baseline-show/v1", shown })?;
+        } else {
+            out::say(describe(&baseline).trim_end());
+            say_power(&baseline)?;
+        }
+        Ok(0)
+    }
+}
+
+/// Says what the budget and the rows of a baseline amount to.
+pub(super) fn say_power(baseline: &Baseline) -> anyhow::Result<()> {
+    let all = crate::service::monitor(baseline)?.power(&SHARES);
+    out::say(&promise(baseline)?);
+    out::say("\nRows within which nine in ten groups gone to zero alarm, by the share of rows touched");
+    for group in all.chunk_by(|a, b| a.group == b.group) {
+        let Some(first) = group.first() else { continue };
+        let each: Vec<String> = group.iter().map(told).collect();
+        out::say(&format!("  {:<24} {}", first.group, each.join("   ")));
+    }
+    if all.is_empty() {
+        out::say("  no group has two features or more: name groups in a schema file");
+    }
+    if !baseline.accepted_weak().is_empty() {
+        let groups = baseline.accepted_weak().join("`, `");
+        out::say(&format!("  accepted although that is more than 100 for 100 %: `{groups}`"));
+    }
+    Ok(())
+}
+
+fn told(power: &Power) -> String {
+    let share = format!("{} %", power.share * 100.0);
+    match power.rows {
+        Some(rows) => format!("{share}: {rows}"),
+        None => format!("{share}: cannot be seen"),
+    }
+}
