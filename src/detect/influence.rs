@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::calibrate::Calibration;
 use super::cut::{Code, SKIP};
 use super::stream::{Role, Source, Stream};
 use crate::units::{count, whole};
@@ -84,6 +85,21 @@ impl Joint {
             members.reduce(|a, b| if b > a { b } else { a }).unwrap_or(1.0)
         };
         streams.iter().map(of).collect()
+    }
+}
+
+impl Calibration {
+    /// The features that weigh otherwise than the mean, by what they tell of the answer: the most first, each with
+    /// its weight in units of the mean.
+    #[must_use]
+    pub fn influences(&self) -> Vec<(&str, f64)> {
+        let features = self.streams.iter().filter(|stream| {
+            let is_values = matches!(stream.source, Source::Column { .. });
+            is_values && stream.role == Role::Input && !super::stream::is_usual(&stream.influence)
+        });
+        let mut all: Vec<(&str, f64)> = features.map(|s| (s.name.as_str(), s.influence)).collect();
+        all.sort_by(|a, b| b.1.total_cmp(&a.1));
+        all
     }
 }
 

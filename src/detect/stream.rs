@@ -296,7 +296,7 @@ const fn usual() -> f64 {
     1.0
 }
 
-fn is_usual(influence: &f64) -> bool {
+pub(super) fn is_usual(influence: &f64) -> bool {
     (influence - 1.0).abs() < f64::EPSILON
 }
 

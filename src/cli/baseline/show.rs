@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -11,6 +12,9 @@ use crate::units::PerSecond;
 
 /// Sizes of fault for which it is said how long they take.
 const SHARES: [f64; 4] = [1.0, 0.3, 0.05, 0.01];
+
+/// Features whose weight is said, of those with most.
+const NAMED_MOST: usize = 4;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Show {
@@ -47,6 +51,9 @@ pub(super) struct Shown<'a> {
     /// Rows within which nine in ten groups gone to zero alarm, by the share of rows touched.
     power: Vec<PowerShown>,
     accepted_weak: &'a [String],
+    /// Weight of each feature among the others, the mean being 1, by what it tells of the answer; empty where all
+    /// weigh the same.
+    influence: BTreeMap<String, f64>,
     columns: Vec<ColumnSummary<'a>>,
 }
 
@@ -94,6 +101,7 @@ impl<'a> Shown<'a> {
             },
             power: power.collect(),
             accepted_weak: baseline.accepted_weak(),
+            influence: calibration.influences().into_iter().map(|(name, w)| (name.to_owned(), w)).collect(),
             columns: summaries(baseline),
         })
     }
@@ -129,6 +137,22 @@ pub(super) fn say_power(baseline: &Baseline) -> anyhow::Result<()> {
     if !baseline.accepted_weak().is_empty() {
         let groups = baseline.accepted_weak().join("`, `");
         out::say(&format!("  accepted although that is more than 100 for 100 %: `{groups}`"));
+    }
+    say_influence(baseline)
+}
+
+/// Says which features weigh most and least, where they differ.
+fn say_influence(baseline: &Baseline) -> anyhow::Result<()> {
+    let calibration = Calibration::read(baseline.calibration(), baseline.schema())?;
+    let all = calibration.influences();
+    let told = |(name, weight): &(&str, f64)| format!("{name} {weight:.1}");
+    let most: Vec<String> = all.iter().take(NAMED_MOST).map(told).collect();
+    if let Some(least) = all.last().filter(|_| all.len() > 1) {
+        let most = most.join(", ");
+        out::say(&format!(
+            "\nWeight in the budget by what a feature tells of the answer, on average 1\n  the most: {most}   the least: {}",
+            told(least)
+        ));
     }
     Ok(())
 }
