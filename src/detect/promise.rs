@@ -5,6 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::Calibration;
 use super::bootstrap::RunLength;
 
+/// With fewer steps than this, steps that depend on each other as much as an AR(1) process with correlation 0.15
+/// would look independent.
+const STEPS_MIN: u64 = 1_000;
+
 /// Whether the promise of the budget is a theorem for this traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -24,7 +28,7 @@ impl Calibration {
         let is_raised = self.threshold_factor > 1.0;
         let is_clumped = self.streams.iter().any(|s| s.clumping > 1.0);
         // What is true of these entities need not be of tomorrow's.
-        let is_checked = self.unchecked.is_empty() && self.entities.is_none();
+        let is_checked = self.unchecked.is_empty() && self.entities.is_none() && self.rows >= STEPS_MIN;
         if is_clumped || is_raised || !is_checked { Promise::Calibrated } else { Promise::Proven }
     }
 
@@ -46,6 +50,10 @@ impl Calibration {
         let factor = self.threshold_factor;
         let unchecked = self.unchecked.first().filter(|_| self.clumped().is_empty());
         let why = match (self.unlike.first(), unchecked) {
+            (None, _) if self.rows < STEPS_MIN && self.clumped().is_empty() => format!(
+                "{} steps are too few to see whether they depend on each other, expected {STEPS_MIN}",
+                self.rows
+            ),
             (Some(first), _) => format!("`{first}` differs between the merged recordings"),
             (None, Some(first)) => {
                 format!("too few rows of `{first}` to see whether they depend on each other")

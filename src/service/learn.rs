@@ -239,11 +239,11 @@ mod tests {
     use super::*;
     use crate::detect::RunLength;
 
-    /// The calibration of rows of which each is the last one's mean with something new, in this part.
-    fn calibrated(new: f64) -> Calibration {
+    /// The calibration of so many rows of which each is the last one's mean with something new, in this part.
+    fn calibrated(rows: u32, new: f64) -> Calibration {
         let mut random = StdRng::seed_from_u64(4);
         let mut value = 0.5;
-        let lines = (0..700).map(|i| {
+        let lines = (0..rows).map(|i| {
             value = (1.0 - new) * value + new * random.random::<f64>();
             let score = random.random::<f64>();
             let row = serde_json::json!({"ts": 10 * i, "model": "m", "features": {"a": value}, "prediction": {"score": score}});
@@ -271,14 +271,23 @@ mod tests {
     /// The run length is looked at where rows depend on each other, and nowhere else.
     #[test]
     fn dependent_rows_are_drawn_from() {
-        let independent = calibrated(1.0);
+        let independent = calibrated(1_200, 1.0);
         assert_eq!((independent.promise(), independent.run_length()), (Promise::Proven, RunLength::NoRows));
-        let slow = calibrated(0.05);
+        let slow = calibrated(700, 0.05);
         assert_eq!(slow.promise(), Promise::Calibrated);
         let RunLength::TooFewRows { found: 700, .. } = slow.run_length() else {
             panic!("700 rows are fewer than two blocks: {:?}", slow.run_length());
         };
         let told = slow.told_promise();
         assert!(told.contains("not bootstrapped") && told.contains("700"), "{told}");
+    }
+
+    /// Of few rows nobody knows whether they depend on each other: nothing is proven then.
+    #[test]
+    fn few_rows_prove_nothing() {
+        let few = calibrated(700, 1.0);
+        assert_eq!(few.promise(), Promise::Calibrated);
+        let told = few.told_promise();
+        assert!(told.starts_with("calibrated") && told.contains("700 steps are too few"), "{told}");
     }
 }
