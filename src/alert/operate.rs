@@ -40,6 +40,18 @@ impl Signature {
         Ok(Self { who: who.to_owned(), note: note.map(str::to_owned) })
     }
 
+    /// Who.
+    #[must_use]
+    pub fn who(&self) -> &str {
+        &self.who
+    }
+
+    /// What they say.
+    #[must_use]
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+
     fn at(self, at: Timestamp) -> Signed {
         Signed { who: self.who, note: self.note, at }
     }

@@ -65,6 +65,8 @@ impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         let (status, code) = match &error {
             Error::UnknownModel { .. } => (StatusCode::NOT_FOUND, "unknown_model"),
+            Error::UnknownVersion { .. } => (StatusCode::NOT_FOUND, "unknown_version"),
+            Error::NotRelearnt { .. } => (StatusCode::CONFLICT, "not_relearnt"),
             Error::UnknownRun(_) => (StatusCode::NOT_FOUND, "unknown_run"),
             Error::UnknownFault { .. } => (StatusCode::BAD_REQUEST, "unknown_fault"),
             Error::Experiment(_) | Error::SceneOverTheApi => (StatusCode::BAD_REQUEST, "bad_experiment"),

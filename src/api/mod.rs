@@ -75,9 +75,12 @@ fn routes(api: Api, body_bytes_max: usize) -> Router {
         .route("/v1/models/{model}/alerts/{id}/ack", post(operate::acknowledge))
         .route("/v1/models/{model}/alerts/{id}/silence", post(operate::silence))
         .route("/v1/models/{model}/alerts/{id}/accept", post(operate::accept))
+        .route("/v1/models/{model}/versions/{version}/accept", post(operate::accept_version))
         .layer(DefaultBodyLimit::max(DOCUMENT_BYTES_MAX));
     let baselines = Router::new()
         .route("/v1/models/{model}/baseline", put(operate::baseline))
+        // Beside what changes something: a baseline tells more of the traffic than whoever may look should know.
+        .route("/v1/models/{model}/versions/{version}/baseline", get(operate::version_baseline))
         .layer(DefaultBodyLimit::max(BASELINE_BYTES_MAX));
     // The last layer is the first to see a request: who may, how many at once, in which encoding.
     let changing = records

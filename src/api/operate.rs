@@ -6,13 +6,15 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::Api;
 use super::error::Refusal;
 use crate::alert::{self, Alert, Signature};
-use crate::service::{Accepted, BaselinePut, Error};
+use crate::service::{Accepted, Adopted, BaselinePut, Error};
 use crate::units::duration_text;
 
 /// `{"who":"ann","note":"looking"}`; the note may be left out.
@@ -37,6 +39,9 @@ struct Silenced {
 
 /// An alert of a model, as the path names it.
 type AlertPath = Result<Path<(String, u64)>, PathRejection>;
+
+/// A version of a model, as the path names it.
+type VersionPath = Result<Path<(String, String)>, PathRejection>;
 
 fn signature(who: &str, note: Option<&str>) -> Result<Signature, Refusal> {
     let wrong = |error: alert::Error| Refusal::from(Error::from(error));
@@ -82,8 +87,30 @@ pub(super) async fn accept(
     path: AlertPath,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Accepted>, Refusal> {
-    let Path((model, id)) = path?;
-    Ok(Json(api.service.accept(&model, id, signed(body)?)?))
+    let (Path((model, id)), by) = (path?, signed(body)?);
+    // Beside the threads that answer requests: the change may be a version that gets a baseline.
+    let accepted = tokio::task::spawn_blocking(move || api.service.accept(&model, id, by)).await;
+    Ok(Json(accepted.map_err(|error| Refusal::internal(&error, "an alert could not be accepted"))??))
+}
+
+/// A version is meant: it gets the baseline that can be made of its rows.
+pub(super) async fn accept_version(
+    State(api): State<Api>,
+    path: VersionPath,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Adopted>, Refusal> {
+    let (Path((model, version)), by) = (path?, signed(body)?);
+    let adopted =
+        tokio::task::spawn_blocking(move || api.service.accept_version(&model, &version, &by)).await;
+    Ok(Json(adopted.map_err(|error| Refusal::internal(&error, "a version could not be accepted"))??))
+}
+
+/// The baseline of a version, the bytes of its file.
+pub(super) async fn version_baseline(State(api): State<Api>, path: VersionPath) -> Result<Response, Refusal> {
+    let Path((model, version)) = path?;
+    let bytes = tokio::task::spawn_blocking(move || api.service.version_baseline(&model, &version)).await;
+    let bytes = bytes.map_err(|error| Refusal::internal(&error, "a baseline could not be made"))??;
+    Ok(([(CONTENT_TYPE, "application/json")], bytes).into_response())
 }
 
 /// Another baseline, the bytes of its file.

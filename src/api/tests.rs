@@ -118,6 +118,9 @@ async fn wrong_bodies_have_codes() {
     check(api.post("/v1/runs/none/events", None, b"{}".to_vec()).await, 400, "bad_event");
     let ended = br#"{"act":"run_ended"}"#.to_vec();
     check(api.post("/v1/runs/none/events", None, ended).await, 404, "unknown_run");
+    check(api.post("/v1/models/a/versions/2/accept", None, b"{}".to_vec()).await, 400, "bad_action");
+    let ann = br#"{"who":"ann"}"#.to_vec();
+    check(api.post("/v1/models/a/versions/2/accept", None, ann).await, 404, "unknown_model");
 }
 
 /// Encodings: those that are known are read, bombs end at the bound, and others are refused in words.
@@ -154,6 +157,8 @@ async fn paths_methods_and_ids() {
     for (path, code) in [
         ("/v1/models/a%20b%2Fc%00%F0%9F%8D%B7", "unknown_model"),
         ("/v1/models/%ff", "bad_path"),
+        ("/v1/models/a/versions/2%2F0/baseline", "unknown_model"),
+        ("/v1/models/a/versions/%ff/baseline", "bad_path"),
         ("/v1/runs/..%2F..%2Fetc/verdict", "unknown_run"),
         ("/v1/gate/runs/%22", "unknown_run"),
         ("/nothing", "no_route"),
@@ -184,6 +189,8 @@ async fn the_token_comes_first() {
     };
     assert_eq!((send("wrong").await, send("secret").await), (401, 202));
     assert_eq!(api.http.get(format!("{}/v1/runs", api.url)).send().await.unwrap().status(), 200);
+    let baseline = api.http.get(format!("{}/v1/models/a/versions/2/baseline", api.url)).send().await.unwrap();
+    assert_eq!(baseline.status(), 401, "what a baseline tells of traffic is not for everybody");
     assert_eq!(api.lost("too_large"), 0);
 }
 

@@ -12,7 +12,6 @@ use super::stream::{Source, Stream};
 use super::table::{Bet, Family, Table};
 use super::tails::Side;
 use super::{Alarm, KINDS, Share};
-use crate::units::count;
 
 /// A bet takes part in an alarm when this many nats speak for it,
 const SUSPECT_NATS: f64 = 9.0;
@@ -176,10 +175,7 @@ impl Monitor {
                 ([], false) => Some(calibrated.name.clone()),
                 _ => None,
             },
-            told: match calibrated.told() / count(self.calibration.rows()) {
-                told if told < 1.0 => told,
-                _ => 1.0,
-            },
+            told: self.calibration.told_share(calibrated),
             features,
             of_features: columns.count(),
             hits: match (bet.family, suspicion) {

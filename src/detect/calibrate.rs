@@ -64,6 +64,9 @@ pub struct Calibration {
     /// Streams that differ between the recordings that were merged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) unlike: Vec<String>,
+    /// The steps that the model's answers were counted over, where these are other rows than its features'.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) output_rows: Option<u64>,
 }
 
 const fn one() -> u64 {
@@ -234,7 +237,7 @@ impl Planner {
 /// Second pass over a baseline's rows: counts steps into the bins.
 ///
 /// A step of several rows counts in each bin with its share of them; limits allow for sums of such shares.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Counter {
     encoder: Encoder,
     streams: Vec<Stream>,
@@ -311,6 +314,22 @@ impl Counter {
         let new = Self::new(schema, streams, calibration.season.clone())?;
         let encoder = calibration.encoder(schema);
         Ok(Self { encoder, keeps_strata: true, which: plans, joint: None, ..new })
+    }
+
+    /// The same, which keeps no more than so many bytes to see whether its steps depend on each other.
+    pub(super) fn keeping(mut self, bytes_max: usize) -> Self {
+        self.kept_max = self.kept_max.min(bytes_max / self.streams.len().max(1));
+        self
+    }
+
+    /// The counts so far.
+    pub(super) fn streams(&self) -> &[Stream] {
+        &self.streams
+    }
+
+    /// By stratum: the steps so far.
+    pub(super) fn seen(&self) -> &[u64] {
+        &self.seen
     }
 
     /// Reads the next rows, in the order of the first pass.
@@ -457,6 +476,7 @@ impl Counter {
             threshold_factor: 1.0,
             run_length: RunLength::NoRows,
             unlike: Vec::new(),
+            output_rows: None,
         })
     }
 
@@ -509,7 +529,7 @@ impl Counter {
         }
     }
 
-    fn check_contracts(&self) -> Result<(), Error> {
+    pub(super) fn check_contracts(&self) -> Result<(), Error> {
         for stream in &self.streams {
             let broken = stream.bins.iter().position(|b| *b == Bin::Broken);
             let rows = broken.map_or(0.0, |bin| stream.pooled(bin).0);

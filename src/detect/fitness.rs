@@ -179,8 +179,9 @@ fn statuses(calibration: &Calibration) -> Vec<Oddity> {
 
 fn few_rows(calibration: &Calibration) -> Vec<Oddity> {
     let mut found = Vec::new();
-    if calibration.rows < ROWS_FEW {
-        let how_much = format!("{} rows counted, expected at least {ROWS_FEW}", calibration.rows);
+    let rows = calibration.rows.min(calibration.output_rows.unwrap_or(calibration.rows));
+    if rows < ROWS_FEW {
+        let how_much = format!("{rows} rows counted, expected at least {ROWS_FEW}");
         found.push(Oddity::new("few_rows", "baseline", how_much, "record more: weak faults are not seen"));
     }
     if calibration.season.seasonality == Seasonality::None {

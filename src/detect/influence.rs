@@ -19,14 +19,14 @@ const FEATURE_BINS_MAX: usize = 64;
 const ANSWER_BINS_MAX: usize = 32;
 
 /// Rows by bin of each feature and bin of the answer. The answer is the first column of that role.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Joint {
     answer: Option<usize>,
     tables: Vec<Of>,
 }
 
 /// One feature.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Of {
     stream: usize,
     position: usize,

@@ -29,6 +29,10 @@ impl Calibration {
         }
         self.check_streams(other)?;
         let dispersions = self.dispersions(other)?;
+        if self.output_rows.is_some() || other.output_rows.is_some() {
+            let answered = |one: &Self| one.output_rows.unwrap_or(one.rows);
+            self.output_rows = Some(answered(self) + answered(other));
+        }
         self.rows += other.rows;
         self.clustered |= other.clustered;
         self.entities = match (self.entities, other.entities) {

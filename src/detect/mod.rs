@@ -42,6 +42,7 @@ mod promise;
 mod queue;
 mod rate;
 mod recovery;
+mod relearn;
 mod report;
 mod scores;
 mod setup;
@@ -66,6 +67,7 @@ pub use hours::Season;
 pub use learn::Learner;
 pub use monitor::{Monitor, Saved};
 pub use promise::Promise;
+pub use relearn::{RELEARN_STEPS_MIN, Relearner};
 pub use report::{Power, StreamReport};
 pub use setup::{Options, ROW_RATE};
 pub use stream::Topic;
@@ -147,6 +149,9 @@ pub enum Error {
         /// The most that evidence can be tempered by.
         expected: f64,
     },
+    /// Answers of another version that carry no baseline, or not yet.
+    #[error("{0}")]
+    NotRelearnt(String),
     /// Saved evidence of another baseline, budget or set of detectors.
     #[error("saved evidence belongs to another baseline, budget or set of detectors")]
     StateOfAnother,

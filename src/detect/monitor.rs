@@ -515,9 +515,7 @@ impl Monitor {
     ) {
         let Some(table) = self.wiring.table(stream) else { return };
         let Some(mut badness) = table.badness(bet) else { return };
-        let told =
-            self.calibration.streams.get(stream).map_or(1.0, |s| s.told() / count(self.calibration.rows()));
-        let told = if told < 1.0 { told } else { 1.0 };
+        let told = self.calibration.streams.get(stream).map_or(1.0, |s| self.calibration.told_share(s));
         let share = match bet.family {
             Family::More => self.dose_of_more(stream, suspicion, &badness, (step, told)),
             Family::Less => suspicion.and_then(|s| s.loss),

@@ -160,7 +160,7 @@ impl Monitor {
         let found = self.state.evidence.get(stream).zip(self.calibration.streams.get(stream));
         found.is_some_and(|(evidence, calibrated)| {
             let told = if calibrated.told() > 1.0 { calibrated.told() } else { 1.0 };
-            let gap = count(self.calibration.rows()) / told;
+            let gap = count(self.calibration.rows_of(calibrated)) / told;
             let untold = f64::from(evidence.untold_for(super::state::tick(self.state.judged)));
             evidence.told() > 0 && untold > UNTOLD_GAPS * gap
         })

@@ -36,7 +36,7 @@ impl Steps {
 }
 
 /// Numbers steps from 0, those with an answered row.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Numbers {
     steps: Steps,
     seen: u64,

@@ -72,6 +72,14 @@ impl Calibration {
 }
 
 impl Monitor {
+    /// A group that is latched, and whether its change was accepted; the row rate aside.
+    #[must_use]
+    pub fn latched(&self) -> Option<(&str, bool)> {
+        let mut groups = self.state.groups.iter().filter(|group| group.role != Role::Traffic);
+        let latched = groups.find(|group| group.latch.is_some())?;
+        Some((&latched.name, latched.is_accepted()))
+    }
+
     /// Judges only some rows. Others count for the row rate and have their number.
     #[must_use]
     pub fn judging(mut self, whose: Whose) -> Self {

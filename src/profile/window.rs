@@ -135,6 +135,13 @@ impl Profile {
         Err(Error::SchemasDiffer { found: schema.model.clone(), expected: self.schema.model.clone() })
     }
 
+    /// The same, of another version of the model.
+    #[must_use]
+    pub fn of_version(mut self, version: &str) -> Self {
+        Arc::make_mut(&mut self.schema).version = Some(version.to_owned());
+        self
+    }
+
     /// The schema of its rows.
     #[must_use]
     pub const fn schema(&self) -> &Arc<Schema> {

@@ -7,7 +7,9 @@ use sha2::{Digest, Sha256};
 use super::Error;
 use super::capture::Capturing;
 use super::model::{Route, Snapshot, Watched};
+use super::recent::RecentRows;
 use super::run::{Latencies, Run, RunRequest, Surroundings};
+use super::strangers::Judged;
 use super::view::{RunView, Standing};
 use crate::alert::{self, Alert, Change, Manager, State};
 use crate::baseline::Baseline;
@@ -236,6 +238,10 @@ impl Engine {
         // Findings first: whatever fails beside the detectors, no alarm may be lost with it.
         told.extend(model.observe(route, &batch, &unexpected, now));
         let mut measured = model.measure(&batch);
+        if route == Route::Stranger {
+            let judged = Judged { records, batch: &batch, unexpected: &unexpected };
+            measured = measured.and(model.relearn(judged, now));
+        }
         for run in self.runs.iter_mut().filter(|r| r.model == name) {
             measured = measured.and(run.see(&batch));
         }
@@ -257,11 +263,11 @@ impl Engine {
         changes
     }
 
-    /// Takes the share of each model's rows on offer that was judged lately.
-    pub(super) fn set_coverage<'a>(&mut self, shares: impl IntoIterator<Item = (&'a str, Option<f64>)>) {
-        for (name, share) in shares {
+    /// Takes what became of each model's rows on offer lately.
+    pub(super) fn set_recent<'a>(&mut self, recent: impl IntoIterator<Item = (&'a str, RecentRows)>) {
+        for (name, recent) in recent {
             if let Some(model) = self.models.get_mut(name) {
-                model.set_coverage(share);
+                model.set_recent(recent);
             }
         }
     }

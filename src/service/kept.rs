@@ -1,5 +1,6 @@
 //! Baselines that were put while the service ran: which counts after a restart.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
@@ -69,10 +70,13 @@ impl Kept {
         self.0.path()
     }
 
-    /// Keeps a baseline that was put in the place of `old`, which stays there as the version before it.
-    pub(super) fn put(&self, place: &Place<'_>, old: &Baseline, new: &Baseline) -> Result<(), Error> {
+    /// Keeps a baseline that was put in the place of `old`, which stays there as the version before it, or in a
+    /// place that is new.
+    pub(super) fn put(&self, place: &Place<'_>, old: Option<&Baseline>, new: &Baseline) -> Result<(), Error> {
         let file = place.file();
-        if self.0.versions(&file)?.is_empty() {
+        if let Some(old) = old
+            && self.0.versions(&file)?.is_empty()
+        {
             self.0.write_version(&file, &old.to_bytes()?, KEEP)?;
         }
         let number = self.0.write_version(&file, &new.to_bytes()?, KEEP)?;
@@ -127,6 +131,59 @@ impl Kept {
                 refusals.push(format!("model `{name}`: the baseline that was put does not count: {why}"));
             }
         }
+        refusals.extend(self.restore_adopted(model));
         refusals
+    }
+
+    /// Puts back the baselines of versions that the configuration does not name.
+    fn restore_adopted(&self, model: &mut Watched) -> state::Refusals {
+        let (name, configured) = (model.model().to_owned(), model.main.configured.clone());
+        let places = model.places();
+        let mut refusals = Vec::new();
+        let mut refuse = |version: &str, why: String| {
+            refusals.push(format!(
+                "model `{name}`: the baseline that version `{version}` was given does not count: {why}"
+            ));
+        };
+        let versions = match self.versions_of(&name, &places) {
+            Ok(versions) => versions,
+            Err(why) => {
+                return vec![format!(
+                    "model `{name}`: baselines that versions were given do not count: {why}"
+                )];
+            }
+        };
+        for version in versions {
+            let place = Place { model: &name, version: Some(&version), configured: &configured };
+            let judge = self.get(&place).and_then(|found| {
+                found
+                    .map(|baseline| model.judge_beside(&version, baseline))
+                    .transpose()
+                    .map_err(|e| e.to_string())
+            });
+            match judge {
+                Ok(judge) => judge.into_iter().for_each(|judge| model.adopt(&version, judge)),
+                Err(why) => refuse(&version, why),
+            }
+        }
+        refusals
+    }
+
+    /// The versions of a model of which something is kept, beside those of known places.
+    fn versions_of(&self, model: &str, places: &[Option<String>]) -> Result<Vec<String>, String> {
+        let said = |e: store::Error| e.to_string();
+        let note_of =
+            |version: &Option<String>| Place { model, version: version.as_deref(), configured: "" }.note();
+        let known: BTreeSet<String> = places.iter().map(note_of).collect();
+        let mut versions = Vec::new();
+        for file in self.0.list().map_err(said)? {
+            if !file.ends_with(".json") || known.contains(&file) {
+                continue;
+            }
+            let bytes = self.0.read(&file, NOTE_BYTES_MAX).map_err(said)?.unwrap_or_else(Vec::new);
+            let note: Note = serde_json::from_slice(&bytes).map_err(|e| format!("`{file}`: {e}"))?;
+            versions.extend(note.place.filter(|_| note.model == model));
+        }
+        Ok(versions)
     }
 }

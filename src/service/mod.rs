@@ -19,11 +19,13 @@ mod operate;
 mod model;
 mod recent;
 mod recorded;
+mod relearn;
 mod run;
 mod sources;
 mod state;
 mod strangers;
 mod tasks;
+mod versions;
 mod view;
 
 #[cfg(test)]
@@ -41,8 +43,10 @@ pub use merge::{MergeOptions, merge};
 pub use operate::{Accepted, BaselinePut};
 pub use recent::RecentRows;
 pub use recorded::Recorded;
+pub use relearn::Relearnt;
 pub use run::{Latencies, RunRequest};
 pub use tasks::{Service, Setup};
+pub use versions::Adopted;
 pub use view::{AlertsView, Health, ModelView, RunView, TapView, VersionView};
 
 /// What the service cannot do.
@@ -169,6 +173,26 @@ pub enum Error {
         name: String,
         /// The names that exist.
         known: String,
+    },
+    /// No version of that name.
+    #[error("model `{model}` has no version `{version}`, expected one of: {known}")]
+    UnknownVersion {
+        /// The model.
+        model: String,
+        /// The version that was asked for.
+        version: String,
+        /// Those that have a baseline or were seen.
+        known: String,
+    },
+    /// A version of which no baseline can be made, or not yet.
+    #[error("version `{version}` of model `{model}` has no baseline: {missing}")]
+    NotRelearnt {
+        /// The model.
+        model: String,
+        /// The version.
+        version: String,
+        /// What is missing, or in the way.
+        missing: String,
     },
     /// No run of that id.
     #[error("no run has the id `{0}`")]

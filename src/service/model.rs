@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::Error;
 use super::engine::ModelSetup;
 use super::judge::{Judge, OTHERS, Scope, decided};
+use super::recent::RecentRows;
+use super::relearn::Counted;
 use super::run::record_row;
-use super::strangers::{Stranger, Strangers, VERSION_KIND};
+use super::strangers::{Judged, Stranger, Strangers, VERSION_KIND};
 use super::view::{ModelView, SloView, Standing, VersionView};
 use crate::alert::{Alert, State};
 use crate::baseline::Baseline;
@@ -142,7 +144,7 @@ impl Watched {
                 Some(judge) => (version, judge.observe(batch, unexpected, now)),
                 None => (version, Vec::new()),
             },
-            Route::Stranger => (OTHERS, self.strangers.monitor.observe_at(batch, now)),
+            Route::Stranger => (OTHERS, self.strangers.observe(batch, now)),
         };
         // The row rate is the model's: a rollout is no silence.
         let traffic = self.main.monitor.count_at(batch, now);
@@ -161,6 +163,11 @@ impl Watched {
         noted.collect()
     }
 
+    /// Counts the answers of rows that no baseline is of, once they were observed.
+    pub(super) fn relearn(&mut self, judged: Judged<'_>, now: Timestamp) -> Result<(), Error> {
+        self.strangers.relearn(&self.main.baseline, judged, now)
+    }
+
     /// Lets time pass.
     pub(super) fn advance(&mut self, now: Timestamp, effects_window: Duration) -> Vec<Told> {
         let mut told: Vec<Told> = Vec::new();
@@ -171,16 +178,17 @@ impl Watched {
             told.extend(findings.map(|finding| (Some(version.clone()), finding)));
             judge.close_window(now, effects_window);
         }
-        let findings = self.strangers.monitor.advance(now).into_iter();
+        let findings = self.strangers.advance(now).into_iter();
         told.extend(findings.map(|finding| (Some(OTHERS.to_owned()), finding)));
         let gone = self.strangers.forget(now).into_iter();
         told.extend(gone.map(|(version, finding)| (Some(version), finding)));
         told
     }
 
-    /// Takes the share of the rows on offer that were judged lately; nothing on offer is no loss.
-    pub(super) fn set_coverage(&mut self, coverage: Option<f64>) {
-        let enough = coverage.is_none_or(|share| share >= self.coverage_min.get());
+    /// Takes what became of the rows on offer lately; nothing on offer is no loss.
+    pub(super) fn set_recent(&mut self, recent: RecentRows) {
+        let enough = recent.coverage.is_none_or(|share| share >= self.coverage_min.get());
+        self.strangers.set_lossy(!enough || recent.too_many_lost());
         for judge in std::iter::once(&mut self.main).chain(self.versions.values_mut()) {
             judge.monitor.set_coverage(enough);
         }
@@ -234,6 +242,53 @@ impl Watched {
             judge.configured = configured;
         }
         Ok(())
+    }
+
+    /// The baseline that a version has of its own, the model's among them.
+    pub(super) fn baseline_of(&self, version: &str) -> Option<&Baseline> {
+        let main = Some(&self.main).filter(|main| main.version() == Some(version));
+        main.or_else(|| self.versions.get(version)).map(|judge| &judge.baseline)
+    }
+
+    /// What was counted of a version that no baseline is of.
+    ///
+    /// # Errors
+    /// [`Error::UnknownVersion`]; [`Error::NotRelearnt`] with what is missing.
+    pub(super) fn counted(&self, version: &str) -> Result<Counted, Error> {
+        if !self.strangers.seen().contains_key(version) {
+            let own = self.main.version().map(str::to_owned);
+            let known = own.into_iter().chain(self.versions.keys().cloned());
+            let known: Vec<String> = known.chain(self.strangers.seen().keys().cloned()).collect();
+            let (model, version) = (self.model().to_owned(), version.to_owned());
+            return Err(Error::UnknownVersion { model, version, known: known.join(", ") });
+        }
+        let counted = self.strangers.counted(version, &self.main.baseline);
+        counted.map_err(|missing| Error::NotRelearnt {
+            model: self.model().to_owned(),
+            version: version.to_owned(),
+            missing,
+        })
+    }
+
+    /// What would judge a version by a baseline of its own, beside those that the configuration names: it counts
+    /// as long as the model's configured baseline does.
+    ///
+    /// # Errors
+    /// [`Error::Versions`] when that version has one; [`Error::Detect`].
+    pub(super) fn judge_beside(&self, version: &str, baseline: Baseline) -> Result<Judge, Error> {
+        if self.baseline_of(version).is_some() || baseline.schema().version.as_deref() != Some(version) {
+            let why = format!("version `{version}` has a baseline already");
+            return Err(Error::Versions { model: self.model().to_owned(), why });
+        }
+        let mut judge = Judge::new(baseline, &self.without, Scope::OneVersion)?;
+        judge.configured.clone_from(&self.main.configured);
+        Ok(judge)
+    }
+
+    /// Lets a version be judged by a baseline of its own from now on.
+    pub(super) fn adopt(&mut self, version: &str, judge: Judge) {
+        self.versions.insert(version.to_owned(), judge);
+        self.strangers.remove(version);
     }
 
     /// Whether an open alert is held against the baseline of a place, or against its absence.
@@ -325,6 +380,7 @@ impl Watched {
             unexpected: self.main.unexpected.clone(),
             other_versions: self.schema().version.is_some().then(|| seen.collect()),
             versions: self.version_views(stale, now),
+            relearnt: self.strangers.relearnt(baseline),
             coverage_min: self.coverage_min,
             recent: None,
         };
@@ -363,7 +419,10 @@ impl Watched {
         if is_main_known {
             let others = evidence.others.map_or(Ok(()), |saved| self.strangers.monitor.restore(saved));
             others.unwrap_or_else(|error| refuse(Some(OTHERS), error));
-            self.strangers.resume(evidence.seen);
+            let mut seen = evidence.seen;
+            // One that was given a baseline just before the end.
+            seen.retain(|version, _| self.baseline_of(version).is_none());
+            self.strangers.resume(seen);
         }
         refused
     }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::engine::{Engine, loaded};
 use super::kept::Place;
-use super::{Error, Handle};
+use super::{Adopted, Error, Handle};
 use crate::alert::{Alert, Change, Signature};
 use crate::baseline::Baseline;
 use crate::units::Timestamp;
@@ -16,6 +16,9 @@ use crate::units::Timestamp;
 pub struct Accepted {
     /// The alert, which has ended.
     pub alert: Alert,
+    /// The baseline that its version has of its own from now on, where the alert was about a version whose
+    /// answers were relearnt.
+    pub adopted: Option<Adopted>,
     /// What is not judged any more, and until when.
     pub message: String,
 }
@@ -40,7 +43,13 @@ pub struct BaselinePut {
 }
 
 impl Engine {
-    fn accept(&mut self, model: &str, id: u64, by: Signature, now: Timestamp) -> Result<Change, Error> {
+    pub(super) fn accept(
+        &mut self,
+        model: &str,
+        id: u64,
+        by: Signature,
+        now: Timestamp,
+    ) -> Result<Change, Error> {
         self.model(model)?;
         // What is latched is part of what judges a run.
         self.under_way(model)?;
@@ -99,23 +108,24 @@ impl Handle {
     /// # Errors
     /// As [`Handle::acknowledge`], and [`Error::RunUnderWay`].
     pub fn accept(&self, model: &str, id: u64, by: Signature) -> Result<Accepted, Error> {
-        let now = self.now();
-        let change = self.0.engine().accept(model, id, by, now)?;
+        let unknown = self.0.engine().unknown_version(model, id);
+        if let Some(version) = unknown {
+            return self.accept_unknown(model, &version, (id, by));
+        }
+        let change = self.0.engine().accept(model, id, by, self.now())?;
         let alert = self.done(change);
-        let what = match (&alert.version, alert.kind == super::strangers::VERSION_KIND) {
-            (Some(version), true) => format!("the answers of version `{version}` are"),
-            (Some(version), false) => format!("group `{}` of version `{version}` is", alert.group),
-            (None, _) => format!("group `{}` is", alert.group),
-        };
+        let of =
+            alert.version.as_ref().map_or_else(String::new, |version| format!(" of version `{version}`"));
         let message = format!(
-            "{what} undecided until a new baseline is put at /v1/models/{model}/baseline: the one in use \
-             is of the past, and does not adapt"
+            "group `{}`{of} is undecided until a new baseline is put at /v1/models/{model}/baseline: the one in \
+             use is of the past, and does not adapt",
+            alert.group
         );
-        Ok(Accepted { alert, message })
+        Ok(Accepted { alert, adopted: None, message })
     }
 
     /// Tells a change and sees to it that it is kept soon.
-    fn done(&self, change: Change) -> Alert {
+    pub(super) fn done(&self, change: Change) -> Alert {
         self.0.tell(std::slice::from_ref(&change));
         self.0.changed.notify_one();
         change.alert
@@ -149,7 +159,7 @@ impl Handle {
         };
         self.0.tell(&changes);
         let place = Place { model, version: place.as_deref(), configured: &configured };
-        let (kept, message) = self.keep(&place, &old, &new);
+        let (kept, message) = self.keep(&place, Some(&old), &new);
         self.0.changed.notify_one();
         let put = BaselinePut {
             model: model.to_owned(),
@@ -164,7 +174,7 @@ impl Handle {
         Ok(put)
     }
 
-    fn keep(&self, place: &Place<'_>, old: &Baseline, new: &Baseline) -> (bool, String) {
+    pub(super) fn keep(&self, place: &Place<'_>, old: Option<&Baseline>, new: &Baseline) -> (bool, String) {
         let Some(kept) = &self.0.kept else {
             return (false, "after a restart the configured baseline counts: no state is kept".to_owned());
         };

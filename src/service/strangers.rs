@@ -1,17 +1,21 @@
 //! Rows of versions that no baseline is of.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::Error;
 use super::judge::{OTHERS, Scope, monitor_of};
+use super::model::version_of;
+use super::relearn::{Counted, Paused, Relearning, Relearnt};
 use crate::baseline::Baseline;
 use crate::detect::{
     Finding, Monitor, ROW_RATE, StreamReport, StreamState, Undecided, VERSION, unknown_version,
 };
-use crate::record::Role;
+use crate::record::{Batch, BatchBuilder, Record, Role};
 use crate::units::Timestamp;
 
 /// The group of the alerts that say so; the model's version is told beside it.
@@ -36,11 +40,25 @@ pub(super) struct Stranger {
 }
 
 /// The rows of versions without a baseline: their features are held against those of the model's
-/// baseline, their answers against nothing.
+/// baseline, their answers against nothing, and counted.
 #[derive(Debug)]
 pub(super) struct Strangers {
     pub(super) monitor: Monitor,
     seen: BTreeMap<String, Stranger>,
+    /// By version, those that share the entry of the others aside.
+    relearning: BTreeMap<String, Relearning>,
+    /// Too many rows of the model are lost.
+    is_lossy: bool,
+    /// Whether something was latched at the beginning or the end of the rows that were judged last.
+    was_latched: bool,
+}
+
+/// Records of versions without a baseline, as they were judged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Judged<'a> {
+    pub(super) records: &'a [&'a Record],
+    pub(super) batch: &'a Batch,
+    pub(super) unexpected: &'a BTreeMap<String, u64>,
 }
 
 /// The name under which a version is kept.
@@ -51,7 +69,13 @@ fn short(version: &str) -> String {
 impl Strangers {
     pub(super) fn new(baseline: &Baseline, without: &[String]) -> Result<Self, Error> {
         let monitor = monitor_of(baseline, without, Scope::InputsOnly)?;
-        Ok(Self { monitor, seen: BTreeMap::new() })
+        Ok(Self {
+            monitor,
+            seen: BTreeMap::new(),
+            relearning: BTreeMap::new(),
+            is_lossy: false,
+            was_latched: false,
+        })
     }
 
     pub(super) const fn seen(&self) -> &BTreeMap<String, Stranger> {
@@ -99,7 +123,7 @@ impl Strangers {
         let gone: Vec<String> =
             self.seen.iter().filter(|(_, s)| is_gone(s)).map(|(name, _)| name.clone()).collect();
         let end = |name: String| {
-            self.seen.remove(&name);
+            self.remove(&name);
             let ended = Finding::Resolved { group: VERSION_GROUP.to_owned(), row: 0, ts: now };
             (name, ended)
         };
@@ -111,6 +135,112 @@ impl Strangers {
         if let Some(stranger) = self.seen.get_mut(version) {
             stranger.accepted = true;
         }
+    }
+
+    /// A version has a baseline from now on, or is gone.
+    pub(super) fn remove(&mut self, version: &str) {
+        self.seen.remove(version);
+        self.relearning.remove(version);
+    }
+
+    /// Judges the features of rows.
+    pub(super) fn observe(&mut self, batch: &Batch, now: Timestamp) -> Vec<Finding> {
+        let before = self.monitor.latched().is_some();
+        let findings = self.monitor.observe_at(batch, now);
+        self.was_latched = before || self.monitor.latched().is_some();
+        self.take_back(&findings);
+        findings
+    }
+
+    /// Lets time pass for their features.
+    pub(super) fn advance(&mut self, now: Timestamp) -> Vec<Finding> {
+        let findings = self.monitor.advance(now);
+        self.take_back(&findings);
+        findings
+    }
+
+    /// A faulty time is not learnt: not the rows either that came before its alarm.
+    fn take_back(&mut self, findings: &[Finding]) {
+        for finding in findings {
+            if let Finding::Raised(alarm) = finding {
+                self.relearning.values_mut().for_each(|relearning| relearning.take_back(alarm.since_row));
+            }
+        }
+    }
+
+    /// Whether so many of the model's rows are lost that those that come are not counted.
+    pub(super) const fn set_lossy(&mut self, is_lossy: bool) {
+        self.is_lossy = is_lossy;
+    }
+
+    fn paused(&self) -> Paused {
+        match self.monitor.latched() {
+            Some((group, accepted)) => Paused::Latched { group: group.to_owned(), accepted },
+            None if self.is_lossy => Paused::RowsLost,
+            None => Paused::No,
+        }
+    }
+
+    /// Counts the answers of rows that were judged just now, version by version, into the bins of the present
+    /// baseline, unless their features are faulty or rows are lost.
+    pub(super) fn relearn(
+        &mut self,
+        present: &Baseline,
+        judged: Judged<'_>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        if self.was_latched || self.is_lossy {
+            return Ok(());
+        }
+        let Judged { records, batch, unexpected } = judged;
+        let versions: BTreeSet<&str> = records.iter().filter_map(|record| version_of(record)).collect();
+        let row = self.monitor.rows().saturating_sub(crate::units::whole(batch.len()));
+        for version in &versions {
+            // A name that was cut, and those beyond a handful, stand for several versions.
+            if !self.seen.contains_key(*version) || *version == OTHERS {
+                continue;
+            }
+            if versions.len() == 1 {
+                self.of_version(version, present)?.take((batch, unexpected), row, now)?;
+                continue;
+            }
+            let mut builder = BatchBuilder::new(Arc::clone(present.schema()));
+            let own = records.iter().filter(|record| version_of(record) == Some(*version));
+            own.for_each(|record| builder.push(record));
+            let wrong = |source| Error::Batch { model: present.model().to_owned(), source };
+            let (batch, unexpected) = builder.finish().map_err(wrong)?;
+            self.of_version(version, present)?.take((&batch, &unexpected), row, now)?;
+        }
+        Ok(())
+    }
+
+    fn of_version(&mut self, version: &str, present: &Baseline) -> Result<&mut Relearning, Error> {
+        let relearning = match self.relearning.entry(version.to_owned()) {
+            Entry::Occupied(known) => return Ok(known.into_mut()),
+            Entry::Vacant(new) => new,
+        };
+        Ok(relearning.insert(Relearning::new(Counted::nothing(present)?)))
+    }
+
+    /// How far the answers of each version are relearnt.
+    pub(super) fn relearnt(&self, present: &Baseline) -> Vec<Relearnt> {
+        let paused = self.paused();
+        self.relearning.iter().map(|(version, one)| one.view(version, present, &paused)).collect()
+    }
+
+    /// What was counted of a version, when a baseline can be made of it; else what is missing.
+    pub(super) fn counted(&self, version: &str, present: &Baseline) -> Result<Counted, String> {
+        let Some(relearning) = self.relearning.get(version) else {
+            return Err(match self.paused().why() {
+                Some(why) => format!("none of its rows is counted: {why}"),
+                None if version == OTHERS => {
+                    "it stands for several versions, which are not counted".to_owned()
+                }
+                None => "none of its rows is counted since silentry was started".to_owned(),
+            });
+        };
+        relearning.counted().check(present)?;
+        self.paused().in_the_way().map_or_else(|| Ok(relearning.counted().clone()), Err)
     }
 
     /// How their features stand; answers have nothing to be held against.

@@ -11,6 +11,7 @@ use super::capture::{Capture, Capturing};
 use super::engine::{Engine, ModelSetup, loaded};
 use super::handle::{Handle, Shared};
 use super::kept::Kept;
+use super::recent::RecentRows;
 use super::{Error, state};
 use crate::alert::{self, Delivered, Notifier};
 use crate::store::Dir;
@@ -280,9 +281,9 @@ async fn tick(shared: Alarmed, mut stopping: watch::Receiver<bool>) {
 
 /// Tells every model's monitors how much of its rows they see.
 fn cover(shared: &Shared, now: Timestamp) {
-    let shares: Vec<(String, Option<f64>)> =
-        shared.arrivals().views(now).map(|(model, recent)| (model.to_owned(), recent.coverage)).collect();
-    shared.engine().set_coverage(shares.iter().map(|(model, share)| (model.as_str(), *share)));
+    let recent: Vec<(String, RecentRows)> =
+        shared.arrivals().views(now).map(|(model, recent)| (model.to_owned(), recent)).collect();
+    shared.engine().set_recent(recent.iter().map(|(model, recent)| (model.as_str(), *recent)));
 }
 
 /// Puts back the baselines that were put before the restart.

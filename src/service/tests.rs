@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::sync::OnceLock;
 
 mod operate;
+mod relearn;
 
 use super::*;
 use crate::alert;

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::judge::Judge;
 use super::recent::RecentRows;
+use super::relearn::Relearnt;
 use crate::alert::{Alert, SinkStatus};
 use crate::chaos::Journal;
 use crate::detect::{EffectSize, ROW_RATE, StreamReport, StreamState, Undecided};
@@ -42,6 +43,9 @@ pub struct ModelView {
     pub other_versions: Option<BTreeMap<String, u64>>,
     /// Versions with a baseline of their own; last, as `(others)`, those that none is of.
     pub versions: Vec<VersionView>,
+    /// Versions that no baseline is of, and how far their answers are relearnt: nothing is judged by these
+    /// until somebody accepts the version.
+    pub relearnt: Vec<Relearnt>,
     /// Where a smaller share of the rows on offer was judged in the last minute, every detector that is
     /// not drifted is undecided, because of `rows_lost`, and nothing recovers.
     pub coverage_min: Ratio,

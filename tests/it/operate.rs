@@ -228,6 +228,17 @@ async fn an_unknown_version_is_one_alert() {
     assert_eq!(alerts.len(), 1, "{alerts:?}");
     assert_eq!((&alerts[0]["kind"], &alerts[0]["version"]), (&json!("version"), &json!("2")));
     assert_eq!(model["other_versions"], json!({"2": HEALTHY}));
+    // Its answers are counted, and are not enough for a baseline yet.
+    let relearnt = &model["relearnt"][0];
+    assert_eq!((&relearnt["version"], &relearnt["ready"]), (&json!("2"), &json!(false)), "{relearnt}");
+    let path_of = |version: &str, what: &str| format!("/v1/models/{MODEL}/versions/{version}/{what}");
+    let (status, said) = serving.get(&path_of("2", "baseline")).await;
+    assert_eq!((status, &said["code"]), (StatusCode::CONFLICT, &json!("not_relearnt")), "{said}");
+    let by = json!({"who": "ann"}).to_string();
+    let (status, said) = serving.post(&path_of("2", "accept"), by.clone()).await;
+    assert_eq!((status, &said["code"]), (StatusCode::CONFLICT, &json!("not_relearnt")), "{said}");
+    let (status, said) = serving.post(&path_of("9", "accept"), by).await;
+    assert_eq!((status, &said["code"]), (StatusCode::NOT_FOUND, &json!("unknown_version")), "{said}");
     serving.stop().await;
 
     // The same rows as a recording: judged alike.

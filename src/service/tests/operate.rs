@@ -6,7 +6,7 @@ use super::*;
 use crate::alert::{Alert, Signature, State};
 use crate::units::Ratio;
 
-fn ann() -> Signature {
+pub(super) fn ann() -> Signature {
     Signature::new("ann", Some("meant")).unwrap()
 }
 
@@ -16,17 +16,17 @@ fn a2() -> Baseline {
     A2.get_or_init(|| learned_of("a", "2", 20_000)).clone()
 }
 
-fn keeping(dir: &tempfile::TempDir, models: Vec<ModelSetup>) -> Setup {
+pub(super) fn keeping(dir: &tempfile::TempDir, models: Vec<ModelSetup>) -> Setup {
     let state = Some((dir.path().to_owned(), Duration::from_secs(3_600)));
     let clock = Clock::manual(Timestamp::from_millis(0));
     Setup { state, ..Setup::in_memory(models, clock) }
 }
 
-fn of_version(version: &str) -> String {
+pub(super) fn of_version(version: &str) -> String {
     format!(r#","version":"{version}""#)
 }
 
-fn zeros_of(version: &str, i: i64) -> String {
+pub(super) fn zeros_of(version: &str, i: i64) -> String {
     format!("{}{}}}", zeros("a", i).strip_suffix('}').unwrap(), of_version(version))
 }
 
@@ -238,7 +238,7 @@ async fn an_accepted_version_is_told_once() {
     let mut fed = Fed::new(keeping(&dir, vec![ModelSetup::new(a())]));
     fed.feed(100, |i| row("a", i, &of_version("2"))).await;
     let accepted = fed.handle.accept("a", fed.open()[0].id, ann()).unwrap();
-    assert!(accepted.message.starts_with("the answers of version `2` are undecided"), "{accepted:?}");
+    assert!(accepted.message.starts_with("the answers of version `2` are undecided: 100 of"), "{accepted:?}");
     fed.service.stop().await.unwrap();
     let mut fed = Fed::new(keeping(&dir, vec![ModelSetup::new(a())]));
     fed.feed(100, |i| row("a", i, &of_version("2"))).await;
