@@ -305,11 +305,19 @@ mod tests {
     /// After how many rows the fault of a value that is over resolves, where one row in so many is still bad to
     /// another bet.
     fn with_follower((of, bet): (Of, Bet), healthy: f64, period: u32) -> Option<u32> {
+        with_late((of, bet), healthy, period, (0, 0))
+    }
+
+    /// The same where rows are bad to the value before one row, and to the other bet before another one.
+    fn with_late((of, bet): (Of, Bet), healthy: f64, period: u32, (value, other): (u32, u32)) -> Option<u32> {
         let mut recovery = Recovery::default();
         recovery.suspect((1, of, bet), bad(vec![Some(healthy)]), COMPLETE);
         suspect(&mut recovery, 3e-4, 0.9);
         (0..30_000_u32).find(|row| {
-            let is_bad = |stream| stream == 1 && row % period == 0;
+            let is_bad = |stream| match stream {
+                1 => *row < other || row % period == 0,
+                _ => *row < value,
+            };
             recovery.observe(0, |stream| if is_bad(stream) { &[1] } else { &[0] });
             recovery.is_complete()
         })
@@ -325,8 +333,41 @@ mod tests {
         for (of, period) in [(Of::Form(0), 1), (Of::Form(0), 3), (Of::Forms, 1), (Of::Else, 3)] {
             assert_eq!(with_follower((of, MORE), 0.14, period), None, "{of:?} {period}");
         }
-        let apart = with_follower((Of::Form(1), MORE), 0.14, 10).unwrap();
-        assert!(apart >= alone, "{apart}");
+    }
+
+    /// What follows needs less calm than a cause, counted from when its cause has begun to calm down; what does
+    /// not follow, or is bad for long after its cause, needs as much.
+    #[test]
+    fn what_follows_has_its_time_after_its_cause() {
+        // A few more bad rows than in health, and fewer than in a live fault: it takes long to tell.
+        let after = |of, late| with_late((of, MORE), 0.125, 7, late).unwrap();
+        let apart = after(Of::Form(1), (0, 0));
+        for of in [Of::Form(0), Of::Forms] {
+            let over = after(of, (0, 0));
+            assert!(over + 500 < apart, "{of:?}: {over} {apart}");
+            // However long both last,
+            let both = after(of, (3_000, 3_000));
+            assert!(both.abs_diff(3_000 + over) < 10, "{of:?}: {both} {over}");
+            // and not where it is the only one that does.
+            let late = (0, 3_000);
+            assert_eq!(after(of, late), after(Of::Form(1), late));
+        }
+        assert_eq!(after(Of::Else, (0, 0)), apart);
+    }
+
+    /// A bin that nobody planned for is bad to every bet.
+    #[test]
+    fn unknown_bins_are_no_calm() {
+        let after = |code: &'static [Code]| {
+            let mut recovery = Recovery::default();
+            suspect(&mut recovery, 3e-4, 0.9);
+            (0..10_000_u32).find(|_| {
+                recovery.observe(0, |_| code);
+                recovery.is_complete()
+            })
+        };
+        assert!(after(&[2]).is_some());
+        assert_eq!((after(&[3]), after(&[0, 3])), (None, None));
     }
 
     /// A range that is lost for good while the value that became commoner is over holds the alarm, and one that

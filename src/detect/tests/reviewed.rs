@@ -5,12 +5,11 @@ use arrow::array::StringArray;
 use super::traps::{Traffic, alarms, only, untempered};
 use super::*;
 use crate::detect::Promise;
-use crate::detect::stream::{Counts, Source};
+use crate::detect::stream::{Counts, Source, Stream};
 use crate::record::Tag;
 
 /// The rows again, with these request ids.
-fn with_requests(traffic: &Traffic, rows: &[f64], ids: &[String]) -> Batch {
-    let batch = traffic.batch(rows.len(), |_, row| rows[row]);
+fn with_requests(traffic: &Traffic, batch: &Batch, ids: &[String]) -> Batch {
     let ids: StringArray = ids.iter().map(|id| Some(id.as_str())).collect();
     let times = batch.meta().ts().to_vec();
     let meta = Meta::of_times(times).with_request_ids(ids).unwrap();
@@ -27,7 +26,7 @@ fn retried(traffic: &Traffic, random: &mut StdRng, requests: usize) -> Batch {
             ids.push(format!("r{request}"));
         }
     }
-    with_requests(traffic, &rows, &ids)
+    with_requests(traffic, &traffic.batch(rows.len(), |_, row| rows[row]), &ids)
 }
 
 /// A row delivered again at once is one more row of its request, in the baseline as later: the same traffic
@@ -39,26 +38,43 @@ fn retries_count_alike_in_the_baseline_and_later() {
     let calibration = traffic.calibrate(&retried(&traffic, &mut random, 20_000));
     assert!(calibration.clustered, "there are requests of two rows");
     let fresh: Vec<Batch> = (0..5).map(|_| retried(&traffic, &mut random, 8_000)).collect();
-    assert_eq!(alarms(&calibration, &traffic.schema(), &only(&["duplicates"], 100_000), &fresh), 0);
+    let options = only(&["duplicates"], 100_000);
+    assert_eq!(alarms(&calibration, &traffic.schema(), &options, &fresh), 0);
+    // Be it the very first request: its second row is waited for.
+    let mut monitor = Monitor::new(traffic.schema(), calibration, options).unwrap();
+    let ids = ["r0", "r0", "r1", "r2"].map(ToOwned::to_owned);
+    monitor.observe(&with_requests(&traffic, &traffic.batch(4, |_, _| 0.5), &ids));
+    monitor.finish();
+    assert_eq!((monitor.rows(), monitor.state.judged), (4, 3));
 }
 
-/// Requests of two rows alike: whether the recording begins with the first row of one or the second changes
-/// nothing, for repeats are told from request to request.
+/// Requests of two rows with one value in common: whether the recording begins with the first row of one or the
+/// second changes nothing, for repeats are told from request to request, of every other one.
 #[test]
 fn repeats_go_from_step_to_step() {
-    let traffic = Traffic { columns: 1, of: None };
+    const REQUESTS: usize = 10_000;
+    // What is not in common tells the second row from one delivered again.
+    let traffic = Traffic { columns: 2, of: None };
     let mut random = StdRng::seed_from_u64(5);
-    let mut pairs = |rows: usize, skipped: usize| {
-        let values: Vec<f64> = (0..=rows / 2).map(|_| random.random()).collect();
-        let numbers: Vec<f64> = (skipped..rows + skipped).map(|row| values[row / 2]).collect();
-        let ids: Vec<String> = (skipped..rows + skipped).map(|row| (row / 2).to_string()).collect();
-        with_requests(&traffic, &numbers, &ids)
+    let mut pairs = |requests: usize, skipped: usize| {
+        let values: Vec<f64> = (0..=requests).map(|_| random.random()).collect();
+        let rows = traffic.batch(requests * 2, |column, row| match column {
+            0 => values[(row + skipped) / 2],
+            _ => random.random(),
+        });
+        let ids: Vec<String> = (0..requests * 2).map(|row| ((row + skipped) / 2).to_string()).collect();
+        with_requests(&traffic, &rows, &ids)
     };
-    let calibration = traffic.calibrate(&pairs(20_000, 1));
-    let repeats = calibration.streams.iter().find(|s| matches!(s.source, Source::Repeat { .. })).unwrap();
-    assert!(repeats.pooled(1).0 <= 0.0, "within a request nothing repeats: {:?}", repeats.counts);
-    let fresh = [pairs(4_000, 0), pairs(4_000, 1)];
-    assert_eq!(alarms(&calibration, &traffic.schema(), &only(&["stuck"], 100_000), &fresh), 0);
+    for skipped in [0, 1] {
+        let calibration = traffic.calibrate(&pairs(REQUESTS, skipped));
+        let is_repeat = |s: &&Stream| s.source == Source::Repeat { position: 0 };
+        let repeats = calibration.streams.iter().find(is_repeat).unwrap();
+        let (hits, steps) = (repeats.pooled(1).0, repeats.counts[0].trials_all);
+        assert!(hits <= 0.0, "{skipped}: within a request nothing repeats: {:?}", repeats.counts);
+        assert!((steps - (REQUESTS / 2) as f64).abs() <= 1.0, "{skipped}: {steps} of {REQUESTS} requests");
+        let fresh = [pairs(2_000, 0), pairs(2_000, 1)];
+        assert_eq!(alarms(&calibration, &traffic.schema(), &only(&["stuck"], 100_000), &fresh), 0);
+    }
 }
 
 /// One group of so many numeric columns.
@@ -104,6 +120,21 @@ fn groups_wider_than_a_code_are_counted() {
     }
 }
 
+/// In a group of 300 of which 280 are zero in health, all that are is more than a code can count, and is not
+/// taken for fewer than usual.
+#[test]
+fn all_of_a_wide_group_is_more_than_most() {
+    let mut random = StdRng::seed_from_u64(31);
+    let calibration = calibrated(&wide(300, 1_000, &mut random, |_, column| column < 280));
+    let batch = wide(300, 60, &mut random, |row, column| row >= 10 || column < 280);
+    let mut monitor =
+        Monitor::new(batch.schema().clone(), calibration, only(&["zero_group"], 100_000)).unwrap();
+    let findings = monitor.observe(&batch);
+    let Some(Finding::Raised(alarm)) = findings.first() else { panic!("{findings:?}") };
+    assert!((10..20).contains(&alarm.row) && alarm.features.len() == 300, "{alarm:?}");
+    assert!(alarm.message.contains("became 0 in"), "{}", alarm.message);
+}
+
 /// A stream is quiet by the steps that told it something, not by those of others: without request ids nobody
 /// knows of retries; and what was told and is no more is not quiet for ever.
 #[test]
@@ -128,11 +159,19 @@ fn quiet_is_earned_by_what_was_told() {
 /// Rounded shares of many requests never add up to more than there were requests.
 #[test]
 fn shares_of_many_requests_add_up() {
-    let traffic = Traffic { columns: 1, of: Some(10) };
-    let calibration = traffic.calibrate(&traffic.batch(200_000, |_, _| 7.0));
+    const REQUESTS: usize = 1_000;
+    // Thirds, three at a time, are rounded up to more than 1,000; a column tells rows from those delivered again.
+    let mut sum = 0.0;
+    (0..REQUESTS * 3).for_each(|_| sum += 1.0 / 3.0);
+    assert!(sum > REQUESTS as f64, "{sum}");
+    let traffic = Traffic { columns: 2, of: Some(3) };
+    let rows = traffic.batch(REQUESTS * 3, |column, row| if column == 0 { 7.0 } else { row as f64 });
+    let calibration = traffic.calibrate(&rows);
     let sound =
         |c: &Counts| c.hits_all.iter().all(|h| *h <= c.trials_all) && c.hits.iter().all(|h| *h <= c.trials);
-    assert!(calibration.streams.iter().all(|s| s.counts.iter().all(sound)));
+    for stream in &calibration.streams {
+        assert!(stream.counts.iter().all(sound), "`{}`: {:?}", stream.name, stream.counts);
+    }
 }
 
 /// Where another part of requests is recorded, what looks back says nothing.
@@ -158,20 +197,24 @@ fn a_step_does_not_lengthen_its_own_run() {
     let traffic = Traffic { columns: 1, of: None };
     let mut random = StdRng::seed_from_u64(19);
     let calibration = untempered(&traffic.calibrate(&traffic.batch(6_000, |_, _| random.random())));
-    let budget = Budget::Time(std::time::Duration::from_secs(1_000));
-    let options = Options { budget, ..only(&["zero_rate"], 1) };
-    let alarm_after = |gap: i64| {
-        let mut monitor = Monitor::new(traffic.schema(), calibration.clone(), options.clone()).unwrap();
-        let times =
-            (0..100).map(|i| Timestamp::from_millis(10 * i + if i >= 50 { gap } else { 0 })).collect();
-        let rows = traffic.batch(100, |_, row| if row >= 50 { 0.0 } else { 0.5 });
-        let rows = Batch::new(traffic.schema(), rows.columns().to_vec(), Meta::of_times(times)).unwrap();
-        let findings = monitor.observe(&rows);
-        findings.iter().find_map(|f| if let Finding::Raised(a) = f { Some(a.row) } else { None })
+    let evidence_after = |rows: usize, gap: i64| {
+        let options = Options { budget: month(), ..only(&["zero_rate"], 1) };
+        let mut monitor = Monitor::new(traffic.schema(), calibration.clone(), options).unwrap();
+        let times = (0..100)
+            .map(|i| Timestamp::from_millis(10 * i + if i >= 50 { gap } else { 0 }))
+            .take(rows)
+            .collect();
+        let batch = traffic.batch(rows, |_, row| if row >= 50 { 0.0 } else { 0.5 });
+        let batch = Batch::new(traffic.schema(), batch.columns().to_vec(), Meta::of_times(times)).unwrap();
+        monitor.observe(&batch);
+        let report = monitor.report().into_iter().find(|r| r.detector == "zero_rate").unwrap();
+        report.of_threshold.unwrap()
     };
-    // A gap of nine seconds before the first zero is no evidence for it.
-    assert!(alarm_after(9_000) > Some(50), "{:?}", alarm_after(9_000));
-    assert!(alarm_after(0).is_some());
+    // A gap of nine seconds before the first zero is no evidence for it, and is evidence for the second.
+    let (at_once, after_gap) = (evidence_after(51, 0), evidence_after(51, 9_000));
+    assert!(at_once > 0.0 && (after_gap / at_once - 1.0).abs() < 1e-9, "{at_once} {after_gap}");
+    let (at_once, after_gap) = (evidence_after(52, 0), evidence_after(52, 9_000));
+    assert!(after_gap > at_once * 1.01, "{at_once} {after_gap}");
 }
 
 /// Rows with tags of one name.
@@ -222,4 +265,28 @@ fn entities_that_come_back_prove_nothing() {
         let told = calibration.told_promise().contains("100 entities that come back");
         assert_eq!(told, entities == 100, "{}", calibration.told_promise());
     }
+}
+
+/// Adjacent rows of one entity are one step, whatever their requests are; so are those of one request, whatever
+/// their entities are, and a row of neither is a step by itself.
+#[test]
+fn adjacent_rows_of_one_entity_bet_once() {
+    let traffic = Traffic { columns: 1, of: None };
+    let mut random = StdRng::seed_from_u64(37);
+    let mut named = |rows: &[(Option<&str>, Option<&str>)]| {
+        let batch = traffic.batch(rows.len(), |_, _| random.random());
+        let (requests, entities): (Vec<_>, Vec<_>) = rows.iter().copied().unzip();
+        let meta = Meta::of_times(batch.meta().ts().to_vec()).with_request_ids(requests.into()).unwrap();
+        let meta = meta.with_entities(entities.into()).unwrap();
+        Batch::new(traffic.schema(), batch.columns().to_vec(), meta).unwrap()
+    };
+    let visit = [(Some("a"), Some("x")), (Some("b"), Some("x")), (Some("b"), Some("y")), (None, Some("y"))];
+    let others = [(None, None), (None, None), (Some("a"), Some("x")), (Some("c"), Some("z"))];
+    let story: Vec<_> = visit.into_iter().chain(others).collect();
+    let calibration = traffic.calibrate(&named(&story.repeat(100)));
+    assert_eq!(calibration.rows(), 500);
+    let mut monitor = Monitor::new(traffic.schema(), calibration, only(&["drift"], 100_000)).unwrap();
+    monitor.observe(&named(&story));
+    monitor.finish();
+    assert_eq!((monitor.rows(), monitor.state.judged), (8, 5));
 }
