@@ -61,6 +61,9 @@ pub struct Calibration {
     pub(super) unchecked: Vec<String>,
     #[serde(default, skip_serializing_if = "RunLength::is_no_rows")]
     pub(super) run_length: RunLength,
+    /// The steps of the shortest of the recordings that were merged: each was looked at for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) shortest: Option<u64>,
     /// Streams that differ between the recordings that were merged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) unlike: Vec<String>,
@@ -127,6 +130,9 @@ impl Calibration {
             return Err(Error::Calibration("seconds of its hours do not fit its seasonality".to_owned()));
         }
         Hours::new(&calibration.season)?;
+        if calibration.rows == 0 || calibration.output_rows == Some(0) {
+            return Err(Error::Calibration("has no steps, expected 1 or more".to_owned()));
+        }
         let factor = calibration.threshold_factor;
         if !(factor.is_finite() && factor >= 1.0) {
             return Err(Error::Calibration(format!("threshold_factor is {factor}, expected 1 or more")));
@@ -322,6 +328,16 @@ impl Counter {
         self
     }
 
+    /// The same, which finds out by itself which streams are alike at all hours.
+    pub(super) fn by_hour(mut self) -> Self {
+        let strata = self.season.strata();
+        for stream in &mut self.streams {
+            stream.counts = vec![Counts::new(stream.bins.len()); strata];
+        }
+        self.keeps_strata = false;
+        self
+    }
+
     /// The counts so far.
     pub(super) fn streams(&self) -> &[Stream] {
         &self.streams
@@ -451,11 +467,11 @@ impl Counter {
             return Err(Error::PassesDiffer { first, second: rows });
         }
         self.check_contracts()?;
+        let (memory, unchecked) = self.measure_clumping();
         if let Some(joint) = &self.joint {
             let influences = joint.influences(&self.streams);
             self.streams.iter_mut().zip(influences).for_each(|(stream, weight)| stream.influence = weight);
         }
-        let (memory, unchecked) = self.measure_clumping();
         for stream in self.streams.iter_mut().filter(|_| !self.keeps_strata) {
             merge_alike_hours(stream);
         }
@@ -475,6 +491,7 @@ impl Counter {
             unchecked,
             threshold_factor: 1.0,
             run_length: RunLength::NoRows,
+            shortest: None,
             unlike: Vec::new(),
             output_rows: None,
         })

@@ -401,9 +401,13 @@ impl Evidence {
         }
         self.pace.see(&self.less.block);
         let step = self.pace.step(None);
+        // What has a beginning in the first block began with it.
+        let steps = self.less.block.steps;
+        let first = (self.told <= u64::from(steps)).then(|| tick.wrapping_sub(steps.saturating_sub(1)));
         if let Some(tilted) = &mut self.tilted {
             for (value, since) in tilted.values.iter().zip(&mut tilted.since) {
-                *since = if f64::from(*value) <= BEGUN_STEPS * step { tick } else { *since };
+                let has_begun = f64::from(*value) > BEGUN_STEPS * step;
+                *since = if has_begun { first.unwrap_or(*since) } else { tick };
             }
         }
         self.less.settle(table, tick, single(BEGUN_STEPS * step * f64::from(BLOCK)));

@@ -15,24 +15,28 @@ const ROWS_MIN: f64 = 500.0;
 /// Less than so many standard deviations of what chance tells is nothing.
 const CHANCE: f64 = 3.0;
 /// Bins of a feature and of an answer that are told apart; those beyond count as the last.
-const FEATURE_BINS_MAX: usize = 64;
-const ANSWER_BINS_MAX: usize = 32;
+const FEATURE_BINS_MAX: usize = 32;
+const ANSWER_BINS_MAX: usize = 16;
+/// Answers that are looked at: the first ones.
+const ANSWERS_MAX: usize = 4;
 
-/// Rows by bin of each feature and bin of the answer. The answer is the first column of that role.
+/// Rows by bin of each feature and bin of each answer.
 #[derive(Debug, Clone)]
 pub(super) struct Joint {
-    answer: Option<usize>,
     tables: Vec<Of>,
 }
 
-/// One feature.
+/// One feature and one answer.
 #[derive(Debug, Clone)]
 struct Of {
-    stream: usize,
+    feature: usize,
     position: usize,
+    answer: usize,
     /// By bin of the feature, then of the answer.
-    rows: Vec<[u32; ANSWER_BINS_MAX]>,
+    rows: Vec<Row>,
 }
+
+type Row = [u32; ANSWER_BINS_MAX];
 
 impl Joint {
     pub(super) fn new(streams: &[Stream]) -> Self {
@@ -43,40 +47,45 @@ impl Joint {
                 _ => None,
             })
         };
-        let answer = columns(Role::Output).map(|(index, ..)| index).next();
-        let table = |(stream, position, bins): (usize, usize, usize)| Of {
-            stream,
-            position,
-            rows: vec![[0; ANSWER_BINS_MAX]; bins.min(FEATURE_BINS_MAX)],
-        };
-        let tables = columns(Role::Input).filter(|_| answer.is_some()).map(table).collect();
-        Self { answer, tables }
+        let answers: Vec<usize> = columns(Role::Output).map(|(index, ..)| index).take(ANSWERS_MAX).collect();
+        let tables = columns(Role::Input).flat_map(|(feature, position, bins)| {
+            let rows = vec![[0; ANSWER_BINS_MAX]; bins.min(FEATURE_BINS_MAX)];
+            answers.iter().map(move |answer| Of { feature, position, answer: *answer, rows: rows.clone() })
+        });
+        Self { tables: tables.collect() }
     }
 
     /// Counts a row, given its code by stream.
     pub(super) fn observe(&mut self, codes: &[Code]) {
         let code = |stream: usize| codes.get(stream).filter(|c| **c != SKIP).map(|c| usize::from(*c));
-        let Some(answer) = self.answer.and_then(code) else { return };
         for of in &mut self.tables {
             let last = of.rows.len().saturating_sub(1);
-            let bin = code(of.stream).and_then(|bin| of.rows.get_mut(bin.min(last)));
-            if let Some(rows) = bin.and_then(|bin| bin.get_mut(answer.min(ANSWER_BINS_MAX - 1))) {
+            let Some((feature, answer)) = code(of.feature).zip(code(of.answer)) else { continue };
+            let row = of.rows.get_mut(feature.min(last));
+            if let Some(rows) = row.and_then(|row| row.get_mut(answer.min(ANSWER_BINS_MAX - 1))) {
                 *rows = rows.saturating_add(1);
             }
         }
     }
 
     /// By stream: the weight of what it is made of, on average 1 over features; all 1 where nothing is known. A
-    /// stream of several columns has that of the one with most.
+    /// stream of several columns has that of the one with most. What a feature tells is what it tells of the answer
+    /// of which it tells most; steps that depend on each other count as fewer, so clumping must be known.
     pub(super) fn influences(&self, streams: &[Stream]) -> Vec<f64> {
-        let told: Vec<(usize, f64)> =
-            self.tables.iter().map(|of| (of.position, information(&of.rows))).collect();
-        let most = told.iter().fold(0.0, |most, (_, told)| if *told > most { *told } else { most });
+        let clumping = |stream: usize| streams.get(stream).map_or(1.0, |stream| stream.clumping);
+        let mut told: BTreeMap<usize, f64> = BTreeMap::new();
+        for of in &self.tables {
+            let (one, two) = (clumping(of.feature), clumping(of.answer));
+            let nats = information(&of.rows, if one > two { one } else { two });
+            let most = told.entry(of.position).or_insert(0.0);
+            *most = if nats > *most { nats } else { *most };
+        }
+        let most = told.values().fold(0.0, |most, told| if *told > most { *told } else { most });
         if most <= 0.0 {
             return vec![1.0; streams.len()];
         }
         let weight = |told: f64| FLOOR + (1.0 - FLOOR) * told / most;
-        let mean = told.iter().map(|(_, told)| weight(*told)).sum::<f64>() / count(whole(told.len()));
+        let mean = told.values().map(|told| weight(*told)).sum::<f64>() / count(whole(told.len()));
         let by_column: BTreeMap<usize, f64> =
             told.into_iter().map(|(position, told)| (position, weight(told) / mean)).collect();
         let of = |stream: &Stream| {
@@ -104,8 +113,9 @@ impl Calibration {
 }
 
 /// The mutual information of two binned columns, in nats, less its bias (Miller, 1955); 0 with few rows, and
-/// where chance tells as much: `2 n` times the information of independent columns is about chi-square.
-fn information(rows: &[[u32; ANSWER_BINS_MAX]]) -> f64 {
+/// where chance tells as much: `2 n` times the information of independent columns is about chi-square, with `n` the
+/// rows over how much they come in clumps.
+fn information(rows: &[Row], clumping: f64) -> f64 {
     let of_feature: Vec<f64> = rows.iter().map(|bin| bin.iter().map(|n| f64::from(*n)).sum()).collect();
     let mut of_answer = [0.0; ANSWER_BINS_MAX];
     for bin in rows {
@@ -124,7 +134,8 @@ fn information(rows: &[[u32; ANSWER_BINS_MAX]]) -> f64 {
     }
     let hit = |sums: &[f64]| count(whole(sums.iter().filter(|n| **n > 0.0).count()));
     let freedom = (hit(&of_feature) - 1.0) * (hit(&of_answer) - 1.0);
-    let (bias, deviation) = (freedom / (2.0 * all), (2.0 * freedom).sqrt() / (2.0 * all));
+    let twice = 2.0 * all / clumping;
+    let (bias, deviation) = (freedom / twice, (2.0 * freedom).sqrt() / twice);
     if nats > bias + CHANCE * deviation { nats - bias } else { 0.0 }
 }
 
@@ -132,7 +143,7 @@ fn information(rows: &[[u32; ANSWER_BINS_MAX]]) -> f64 {
 mod tests {
     use super::*;
 
-    fn table(cells: &[[u32; 2]]) -> Vec<[u32; ANSWER_BINS_MAX]> {
+    fn table(cells: &[[u32; 2]]) -> Vec<Row> {
         let row = |cells: &[u32; 2]| {
             let mut row = [0; ANSWER_BINS_MAX];
             row[..2].copy_from_slice(cells);
@@ -145,10 +156,12 @@ mod tests {
     /// few rows nothing is known.
     #[test]
     fn information_is_as_in_the_book() {
-        let (own, bias) = (information(&table(&[[400, 100], [150, 350]])), 1.0 / 2_000.0);
+        let (own, bias) = (information(&table(&[[400, 100], [150, 350]]), 1.0), 1.0 / 2_000.0);
         assert!((own + bias - 0.132_505_450_917_047_8).abs() < 1e-12, "{own}");
+        let clumped = |by| information(&table(&[[260, 240], [220, 280]]), by);
+        assert!(clumped(1.0) > 1e-3 && clumped(4.0) < f64::EPSILON, "{}", clumped(4.0));
         for nothing in [table(&[[250, 250], [250, 250]]), table(&[[40, 10], [15, 35]]), Vec::new()] {
-            assert!(information(&nothing).abs() < f64::EPSILON, "{nothing:?}");
+            assert!(information(&nothing, 1.0).abs() < f64::EPSILON, "{nothing:?}");
         }
     }
 }

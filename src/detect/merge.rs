@@ -33,6 +33,7 @@ impl Calibration {
             let answered = |one: &Self| one.output_rows.unwrap_or(one.rows);
             self.output_rows = Some(answered(self) + answered(other));
         }
+        self.shortest = Some(self.checked_steps().min(other.checked_steps()));
         self.rows += other.rows;
         self.clustered |= other.clustered;
         self.entities = match (self.entities, other.entities) {
@@ -217,6 +218,16 @@ mod tests {
             let kept = Calibration::read(&serde_json::to_value(&both).unwrap(), &schema()).unwrap();
             assert_eq!(kept, both);
         }
+    }
+
+    /// Recordings too short to show that steps depend on each other prove nothing together either.
+    #[test]
+    fn short_recordings_prove_nothing_together() {
+        let both = merged(&rows(1, 2_000, (0.1, 0.0)), &rows(2, 700, (0.1, 0.0))).unwrap();
+        assert_eq!((both.promise(), both.checked_steps()), (Promise::Calibrated, 700));
+        assert!(both.told_promise().contains("700 steps are too few"), "{}", both.told_promise());
+        let again = merged(&rows(1, 2_000, (0.1, 0.0)), &rows(2, 1_700, (0.1, 0.0))).unwrap();
+        assert_eq!((again.promise(), again.checked_steps()), (Promise::Proven, 1_700));
     }
 
     /// A small recording that differs lies far from both together.

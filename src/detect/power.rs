@@ -15,6 +15,8 @@ const SLOW_ROWS: f64 = 20_000.0;
 const LANE_MEAN: f64 = 0.25;
 /// What is left of a bin's rows after the loss that a bet on less must see.
 const LEFT: f64 = 0.1;
+/// To the rows of an hour, so many of all hours are added.
+const LENT_ROWS: f64 = 30.0;
 /// The place among [`TILTS`] of the lean that a tilt must see, for each side: 0.45 standard deviations.
 const LEANS: [usize; 2] = [1, 6];
 
@@ -177,17 +179,24 @@ impl Monitor {
     fn rows_to_lean(&self, stream: usize, lean: usize) -> Option<Option<f64>> {
         let (calibrated, table) = (self.calibration.streams.get(stream)?, self.wiring.table(stream)?);
         let nats = (self.threshold / (table.tilt_weight * self.step_length())).ln();
-        let rows_in = |stratum: &Stratum| {
+        let all: Vec<f64> = (0..table.bins).map(|bin| calibrated.pooled(bin).0).collect();
+        let lent = LENT_ROWS / all.iter().sum::<f64>();
+        let (hits, _) = calibrated.by_stratum();
+        let rows_in = |(stratum, hits): (&Stratum, &Vec<f64>)| {
             let of_tilt = |e: &Tilts, tilt: usize| e.get(tilt).copied().map_or(1.0, f64::from);
-            let leant = |(bin, e)| calibrated.pooled(bin).0 * of_tilt(e, lean).powf(table.clumping);
-            let leant: Vec<f64> = stratum.tilts.iter().enumerate().map(leant).collect();
+            // Where an hour has few rows, those of all hours speak for it.
+            let rows = hits.iter().zip(&all).map(|(own, all)| own + lent * all);
+            let leant =
+                rows.zip(&stratum.tilts).map(|(rows, e)| rows * of_tilt(e, lean).powf(table.clumping));
+            let leant: Vec<f64> = leant.collect();
             let walk = |tilt| {
                 let worth = stratum.tilts.iter().map(|e| of_tilt(e, tilt).ln());
                 Walk::of(&leant.iter().copied().zip(worth).collect::<Vec<_>>())
             };
             least((0..TILTS.len()).filter_map(|tilt| walk(tilt).rows_to(nats)))
         };
-        let known = table.strata.iter().filter(|s| s.is_known && !s.tilts.is_empty());
+        let hours = table.strata.iter().zip(&hits);
+        let known = hours.filter(|(s, _)| s.is_known && !s.tilts.is_empty());
         known.map(rows_in).reduce(|a, b| a.zip(b).map(|(a, b)| if b > a { b } else { a }))
     }
 

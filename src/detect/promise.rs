@@ -28,8 +28,14 @@ impl Calibration {
         let is_raised = self.threshold_factor > 1.0;
         let is_clumped = self.streams.iter().any(|s| s.clumping > 1.0);
         // What is true of these entities need not be of tomorrow's.
-        let is_checked = self.unchecked.is_empty() && self.entities.is_none() && self.rows >= STEPS_MIN;
+        let is_checked =
+            self.unchecked.is_empty() && self.entities.is_none() && self.checked_steps() >= STEPS_MIN;
         if is_clumped || is_raised || !is_checked { Promise::Calibrated } else { Promise::Proven }
+    }
+
+    /// The fewest steps among the recordings that it was made from: each was looked at for dependence by itself.
+    pub(super) fn checked_steps(&self) -> u64 {
+        self.shortest.unwrap_or(self.rows)
     }
 
     /// By how much the threshold is raised above the wanted run length: from 1.
@@ -50,9 +56,9 @@ impl Calibration {
         let factor = self.threshold_factor;
         let unchecked = self.unchecked.first().filter(|_| self.clumped().is_empty());
         let why = match (self.unlike.first(), unchecked) {
-            (None, _) if self.rows < STEPS_MIN && self.clumped().is_empty() => format!(
+            (None, _) if self.checked_steps() < STEPS_MIN && self.clumped().is_empty() => format!(
                 "{} steps are too few to see whether they depend on each other, expected {STEPS_MIN}",
-                self.rows
+                self.checked_steps()
             ),
             (Some(first), _) => format!("`{first}` differs between the merged recordings"),
             (None, Some(first)) => {

@@ -32,7 +32,9 @@ const SUSPECTS_MAX: usize = 256;
 /// A Shiryaev-Roberts e-detector bets that the mean badness is back at the most that health has in this hour,
 /// `p`, against the hypothesis that it is still `p + d` or more. `d` is 1 % of what could be bad, or where
 /// health has too much of it for that, the least that 1,000 rows can tell from health. The group has
-/// recovered when every suspect's evidence reaches 100,000 rows.
+/// recovered when the evidence of every cause reaches 100,000 rows; what follows from causes must then reach 5,000
+/// within 2,000 rows, or 100,000 like a cause: that of it alone a live fault is called over is bounded by the
+/// smaller number.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Recovery {
     suspects: Vec<Suspect>,

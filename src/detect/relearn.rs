@@ -1,6 +1,6 @@
 //! The answers of another version of the model, counted into the bins of the present one's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Error;
@@ -15,15 +15,18 @@ use crate::units::count;
 pub const RELEARN_STEPS_MIN: u64 = 4_000;
 /// Bytes kept to see whether steps depend on each other: several versions are counted beside each other.
 const KEPT_BYTES_MAX: usize = 1 << 23;
-/// Answers of which more than this share, and so many times the present share, lie in one interval, or outside
-/// all that was planned for, are answers whose change could not be seen: they need bins of their own.
+/// Answers of which more than this share lie in one interval, outside all that was planned for, or are none, are
+/// answers whose change could not be seen: they need bins of their own, or are no reference.
 const BLIND_SHARE: f64 = 0.5;
-const BLIND_TIMES: f64 = 2.0;
+/// The same for one number or one category.
+const CONSTANT_SHARE: f64 = 0.99;
+/// Unless the present version's are so as well: the rest is no less than this part of what it was.
+const REST_PART: f64 = 0.5;
 
 /// Counts the answers of rows of another version; what judges features is carried over.
 ///
-/// Nothing that a baseline knows relates features to answers: streams are made of one or of the other, so none
-/// is left that the present version taught and the other one contradicts. Counts only, no row is kept.
+/// Streams are made of features or of answers, so none is left that the present version taught and the other one
+/// contradicts; what features told of the present one's answers is not carried over. Counts only, no row is kept.
 #[derive(Debug, Clone)]
 pub struct Relearner {
     counter: Counter,
@@ -38,7 +41,7 @@ impl Relearner {
     /// [`Error::NoZone`] when nobody knows the season's time zone.
     pub fn new(schema: &Schema, present: Calibration) -> Result<Self, Error> {
         let present = present.outputs_only();
-        let counter = Counter::with_plan_of(schema, &present)?.keeping(KEPT_BYTES_MAX);
+        let counter = Counter::with_plan_of(schema, &present)?.by_hour().keeping(KEPT_BYTES_MAX);
         Ok(Self { counter, present: Arc::new(present) })
     }
 
@@ -82,11 +85,10 @@ impl Relearner {
 
     fn blind(&self) -> Option<String> {
         let pairs = self.counter.streams().iter().zip(&self.present.streams);
-        let told = pairs.filter_map(|(own, present)| Some((own, blind_share(own, blind_share_of(present))?)));
-        let (stream, share) = told.max_by(|a, b| a.1.total_cmp(&b.1))?;
+        let found = pairs.filter_map(|(own, present)| Some((own, blind_in(own, present)?)));
+        let (stream, (share, what)) = found.max_by(|a, b| a.1.0.total_cmp(&b.1.0))?;
         Some(format!(
-            "{:.0} % of its answers `{}` lie in one bin of the present baseline, where no change of them would be \
-             seen: build a baseline of its own rows",
+            "{:.0} % of its answers `{}` {what}, where no change of them would be seen: build a baseline of its own rows",
             share * 100.0,
             stream.name
         ))
@@ -111,6 +113,9 @@ impl Relearner {
             let lost = || Error::NotRelearnt(format!("the bins of `{}` are another baseline's", stream.name));
             *stream = next.ok_or_else(lost)?;
         }
+        for stream in &mut all.streams {
+            stream.influence = super::stream::usual();
+        }
         all.output_rows = Some(answers.rows);
         all.clustered |= answers.clustered;
         all.entities = match (all.entities, answers.entities) {
@@ -127,30 +132,56 @@ impl Relearner {
     }
 }
 
-/// The largest share of an answer's steps whose values cannot be told apart.
-fn blind_share_of(stream: &Stream) -> Option<f64> {
-    if !matches!(stream.source, Source::Column { .. }) {
-        return None;
-    }
-    let (mut outside, mut most) = (0.0, 0.0);
-    for (index, bin) in stream.bins.iter().enumerate() {
-        let (hits, trials) = stream.pooled(index);
-        let share = if trials > 0.0 { hits / trials } else { 0.0 };
-        match bin {
-            Bin::BelowRange | Bin::AboveRange | Bin::FarBelow | Bin::FarAbove | Bin::Unseen => {
-                outside += share
-            }
-            Bin::Between(..) | Bin::OtherCategory if share > most => most = share,
-            _ => {}
+/// What an answer is that cannot be told apart, and the share of steps from which on that is too much.
+const fn sort_of(bin: &Bin) -> Option<(&'static str, f64)> {
+    Some(match bin {
+        Bin::Null => ("are null", BLIND_SHARE),
+        Bin::WrongType => ("are of another type", BLIND_SHARE),
+        Bin::NotANumber | Bin::Infinite => ("are no finite number", BLIND_SHARE),
+        Bin::BelowRange | Bin::AboveRange | Bin::FarBelow | Bin::FarAbove | Bin::Unseen => {
+            ("lie outside of what the present baseline has", BLIND_SHARE)
         }
-    }
-    Some(if outside > most { outside } else { most })
+        Bin::Between(..) | Bin::OtherCategory => ("lie in one bin of the present baseline", BLIND_SHARE),
+        Bin::Zero | Bin::Default | Bin::Number(_) | Bin::Category(_) => {
+            ("are one and the same", CONSTANT_SHARE)
+        }
+        _ => return None,
+    })
 }
 
-/// The same of the other version, where it is too large and was not so before.
-fn blind_share(own: &Stream, present: Option<f64>) -> Option<f64> {
-    let (share, present) = (blind_share_of(own)?, present?);
-    (share > BLIND_SHARE && share > BLIND_TIMES * present).then_some(share)
+/// By sort, the largest share of a stream's steps in it; where bins are of one value each, that of one bin.
+fn shares(stream: &Stream) -> BTreeMap<&'static str, f64> {
+    let mut shares: BTreeMap<&'static str, f64> = BTreeMap::new();
+    for (index, bin) in stream.bins.iter().enumerate() {
+        let Some((what, most)) = sort_of(bin) else { continue };
+        let (hits, trials) = stream.pooled(index);
+        let share = if trials > 0.0 { hits / trials } else { 0.0 };
+        let of_sort = shares.entry(what).or_insert(0.0);
+        let is_apart = most >= CONSTANT_SHARE || matches!(bin, Bin::Between(..) | Bin::OtherCategory);
+        if !is_apart {
+            *of_sort += share;
+        } else if share > *of_sort {
+            *of_sort = share;
+        }
+    }
+    shares
+}
+
+/// Where too many answers cannot be told apart and the present version's could.
+fn blind_in(own: &Stream, present: &Stream) -> Option<(f64, &'static str)> {
+    if !matches!(own.source, Source::Column { .. }) {
+        return None;
+    }
+    let before = shares(present);
+    let most_of = |what: &str| {
+        let sorts = own.bins.iter().filter_map(sort_of);
+        sorts.filter(|(sort, _)| *sort == what).map(|(_, most)| most).next().unwrap_or(BLIND_SHARE)
+    };
+    let too_many = shares(own).into_iter().filter(|(what, share)| {
+        let rest = REST_PART * (1.0 - before.get(what).copied().unwrap_or(0.0));
+        *share > most_of(what) && 1.0 - share < rest
+    });
+    too_many.map(|(what, share)| (share, what)).max_by(|a, b| a.0.total_cmp(&b.0))
 }
 
 impl Calibration {
@@ -170,8 +201,14 @@ impl Calibration {
 
     /// The share of steps of which a stream tells something.
     pub(super) fn told_share(&self, stream: &Stream) -> f64 {
-        let told = stream.told() / count(self.rows_of(stream));
-        if told < 1.0 { told } else { 1.0 }
+        let (told, rows) = (stream.told(), count(self.rows_of(stream)));
+        if told < rows {
+            told / rows
+        } else if told > 0.0 {
+            1.0
+        } else {
+            0.0
+        }
     }
 }
 
@@ -282,6 +319,9 @@ mod tests {
         }
         let kept = Calibration::read(&serde_json::to_value(&both).unwrap(), &schema).unwrap();
         assert_eq!(kept, both);
+        let mut damaged = serde_json::to_value(&both).unwrap();
+        damaged["output_rows"] = 0.into();
+        assert!(Calibration::read(&damaged, &schema).is_err());
         assert_eq!(alarms(&schema, &both, &rows(&schema, (8_000, 10), squared)), Vec::<String>::new());
         assert_eq!(alarms(&schema, &both, &rows(&schema, (3_000, 10), |new, _| new)), ["output"]);
         let mut merged = both.clone();
@@ -301,6 +341,32 @@ mod tests {
         assert!(both.told_promise().contains("not bootstrapped"), "{}", both.told_promise());
     }
 
+    /// Hours that are alike in the present version's answers need not be so in the other's: each has its own table
+    /// then, and in no hour is what is usual there an alarm.
+    #[test]
+    fn hours_of_answers_are_found_anew() {
+        let schema = schema(None);
+        let present = present(&schema, Seasonality::HourOfDay);
+        // By minute: half of the day low, the other half high.
+        let by_hour = |seed_minutes: usize| {
+            let mut minute = 0;
+            rows(&schema, (seed_minutes, MINUTE), move |new, _| {
+                minute += 1;
+                if minute / 720 % 2 == 0 { 0.5 * new } else { 0.5 + 0.5 * new }
+            })
+        };
+        let mut relearner = Relearner::new(&schema, present.clone()).unwrap();
+        relearner.observe(&by_hour(PRESENT));
+        let both = relearner.finish(present.clone()).unwrap();
+        let tables = |of: &Calibration| {
+            let answers = of.streams.iter().filter(|s| s.role == Role::Output && s.name == "score");
+            answers.map(|s| s.counts.len()).max()
+        };
+        assert_eq!((tables(&present), tables(&both)), (Some(1), Some(24)));
+        // Its rate is none of this test's.
+        assert!(!alarms(&schema, &both, &by_hour(PRESENT - 1)).contains(&"output".to_owned()));
+    }
+
     /// A season is relearnt in all of its hours, and rows that break a declared rule are no reference.
     #[test]
     fn what_is_no_reference_is_refused() {
@@ -311,6 +377,16 @@ mod tests {
         assert_eq!(lacks(&relearner), "23 hours of its season had no row yet");
         relearner.observe(&rows(&plain, (1_500, MINUTE), |new, _| new));
         assert!(relearner.check().is_ok());
+
+        let blind = |score: fn(f64, f64) -> f64| {
+            let mut relearner = Relearner::new(&plain, present(&plain, Seasonality::None)).unwrap();
+            relearner.observe(&rows(&plain, (5_000, MINUTE), score));
+            lacks(&relearner)
+        };
+        assert!(blind(|_, _| 0.0).starts_with("100 % of its answers `score` are one and the same"));
+        assert!(blind(|_, _| f64::NAN).contains("`score` are no finite number"));
+        assert!(blind(|new, _| 5.0 + new).contains("`score` lie outside of what the present baseline has"));
+        assert!(blind(|new, _| 0.5 + new / 1e3).contains("`score` lie in one bin"));
 
         let ruled = schema(Some(1.0));
         let mut relearner = Relearner::new(&ruled, present(&ruled, Seasonality::None)).unwrap();

@@ -92,7 +92,7 @@ impl Wiring {
         let limits = all_limits(calibration, &claimed);
         let owners: Vec<Owners> =
             claimed.iter().zip(&limits).map(|(owners, limits)| worth_it(owners, limits)).collect();
-        let parts = Parts::new(streams, &owners, options.rate.get() > 0.0);
+        let parts = Parts::new(streams, &owners, (options.rate.get() > 0.0, units_of));
         let each = streams.iter().zip(&owners).zip(limits);
         let tables = each
             .map(|((stream, owners), limits)| {
@@ -197,7 +197,8 @@ impl Deltas {
         Self {
             all,
             even: EVEN_PART * all / count(whole(needed.max(1))),
-            parts: Parts::new(streams, claimed, false),
+            // Influence was learnt from rows that some of the limits count.
+            parts: Parts::new(streams, claimed, (false, usual_units_of)),
         }
     }
 
@@ -370,10 +371,11 @@ struct Parts {
     all: f64,
     /// By detector: the units of its streams.
     units: BTreeMap<usize, f64>,
+    units_of: fn(&Stream) -> f64,
 }
 
 impl Parts {
-    fn new(streams: &[Stream], owners: &[Owners], has_rate: bool) -> Self {
+    fn new(streams: &[Stream], owners: &[Owners], (has_rate, units_of): (bool, fn(&Stream) -> f64)) -> Self {
         let mut units: BTreeMap<usize, f64> = BTreeMap::new();
         for (stream, owners) in streams.iter().zip(owners) {
             for kind in owners.all().collect::<BTreeSet<usize>>() {
@@ -383,26 +385,30 @@ impl Parts {
         let weight = |kind: &usize| KINDS.get(*kind).map_or(0.0, |k| k.weight());
         let rate = if has_rate { weight_of(ROW_RATE, &BTreeSet::new()) } else { 0.0 };
         let all = units.keys().map(weight).sum::<f64>() + rate;
-        Self { all: if all > 0.0 { all } else { 1.0 }, units }
+        Self { all: if all > 0.0 { all } else { 1.0 }, units, units_of }
     }
 
     /// The part of one bet of a detector.
     fn of(&self, stream: &Stream, owners: &Owners, bet: Bet, kind: usize) -> f64 {
         let Some((detector, units)) = KINDS.get(kind).zip(self.units.get(&kind)) else { return 0.0 };
         let share = preference(stream, owners, bet) / preferences(stream, owners, kind);
-        detector.weight() / self.all * units_of(stream) / units * share
+        detector.weight() / self.all * (self.units_of)(stream) / units * share
     }
 }
 
-/// What a stream weighs among those of its detector. Features weigh by what they tell of the answer; answers
-/// count double. Rows of unusual answers count a little less than rows of inputs, for answers are
-/// few; rows with several unusual columns less, for those with one tell most of it.
+/// What a stream weighs among those of its detector: features by what they tell of the answer.
 fn units_of(stream: &Stream) -> f64 {
+    usual_units_of(stream) * stream.influence
+}
+
+/// Answers count double. Rows of unusual answers count a little less than rows of inputs, for answers are
+/// few; rows with several unusual columns less, for those with one tell most of it.
+fn usual_units_of(stream: &Stream) -> f64 {
     match (stream.role, stream.source.topic()) {
-        _ if matches!(stream.source, Source::Unusual { least: 2.., .. }) => 0.3 * stream.influence,
+        _ if matches!(stream.source, Source::Unusual { least: 2.., .. }) => 0.3,
         (Role::Output, Topic::Unusual) => 0.8,
         (Role::Output, _) => 2.0,
-        _ => stream.influence,
+        _ => 1.0,
     }
 }
 

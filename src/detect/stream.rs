@@ -292,7 +292,7 @@ pub(super) struct Stream {
     pub(super) influence: f64,
 }
 
-const fn usual() -> f64 {
+pub(super) const fn usual() -> f64 {
     1.0
 }
 

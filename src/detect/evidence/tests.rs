@@ -189,6 +189,20 @@ fn start_is_estimated() {
     assert!(suspicion.nats > 50.0);
 }
 
+/// A tilt that has evidence in its first block began with it, and not with a fault before the reset.
+#[test]
+fn a_tilt_of_the_first_block_began_with_it() {
+    let table = table(1.0);
+    let mut evidence = run(&table, &[0; 640], &[1.0; 640]);
+    evidence.reset();
+    let codes = [3; 64];
+    let rows = Rows { codes: &codes, lengths: &[], first: 100_001, stratum: 0 };
+    evidence.observe_rows(&table, rows, Asked::AtMost(&mut 0.0));
+    let suspicion = evidence.suspicion(&table, Bet { family: Family::Tilt, index: TILTS.len() - 1 }).unwrap();
+    assert!(suspicion.nats > 10.0, "{suspicion:?}");
+    assert_eq!(suspicion.since, 100_001);
+}
+
 /// Where clocks tell only seconds most blocks have no length: a loss is suspect there too, begins where it
 /// began, and health is not suspect.
 #[test]
