@@ -1,9 +1,11 @@
 //! Who has how much of the budget.
 
 use super::*;
-use crate::detect::Counter;
+use crate::baseline::Seasonality;
 use crate::detect::bins::Bin;
+use crate::detect::power::Needed;
 use crate::detect::table::Bet;
+use crate::detect::{Counter, Season};
 
 /// Rows of two features, of which one decides the answer, or neither does.
 fn rows(decides: bool, seed: u64, n: usize) -> Batch {
@@ -96,4 +98,38 @@ fn more_weight_is_less_delay() {
     };
     let gained = nats("idle") - nats("decides");
     assert!((gained - 4_f64.ln()).abs() < 0.2, "{gained}");
+}
+
+/// What a column that follows the hour takes to lean is told hour by hour: of all hours together it would seem
+/// to lean already, one way in the morning and the other in the evening.
+#[test]
+fn leans_are_sized_in_their_own_hour() {
+    let schema = rows(true, 1, 1).schema().clone();
+    let mut random = StdRng::seed_from_u64(5);
+    let drawn: Vec<[f64; 3]> = (0..20_160)
+        .map(|minute| {
+            let hour = f64::from(minute / 60 % 24);
+            [0.25 * hour + 6.0 * random.random::<f64>(), random.random(), random.random()]
+        })
+        .collect();
+    let cells = (0..3).map(|at| {
+        let values: Float64Array = drawn.iter().map(|row| Some(row[at])).collect();
+        Cells::new("c", Values::Number(values), None).unwrap()
+    });
+    let times = (0..20_160).map(|minute| Timestamp::from_millis(60_000 * minute)).collect();
+    let batch = Batch::new(schema.clone(), cells.collect(), Meta::of_times(times)).unwrap();
+    let season = Season { seasonality: Seasonality::HourOfDay, zone: "UTC".to_owned() };
+    let mut planner = Planner::seasonal(schema.clone(), season);
+    planner.observe(&batch);
+    let mut counter = planner.finish().unwrap();
+    counter.observe(&batch);
+    let monitor = Monitor::new(schema, counter.finish().unwrap(), options(month())).unwrap();
+    let drift = KINDS.iter().position(|kind| kind.name() == "drift").unwrap();
+    let of = |name: &str| {
+        let stream = monitor.calibration.streams.iter().position(|s| s.name == name).unwrap();
+        monitor.rows_needed_in(stream, drift, &[1.0])
+    };
+    for name in ["decides", "idle"] {
+        assert!(matches!(of(name), Needed::Rows(rows) if rows < 20_000.0), "{name}: {:?}", of(name));
+    }
 }
