@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
 use super::out;
 use crate::baseline::Baseline;
@@ -22,30 +23,48 @@ pub(super) struct Check {
     /// The configuration
     #[arg(value_name = "FILE")]
     path: PathBuf,
+    /// Print one JSON document, last on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// A configuration in which nothing is wrong.
+#[derive(Debug, Serialize)]
+struct Sound<'a> {
+    file: &'a Path,
+    models: Vec<&'a str>,
 }
 
 impl Config {
     pub(super) fn run(self) -> anyhow::Result<u8> {
         match self {
             Self::Print => out::say(config::Config::defaults_text().trim_end()),
-            Self::Check(check) => {
-                let config = read(&check.path)?;
-                config.token().with_context(|| check.path.display().to_string())?;
-                for sink in &config.alerts.sinks {
-                    let field = || format!("{}: sink `{}`", check.path.display(), sink.name());
-                    sink.check_secret().with_context(field)?;
-                }
-                for model in &config.models {
-                    let versions = baselines_of_versions(model)?;
-                    let setup = ModelSetup { versions, ..ModelSetup::new(baseline_of(model)?) };
-                    setup.check().with_context(|| check.path.display().to_string())?;
-                }
-                let names: Vec<&str> = config.models.iter().map(|m| m.name.as_str()).collect();
-                let watched = if names.is_empty() { "no model yet".to_owned() } else { names.join(", ") };
-                out::say(&format!("{} is sound; it watches {watched}", check.path.display()));
-            }
+            Self::Check(check) => check.run()?,
         }
         Ok(0)
+    }
+}
+
+impl Check {
+    fn run(&self) -> anyhow::Result<()> {
+        let config = read(&self.path)?;
+        config.token().with_context(|| self.path.display().to_string())?;
+        for sink in &config.alerts.sinks {
+            let field = || format!("{}: sink `{}`", self.path.display(), sink.name());
+            sink.check_secret().with_context(field)?;
+        }
+        for model in &config.models {
+            let versions = baselines_of_versions(model)?;
+            let setup = ModelSetup { versions, ..ModelSetup::new(baseline_of(model)?) };
+            setup.check().with_context(|| self.path.display().to_string())?;
+        }
+        let models: Vec<&str> = config.models.iter().map(|m| m.name.as_str()).collect();
+        if self.json {
+            return out::say_json(&Sound { file: &self.path, models });
+        }
+        let watched = if models.is_empty() { "no model yet".to_owned() } else { models.join(", ") };
+        out::say(&format!("{} is sound; it watches {watched}", self.path.display()));
+        Ok(())
     }
 }
 

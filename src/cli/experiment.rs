@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
 use super::run::{Papers, Runner, SceneFlags, Suite, tell};
 use super::{out, runtime};
@@ -19,7 +20,7 @@ pub(super) enum Experiment {
     /// Run a file, or every file of a folder; 0 when each earned the verdict that it expects
     Run(Run),
     /// Read files and say what is wrong with them
-    Check(Files),
+    Check(Check),
     /// List files with their hypotheses
     List(Files),
 }
@@ -28,6 +29,27 @@ pub(super) enum Experiment {
 pub(super) struct Files {
     /// A file or a folder
     path: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    #[command(flatten)]
+    files: Files,
+    /// Print one JSON document, last on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// Experiments in which nothing is wrong.
+#[derive(Debug, Serialize)]
+struct Sound<'a> {
+    experiments: Vec<SoundFile<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct SoundFile<'a> {
+    file: &'a Path,
+    name: &'a str,
 }
 
 #[derive(Debug, Args)]
@@ -42,12 +64,7 @@ impl Experiment {
     pub(super) fn run(self) -> anyhow::Result<u8> {
         match self {
             Self::Run(run) => run.run(),
-            Self::Check(files) => {
-                for (path, experiment) in read_all(&files.path)? {
-                    out::say(&format!("{}: {} is sound", path.display(), experiment.name));
-                }
-                Ok(0)
-            }
+            Self::Check(check) => check.run(),
             Self::List(files) => {
                 for (_, experiment) in read_all(&files.path)? {
                     out::say(&format!("{:<36} {}", experiment.name, experiment.hypothesis));
@@ -55,6 +72,21 @@ impl Experiment {
                 Ok(0)
             }
         }
+    }
+}
+
+impl Check {
+    fn run(self) -> anyhow::Result<u8> {
+        let all = read_all(&self.files.path)?;
+        let sound = all.iter().map(|(file, experiment)| SoundFile { file, name: &experiment.name });
+        if self.json {
+            out::say_json(&Sound { experiments: sound.collect() })?;
+            return Ok(0);
+        }
+        for SoundFile { file, name } in sound {
+            out::say(&format!("{}: {name} is sound", file.display()));
+        }
+        Ok(0)
     }
 }
 

@@ -16,6 +16,7 @@ mod serve;
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
@@ -110,22 +111,54 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }
 
-/// Ends when somebody asks the process to, with the reason.
-async fn asked_to_stop() -> String {
-    let interrupt = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending().await,
+/// Ends when somebody asks the process to, with the reason. Whoever asks from this call on is heard, however late
+/// the answer is awaited: it belongs before the first word that invites anybody to.
+///
+/// # Errors
+/// The system's, when it does not let us hear.
+#[cfg(unix)]
+fn asked_to_stop() -> anyhow::Result<impl Future<Output = String>> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let hear = |kind| signal(kind).context("cannot listen to signals");
+    let (mut interrupt, mut terminate) = (hear(SignalKind::interrupt())?, hear(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => "interrupted".to_owned(),
+            _ = terminate.recv() => "terminated".to_owned(),
         }
-    };
-    #[cfg(not(unix))]
-    let terminate = std::future::pending::<()>();
-    tokio::select! {
-        _ = interrupt => "interrupted".to_owned(),
-        () = terminate => "terminated".to_owned(),
+    })
+}
+
+/// Ends when somebody asks the process to, with the reason. Whoever asks from this call on is heard, however late
+/// the answer is awaited: it belongs before the first word that invites anybody to.
+///
+/// # Errors
+/// The system's, when it does not let us hear.
+#[cfg(windows)]
+fn asked_to_stop() -> anyhow::Result<impl Future<Output = String>> {
+    let mut interrupt = tokio::signal::windows::ctrl_c().context("cannot listen to signals")?;
+    Ok(async move {
+        interrupt.recv().await;
+        "interrupted".to_owned()
+    })
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    /// A signal that comes before anybody awaits one is not lost, and ends nothing by itself.
+    #[test]
+    fn an_early_signal_is_heard() {
+        let own = std::process::id().to_string();
+        for (name, reason) in [("-INT", "interrupted"), ("-TERM", "terminated")] {
+            let told = runtime().unwrap().block_on(async {
+                let asked = asked_to_stop().unwrap();
+                assert!(std::process::Command::new("kill").args([name, &own]).status().unwrap().success());
+                tokio::time::timeout(std::time::Duration::from_secs(60), asked).await
+            });
+            assert_eq!(told.unwrap(), reason);
+        }
     }
 }

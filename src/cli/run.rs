@@ -75,6 +75,7 @@ impl<'a> Runner<'a> {
 
     /// Runs one experiment.
     pub(super) async fn run(&mut self, experiment: &Experiment) -> anyhow::Result<Outcome> {
+        let asked = asked_to_stop()?;
         let progress = Shown::new();
         let known = match (experiment.target.scene(), &self.flags.baseline) {
             (Some(scene), Some(path)) => Some(given(path, scene)?),
@@ -91,7 +92,7 @@ impl<'a> Runner<'a> {
             baseline: known,
             progress: Arc::<Shown>::clone(&progress),
         };
-        let rehearsed = lab::rehearse(plan, asked_to_stop()).await;
+        let rehearsed = lab::rehearse(plan, asked).await;
         progress.finish();
         let outcome = rehearsed.with_context(|| format!("experiment `{}`", experiment.name))?;
         if let Some(scene) = experiment.target.scene() {

@@ -63,6 +63,7 @@ impl Serve {
 }
 
 async fn serve(config: Config, models: Vec<ModelSetup>, settings: api::Settings) -> anyhow::Result<u8> {
+    let asked = asked_to_stop()?;
     let names: Vec<String> = models.iter().map(|m| m.baseline.model().to_owned()).collect();
     let listener = TcpListener::bind(config.listen)
         .await
@@ -75,7 +76,7 @@ async fn serve(config: Config, models: Vec<ModelSetup>, settings: api::Settings)
     }
     let router = api::router(service.handle(), &settings);
     let stopping = async {
-        let reason = asked_to_stop().await;
+        let reason = asked.await;
         tracing::info!(reason, "silentry stops: open requests, waiting rows, state, notifications");
     };
     api::serve(listener, router, stopping).await?;

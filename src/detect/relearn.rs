@@ -13,8 +13,9 @@ use crate::units::count;
 
 /// Steps whose answers must be counted: as many as plan the bins of a baseline that is learnt from live rows.
 pub const RELEARN_STEPS_MIN: u64 = 4_000;
-/// Bytes kept to see whether steps depend on each other: several versions are counted beside each other.
-const KEPT_BYTES_MAX: usize = 1 << 23;
+/// Bytes kept to see whether steps depend on each other: several versions are counted beside each other, each
+/// with how it was before, in a process that may have little memory.
+const KEPT_BYTES_MAX: usize = 1 << 20;
 /// Answers of which more than this share lie in one interval, outside all that was planned for, or are none, are
 /// answers whose change could not be seen: they need bins of their own, or are no reference.
 const BLIND_SHARE: f64 = 0.5;

@@ -6,7 +6,7 @@ use arrow::buffer::{BooleanBuffer, NullBuffer};
 
 use super::columnar::spell;
 use super::meta_builder::MetaBuilder;
-use super::names::DIM_PREFIX;
+use super::names::{DIM_PREFIX, cut_name};
 use super::{Error, Kind, Meta, Prediction, Record, Scalar, Schema};
 
 /// The values of one column of a batch, as Arrow arrays.
@@ -231,7 +231,7 @@ impl BatchBuilder {
     }
 
     /// The batch of what was pushed, and how often each feature outside the schema, and each
-    /// dimension beyond the bound as `dims.<name>`, was seen.
+    /// dimension beyond the bound as `dims.<name>`, was seen: names as [`cut_name`] leaves them.
     ///
     /// # Errors
     /// Those of [`Batch::new`].
@@ -242,6 +242,7 @@ impl BatchBuilder {
 }
 
 fn count_unexpected(unexpected: &mut BTreeMap<String, u64>, name: &str) {
+    let name = cut_name(name);
     if let Some(rows) = unexpected.get_mut(name) {
         *rows += 1;
         return;
@@ -314,6 +315,7 @@ fn text_of(kind: Kind, cell: Option<&Scalar>) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::NAME_CHARS_MAX;
     use crate::record::{Column, Role, Status};
 
     fn schema() -> Arc<Schema> {
@@ -376,6 +378,18 @@ mod tests {
         assert_eq!(cells(words(), None).texts().unwrap().value(0), "a");
         assert_eq!(cells(words(), Some(vec![false, true])).texts(), None);
         assert!(Cells::new("x", words(), Some(BooleanBuffer::from(vec![true]))).is_err());
+    }
+
+    /// Names outside the schema are kept by their start, however long they are: those that start alike share a count.
+    #[test]
+    fn long_names_are_cut() {
+        let mut builder = BatchBuilder::new(schema());
+        let start = "ü".repeat(NAME_CHARS_MAX);
+        let line =
+            format!(r#"{{"ts":0,"model":"m","features":{{"{start}":1,"{start}a":1,"{start}bb":1,"c":1}}}}"#);
+        builder.push(&serde_json::from_str::<Record>(&line).unwrap());
+        let (_, unexpected) = builder.finish().unwrap();
+        assert_eq!(unexpected, BTreeMap::from([("c".to_owned(), 1), (start, 3)]));
     }
 
     /// Columns that files call otherwise are found under that name, and only the unknown is unexpected.

@@ -23,6 +23,7 @@ pub use batch::{Batch, BatchBuilder, Cell, Cells, Values};
 pub use infer::{DISTINCT_MAX, Observed, infer};
 pub use json::{Prediction, Record, RowStatus, Scalar, Status};
 pub use meta::{Meta, Tag};
+pub use names::{NAME_CHARS_MAX, cut_name};
 pub use published::json_schema;
 pub use schema::{Column, Contract, Kind, Role, Schema};
 pub use schema_file::{ColumnSpec, SchemaFile};

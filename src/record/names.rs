@@ -2,6 +2,16 @@
 
 use super::Role;
 
+/// A longer name is cut where it is kept: senders make names up, and a line may be one name.
+pub const NAME_CHARS_MAX: usize = 64;
+
+/// The start of a name, under which it is kept. Names that start alike share what is counted of them.
+#[must_use]
+pub fn cut_name(name: &str) -> &str {
+    let end = name.char_indices().nth(NAME_CHARS_MAX).map_or(name.len(), |(end, _)| end);
+    name.get(..end).unwrap_or(name)
+}
+
 /// Fixed names of what is known about a row beside its features and answers.
 const META: [&str; 16] = [
     "ts",

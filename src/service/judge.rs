@@ -8,7 +8,7 @@ use crate::detect::{
     self, Calibration, EffectSize, Finding, Monitor, Options, ROW_RATE, StreamReport, StreamState,
 };
 use crate::profile::Profile;
-use crate::record::{Batch, Schema};
+use crate::record::{Batch, Schema, cut_name};
 use crate::units::Timestamp;
 
 /// What of a baseline a monitor holds rows against.
@@ -41,8 +41,9 @@ const NAMES_MAX: usize = 50;
 /// The entry of the others.
 pub(super) const OTHERS: &str = "(others)";
 
-/// Counts by name, for names that senders make up.
+/// Counts by name, for names that senders make up: so many, each cut by [`cut_name`].
 pub(super) fn add_bounded(counts: &mut BTreeMap<String, u64>, name: &str, rows: u64) {
+    let name = cut_name(name);
     let is_known = counts.contains_key(name);
     let name = if is_known || counts.len() < NAMES_MAX { name } else { OTHERS };
     *counts.entry(name.to_owned()).or_insert(0) += rows;
@@ -126,4 +127,19 @@ impl Judge {
 pub(super) fn decided(reports: &[StreamReport]) -> u64 {
     let decided = reports.iter().filter(|r| !matches!(r.state, StreamState::Undecided(_)));
     crate::units::whole(decided.count())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::NAME_CHARS_MAX;
+
+    /// Neither their number nor their length is the sender's choice; every row is counted.
+    #[test]
+    fn names_are_bounded() {
+        let mut counts = BTreeMap::new();
+        (0..1_000).for_each(|i| add_bounded(&mut counts, &format!("{i}{}", "ü".repeat(1_000)), 2));
+        assert_eq!((counts.len(), counts.values().sum::<u64>()), (NAMES_MAX + 1, 2_000));
+        assert!(counts.keys().all(|name| name.chars().count() <= NAME_CHARS_MAX), "{counts:?}");
+    }
 }

@@ -281,6 +281,27 @@ async fn other_versions_are_shown() {
     fed.service.stop().await.unwrap();
 }
 
+/// However many long names senders make up, in however many versions, a little of each is kept.
+#[tokio::test]
+async fn names_that_senders_make_up_are_bounded() {
+    let mut fed = Fed::new(setup(vec![a()]));
+    let long = "x".repeat(200);
+    let many: String = (0..1_000).map(|i| format!(r#""{i:04}{long}":1,"#)).collect();
+    let of = |version: i64| {
+        let row = row("a", version, &format!(r#","version":"{version}""#));
+        row.replacen(r#""features":{"#, &format!(r#""features":{{{many}"#), 1)
+    };
+    fed.feed(10, of).await;
+    let view = fed.handle.model("a").unwrap();
+    let kept: Vec<_> = view.relearnt.iter().map(|relearnt| &relearnt.unexpected).collect();
+    assert_eq!(kept.len(), 8, "a version each, those beyond a handful aside");
+    for names in kept.into_iter().chain([&view.unexpected]) {
+        assert!(names.len() <= 51 && names.keys().all(|name| name.len() <= 64), "{names:?}");
+        assert_eq!(names.values().sum::<u64>(), 1_000);
+    }
+    fed.service.stop().await.unwrap();
+}
+
 /// What waits in the queue when the service stops is judged, and what comes later is counted.
 #[tokio::test]
 async fn stopping_judges_what_waits() {

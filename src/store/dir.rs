@@ -118,10 +118,8 @@ impl Dir {
         Ok(self.path.join(name))
     }
 
-    /// Makes renames and removals outlive a power cut.
     fn sync(&self) -> Result<(), Error> {
-        let dir = File::open(&self.path).map_err(io("open", &self.path))?;
-        dir.sync_all().map_err(io("sync", &self.path))
+        sync_folder(&self.path)
     }
 
     /// Every name that is text; others cannot have been written through here.
@@ -147,6 +145,12 @@ pub(super) fn unfinished() -> tempfile::Builder<'static, 'static> {
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder
+}
+
+/// Makes renames and removals outlive a power cut.
+pub(super) fn sync_folder(path: &Path) -> Result<(), Error> {
+    let folder = File::open(path).map_err(io("open", path))?;
+    folder.sync_all().map_err(io("sync", path))
 }
 
 pub(super) fn io(act: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {

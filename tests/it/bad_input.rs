@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::{Value, json};
+
 use crate::serving::{MODEL, baseline, ndjson, row};
 use crate::support::{Ran, experiment, folder, path, run};
 
@@ -234,4 +236,25 @@ async fn garbage_for_every_file() {
     let words = ["none of the", "features of the baseline", "strange.ndjson"];
     check(&["replay", "--baseline", &files.baseline, "--input", &strange], &words).await;
     assert!(!Path::new(&files.out).exists());
+}
+
+/// Files in which nothing is wrong are told to scripts as one document; of wrong ones there is none.
+#[tokio::test(flavor = "multi_thread")]
+async fn sound_files_as_json() {
+    let files = Files::new("sound").await;
+    let models = format!("models:\n  - {{name: {MODEL}, baseline: {}}}\n", files.baseline);
+    let config = files.write("silentry.yaml", models);
+    let sham = files.write("sham.yaml", std::fs::read_to_string(experiment("sham")).expect("read"));
+    for (args, expected) in [
+        (["config", "check", &config, "--json"], json!({"file": config, "models": [MODEL]})),
+        (["experiment", "check", &sham, "--json"], json!({"experiments": [{"file": sham, "name": "sham"}]})),
+    ] {
+        let ran = run(args).await;
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let document: Value = serde_json::from_str(&ran.stdout).expect("one document");
+        assert_eq!(document, expected);
+    }
+    let wrong = files.write("wrong.yaml", "lisen: 127.0.0.1:1\n");
+    check(&["config", "check", &wrong, "--json"], &["unknown field `lisen`"]).await;
+    assert_eq!(run(["config", "check", &wrong, "--json"]).await.stdout, "");
 }

@@ -110,6 +110,7 @@ async fn serve(
     options: LearnOptions,
     settings: api::Settings,
 ) -> anyhow::Result<(Ended, Learning, Learnt)> {
+    let asked = asked_to_stop()?;
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("`listen`: cannot listen on {}", config.listen))?;
@@ -125,7 +126,7 @@ async fn serve(
     let ending = async move {
         let ended = tokio::select! {
             ended = until_over(&watched, &shown) => ended,
-            reason = asked_to_stop() => Ended::Asked(reason),
+            reason = asked => Ended::Asked(reason),
         };
         let _ = tell.send(ended);
     };

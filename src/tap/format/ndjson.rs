@@ -171,9 +171,23 @@ mod tests {
             (r#""ts":0,"latency_ms":"12""#, "`latency_ms`: invalid type: string"),
             (r#""ts":0,"feature_status":{"a\nb":"lost"}"#, r"`feature_status.a\nb`: unknown variant `lost`"),
             (r#""version":"1""#, "missing field `ts`"),
+            (r#""ts":0,"a\nb\u202e":1"#, r"unknown field `a\nb\u{202e}`, expected one of `ts`, `model`,"),
+            (r#""ts":0,"status":"a\nb""#, r"unknown variant `a\nb`, expected"),
+            (r#""ts":0,"status":"a\"b""#, r#"unknown variant `a"b`, expected"#),
         ] {
             let found = told(&format!(r#"{{"model":"m",{rest}}}"#));
             assert!(found.contains(expected) && found.starts_with("column "), "{found}");
+            assert!(!found.contains('\n') && !found.contains('…'), "{found}");
+        }
+        let long = "a".repeat(400);
+        for (rest, expected) in [
+            (format!(r#""ts":"{long}""#), "a` is not a time, expected RFC 3339"),
+            (format!(r#""ts":0,"status":"{long}""#), "a`, expected"),
+            (format!(r#""ts":0,"{long}":1"#), "`seq`, `label`"),
+        ] {
+            let found = told(&format!(r#"{{"model":"m",{rest}}}"#));
+            assert!(found.contains(expected), "{found}");
+            assert!(found.chars().count() < 500, "{found}");
         }
         let long = told(&format!(r#"{{"ts":0,"model":"m","feature_ts":{{"{}":1.5}}}}"#, "a".repeat(300)));
         assert!(long.len() < 200 && long.contains("`feature_ts.aaa"), "{long}");
