@@ -51,6 +51,15 @@ pub(super) struct Counted {
     unexpected: BTreeMap<String, u64>,
     since: Option<Timestamp>,
     last: Option<Timestamp>,
+    /// How often some of it was taken back.
+    taken_back: u64,
+}
+
+/// How much was counted of a version at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark {
+    steps: u64,
+    taken_back: u64,
 }
 
 /// One version whose answers are relearnt.
@@ -76,7 +85,17 @@ impl Counted {
             unexpected: BTreeMap::new(),
             since: None,
             last: None,
+            taken_back: 0,
         })
+    }
+
+    pub(super) const fn mark(&self) -> Mark {
+        Mark { steps: self.relearner.steps(), taken_back: self.taken_back }
+    }
+
+    /// Whether all that was counted at an earlier moment still is.
+    pub(super) const fn has_all_of(&self, earlier: Mark) -> bool {
+        self.taken_back == earlier.taken_back && self.relearner.steps() >= earlier.steps
     }
 
     fn take(
@@ -181,8 +200,22 @@ impl Relearning {
     /// Takes back all that came since a row, counted as in [`Relearning::take`]: something was wrong from then on.
     pub(super) fn take_back(&mut self, since_row: u64) {
         self.before.retain(|(row, _)| *row <= since_row);
-        self.counted =
-            self.before.last().map_or_else(|| self.nothing.clone(), |(_, counted)| counted.clone());
+        self.go_back();
+    }
+
+    fn go_back(&mut self) {
+        let taken_back = self.counted.taken_back.saturating_add(1);
+        let before = self.before.last().map_or(&self.nothing, |(_, counted)| counted);
+        self.counted = Counted { taken_back, ..before.clone() };
+    }
+
+    /// The same by time: all that came since.
+    pub(super) fn take_back_since(&mut self, since: Timestamp) {
+        if self.counted.last.is_none_or(|last| last < since) {
+            return;
+        }
+        self.before.retain(|(_, counted)| counted.last.is_none_or(|last| last < since));
+        self.go_back();
     }
 
     /// How far it is; `paused`: why its rows are not counted now, and whether that is in the way.
@@ -210,6 +243,10 @@ pub(super) enum Paused {
     No,
     /// A group of their features is latched.
     Latched { group: String, accepted: bool },
+    /// A group of the rows of a version with a baseline is latched, and nobody accepted it.
+    Elsewhere { group: String, version: String },
+    /// The run that is under way.
+    Run(String),
     /// Too many rows are lost.
     RowsLost,
 }
@@ -218,6 +255,10 @@ impl Paused {
     pub(super) fn why(&self) -> Option<String> {
         match self {
             Self::No => None,
+            Self::Run(run) => Some(format!("run `{run}` is under way: its faults are not learnt")),
+            Self::Elsewhere { group, version } => {
+                Some(format!("group `{group}` of version `{version}` is drifted"))
+            }
             Self::RowsLost => Some("too many of the model's rows are lost".to_owned()),
             Self::Latched { group, accepted: false } => {
                 Some(format!("group `{group}` of its features is drifted"))
@@ -228,9 +269,10 @@ impl Paused {
         }
     }
 
-    /// What is latched would begin anew as if nothing were: nothing is taken over meanwhile.
+    /// What is latched would begin anew as if nothing were, and what judges a run does not change: nothing is
+    /// taken over meanwhile.
     pub(super) fn in_the_way(&self) -> Option<String> {
-        matches!(self, Self::Latched { .. }).then(|| self.why()).flatten()
+        (*self != Self::RowsLost).then(|| self.why()).flatten()
     }
 }
 

@@ -27,7 +27,7 @@ const VERSIONS_MAX: usize = 8;
 /// A longer name is cut where it is kept.
 const NAME_CHARS_MAX: usize = 64;
 /// A version that no row was of for so long is gone.
-const GONE_AFTER: Duration = Duration::from_secs(3_600);
+pub(super) const GONE_AFTER: Duration = Duration::from_secs(3_600);
 
 /// One version without a baseline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,28 +168,35 @@ impl Strangers {
         }
     }
 
+    /// The same by time, where the alarm is of rows that have a baseline; those of the row rate are about none.
+    pub(super) fn take_back_since(&mut self, findings: &[Finding]) {
+        for finding in findings {
+            if let Finding::Raised(alarm) = finding
+                && alarm.detector != ROW_RATE
+            {
+                self.relearning.values_mut().for_each(|relearning| relearning.take_back_since(alarm.since));
+            }
+        }
+    }
+
     /// Whether so many of the model's rows are lost that those that come are not counted.
     pub(super) const fn set_lossy(&mut self, is_lossy: bool) {
         self.is_lossy = is_lossy;
     }
 
-    fn paused(&self) -> Paused {
-        match self.monitor.latched() {
-            Some((group, accepted)) => Paused::Latched { group: group.to_owned(), accepted },
-            None if self.is_lossy => Paused::RowsLost,
-            None => Paused::No,
-        }
+    pub(super) const fn is_lossy(&self) -> bool {
+        self.is_lossy
     }
 
     /// Counts the answers of rows that were judged just now, version by version, into the bins of the present
-    /// baseline, unless their features are faulty or rows are lost.
+    /// baseline, unless their features were faulty meanwhile; why else they are not is asked before.
     pub(super) fn relearn(
         &mut self,
         present: &Baseline,
         judged: Judged<'_>,
         now: Timestamp,
     ) -> Result<(), Error> {
-        if self.was_latched || self.is_lossy {
+        if self.was_latched {
             return Ok(());
         }
         let Judged { records, batch, unexpected } = judged;
@@ -223,15 +230,19 @@ impl Strangers {
     }
 
     /// How far the answers of each version are relearnt.
-    pub(super) fn relearnt(&self, present: &Baseline) -> Vec<Relearnt> {
-        let paused = self.paused();
-        self.relearning.iter().map(|(version, one)| one.view(version, present, &paused)).collect()
+    pub(super) fn relearnt(&self, present: &Baseline, paused: &Paused) -> Vec<Relearnt> {
+        self.relearning.iter().map(|(version, one)| one.view(version, present, paused)).collect()
     }
 
     /// What was counted of a version, when a baseline can be made of it; else what is missing.
-    pub(super) fn counted(&self, version: &str, present: &Baseline) -> Result<Counted, String> {
+    pub(super) fn counted(
+        &self,
+        version: &str,
+        present: &Baseline,
+        paused: &Paused,
+    ) -> Result<&Counted, String> {
         let Some(relearning) = self.relearning.get(version) else {
-            return Err(match self.paused().why() {
+            return Err(match paused.why() {
                 Some(why) => format!("none of its rows is counted: {why}"),
                 None if version == OTHERS => {
                     "it stands for several versions, which are not counted".to_owned()
@@ -240,7 +251,7 @@ impl Strangers {
             });
         };
         relearning.counted().check(present)?;
-        self.paused().in_the_way().map_or_else(|| Ok(relearning.counted().clone()), Err)
+        paused.in_the_way().map_or_else(|| Ok(relearning.counted()), Err)
     }
 
     /// How their features stand; answers have nothing to be held against.

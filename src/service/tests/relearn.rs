@@ -166,6 +166,83 @@ async fn a_faulty_time_is_not_learnt() {
     fed.service.stop().await.unwrap();
 }
 
+/// The faults of a run are not learnt, and nobody takes a baseline while it goes on; afterwards counting goes on.
+#[tokio::test]
+async fn a_run_is_not_learnt() {
+    let mut fed = Fed::new(setup(vec![a()]));
+    fed.feed(RELEARNT, two).await;
+    let run = fed.handle.start_run(experiment()).unwrap().run;
+    let before = fed.relearnt().remove(0);
+    fed.feed(1_000, two).await;
+    let during = fed.relearnt().remove(0);
+    assert_eq!((during.counted, during.ready), (before.counted, false));
+    let paused = format!("run `{run}` is under way: its faults are not learnt");
+    assert_eq!((during.paused.as_ref(), during.missing.as_ref()), (Some(&paused), Some(&paused)));
+    assert_eq!(fed.missing("2"), paused);
+    let refused = fed.handle.accept("a", fed.alert_of_version(), ann());
+    assert!(matches!(refused, Err(Error::RunUnderWay { .. })), "{refused:?}");
+    fed.handle.note(&run, fed.handle.now(), Act::RunEnded).unwrap();
+    fed.feed(500, two).await;
+    let after = fed.relearnt().remove(0);
+    assert_eq!((after.counted, after.paused, after.ready), (before.counted + 500, None, true));
+    fed.service.stop().await.unwrap();
+}
+
+/// What the rows of a version with a baseline suffer may be wrong for all: nothing is counted, and what came since
+/// it began is taken back; until it has recovered, somebody says that it is meant, or that version is gone.
+#[tokio::test(start_paused = true)]
+async fn a_faulty_time_of_another_version_is_not_learnt() {
+    let mut fed = Fed::new(setup(vec![a()]));
+    let mixed = |i: i64| if i % 2 == 0 { two(i) } else { zeros_of("1", i) };
+    fed.feed(2 * RELEARNT, two).await;
+    fed.feed(500, mixed).await;
+    let drifted = "group `redis:user` of version `1` is drifted";
+    let paused = fed.relearnt().remove(0);
+    assert_eq!((paused.paused.as_deref(), paused.ready), (Some(drifted), false));
+    let before = u64::try_from(2 * RELEARNT).unwrap();
+    assert!((4_000..=before).contains(&paused.counted), "taken back: {paused:?}");
+    assert_eq!(fed.missing("2"), drifted);
+    fed.feed(500, two).await;
+    assert_eq!(fed.relearnt()[0].counted, paused.counted);
+    // No row of version 1 for an hour: it does not recover any more.
+    let hour = 3_600 * RATE;
+    fed.next += hour;
+    fed.clock.set(fed.clock.now().plus(Duration::from_secs(3_590)));
+    fed.feed(1_000, two).await;
+    assert_eq!(fed.relearnt()[0].paused, None);
+    fed.feed(500, mixed).await;
+    assert_eq!(fed.relearnt()[0].paused.as_deref(), Some(drifted));
+    let alerts = fed.handle.alerts().active;
+    let of_one = alerts.iter().find(|alert| alert.group == "redis:user").unwrap();
+    fed.handle.accept("a", of_one.id, ann()).unwrap();
+    assert_eq!((&fed.relearnt()[0].paused, fed.relearnt()[0].ready), (&None, true));
+    fed.service.stop().await.unwrap();
+}
+
+/// To make a baseline takes long: an alarm meanwhile is in the way of taking it, and so is that some of what it was
+/// made of was taken back.
+#[tokio::test]
+async fn what_comes_while_a_baseline_is_made_is_in_its_way() {
+    let mut fed = Fed::new(setup(vec![a()]));
+    fed.feed(2 * RELEARNT, two).await;
+    let first = fed.handle.relearnt("a", "2").unwrap();
+    let second = fed.handle.relearnt("a", "2").unwrap();
+    fed.feed(500, |i| zeros_of("2", i)).await;
+    let handle = fed.handle.clone();
+    let refused = |sealed| match handle.adopt((sealed, "2"), None) {
+        Err(Error::NotRelearnt { missing, .. }) => missing,
+        adopted => panic!("{adopted:?}"),
+    };
+    assert_eq!(refused(first), "group `redis:user` of its features is drifted");
+    fed.feed(2 * ENOUGH, two).await;
+    assert!(fed.relearnt()[0].ready && fed.relearnt()[0].counted > 2 * 4_100, "{:?}", fed.relearnt());
+    assert_eq!(refused(second), "some of what it was made of was taken back meanwhile");
+    let third = fed.handle.relearnt("a", "2").unwrap();
+    fed.feed(500, two).await;
+    assert!(fed.handle.adopt((third, "2"), None).is_ok(), "more rows are in nobody's way");
+    fed.service.stop().await.unwrap();
+}
+
 /// Answers that lie where the present baseline has one bin are no baseline: no change of them would be seen.
 #[tokio::test]
 async fn answers_beyond_the_bins_are_refused() {
