@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use super::Error;
 use super::judge::add_bounded;
-use super::learn::{BUILT_BY, refuse_weak, seal};
+use super::learn::{BUILT_BY, seal};
 use crate::baseline::{Baseline, Draft, Provenance};
-use crate::detect::{self, Calibration, RELEARN_STEPS_MIN, Relearner};
+use crate::detect::{self, Calibration, RELEARN_STEPS_MIN, Relearner, Weak};
 use crate::profile::Profile;
 use crate::record::Batch;
 use crate::units::Timestamp;
@@ -165,9 +165,15 @@ impl Counted {
             accepted_weak: Vec::new(),
         };
         let (baseline, weak) = seal(draft)?;
-        refuse_weak(&weak, !present.accepted_weak().is_empty())?;
+        refuse_new_weak(&weak, present.accepted_weak())?;
         Ok(baseline)
     }
+}
+
+/// A group that would be lost in silence is taken only where it was in the present baseline.
+fn refuse_new_weak(weak: &[Weak], accepted: &[String]) -> Result<(), Error> {
+    let new = weak.iter().find(|weak| !accepted.contains(&weak.group));
+    new.map_or(Ok(()), |weak| Err(Error::NotLearnt(weak.to_string())))
 }
 
 impl Relearning {
@@ -312,6 +318,23 @@ mod tests {
             now: Timestamp::from_millis(0),
         };
         learn(&Source::open(&path).unwrap(), &options, &|_, _| {}).unwrap()
+    }
+
+    /// That one weak group was accepted says nothing of another.
+    #[test]
+    fn only_the_same_weak_group_is_taken() {
+        let weak = Weak {
+            group: "output".to_owned(),
+            rows: None,
+            zero_share: 0.9,
+            baseline_rows: 4_000,
+            rows_needed: None,
+            budget_needed: None,
+        };
+        let accepted = |groups: &[&str]| groups.iter().map(|&group| group.to_owned()).collect::<Vec<_>>();
+        assert!(refuse_new_weak(std::slice::from_ref(&weak), &accepted(&["g", "output"])).is_ok());
+        let refused = refuse_new_weak(&[weak], &accepted(&["g"])).unwrap_err().to_string();
+        assert!(refused.starts_with("group `output` at 100 % zeros would never alarm"), "{refused}");
     }
 
     /// Rows of every hour are not enough where there is a season: it takes two cycles of it.

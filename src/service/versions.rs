@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::engine::Engine;
 use super::kept::Place;
-use super::relearn::Mark;
+use super::relearn::{Counted, Mark};
 use super::strangers::VERSION_KIND;
 use super::{Accepted, Error, Handle};
 use crate::alert::{Change, Signature};
@@ -121,8 +121,10 @@ impl Handle {
         // Until it has a baseline: no other one is put meanwhile.
         let _putting = self.0.putting.lock().unwrap_or_else(PoisonError::into_inner);
         self.0.engine().under_way(model)?;
-        match self.relearnt(model, version) {
-            Ok(sealed) => {
+        match self.counted(model, version) {
+            Ok(counted) => {
+                // What was said to be ready and is refused after all is no alert that somebody ended.
+                let sealed = self.seal(counted, version)?;
                 let (adopted, alert) = self.adopt((sealed, version), Some((id, by)))?;
                 let alert =
                     alert.ok_or_else(|| crate::alert::Error::Unknown { model: model.to_owned(), id })?;
@@ -153,15 +155,21 @@ impl Handle {
 
     /// The baseline that can be made of what was counted of a version.
     pub(super) fn relearnt(&self, model: &str, version: &str) -> Result<Sealed, Error> {
-        let (present, counted) = {
-            let engine = self.0.engine();
-            let watched = engine.model(model)?;
-            let counted = watched.counted(version, self.now())?.clone();
-            (watched.main.baseline.clone(), counted)
-        };
+        self.seal(self.counted(model, version)?, version)
+    }
+
+    /// The present baseline and what was counted of a version, when it is enough.
+    fn counted(&self, model: &str, version: &str) -> Result<(Baseline, Counted), Error> {
+        let engine = self.0.engine();
+        let watched = engine.model(model)?;
+        let counted = watched.counted(version, self.now())?.clone();
+        Ok((watched.main.baseline.clone(), counted))
+    }
+
+    fn seal(&self, (present, counted): (Baseline, Counted), version: &str) -> Result<Sealed, Error> {
         let of = counted.mark();
         let baseline = counted.seal(&present, version, self.now()).map_err(|error| Error::NotRelearnt {
-            model: model.to_owned(),
+            model: present.model().to_owned(),
             version: version.to_owned(),
             missing: error.to_string(),
         })?;

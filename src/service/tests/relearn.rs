@@ -80,6 +80,8 @@ async fn an_accepted_version_is_judged_by_its_own_answers() {
     let next = fed.next;
     fed.service.stop().await.unwrap();
 
+    // A note that nobody can read says nothing of the others.
+    std::fs::write(dir.path().join("baselines/baseline-0.json"), "{").unwrap();
     let mut fed = Fed::new(keeping(&dir, vec![ModelSetup::new(a())]));
     (fed.next, fed.seen) = (next, 0);
     let view = fed.handle.model("a").unwrap();
@@ -240,6 +242,50 @@ async fn what_comes_while_a_baseline_is_made_is_in_its_way() {
     let third = fed.handle.relearnt("a", "2").unwrap();
     fed.feed(500, two).await;
     assert!(fed.handle.adopt((third, "2"), None).is_ok(), "more rows are in nobody's way");
+    fed.service.stop().await.unwrap();
+}
+
+/// A version may be called by a digest; one with a name that is cut stands for several, and is told so.
+#[tokio::test]
+async fn a_digest_is_a_version() {
+    let mut fed = Fed::new(setup(vec![a()]));
+    let digest = format!("sha256:{}", "5e".repeat(32));
+    let of = |version: &str, i: i64| two(i).replace(&of_version("2"), &of_version(version));
+    fed.feed(RELEARNT, |i| of(&digest, i)).await;
+    let relearnt = fed.relearnt().remove(0);
+    assert_eq!((&relearnt.version, relearnt.ready), (&digest, true), "{relearnt:?}");
+    let accepted = fed.handle.accept("a", fed.alert_of_version(), ann()).unwrap();
+    assert_eq!(accepted.adopted.unwrap().version, digest);
+    fed.feed(ENOUGH, |i| of(&digest, i)).await;
+    assert_eq!(fed.groups(), []);
+    assert!(fed.answers_of(&digest).contains(&StreamState::Quiet), "{:?}", fed.answers_of(&digest));
+
+    fed.feed(500, |i| of(&"x".repeat(200), i)).await;
+    let cut = fed.handle.alerts().active.remove(0).version.unwrap();
+    assert_eq!((cut.chars().count(), fed.relearnt()), (161, vec![]));
+    assert_eq!(fed.missing(&cut), "it stands for several versions, which are not counted");
+    fed.service.stop().await.unwrap();
+}
+
+/// What looks ready and cannot be made after all is refused, and leaves the alert open.
+#[tokio::test]
+async fn what_cannot_be_made_ends_no_alert() {
+    let lost = |i: i64| zeros("a", i).replace(r#""spend":0.5"#, r#""spend":0"#);
+    let rare = |i: i64| if mixed(i, 6) % 100 < 3 { row("a", i, "") } else { lost(i) };
+    let learned = learned_from("a", "1", (0..5_000).map(rare));
+    assert_eq!(learned.accepted_weak(), ["redis:user"]);
+    // Of which nobody said so.
+    let mut draft = learned.into_draft();
+    draft.accepted_weak = Vec::new();
+    let mut fed = Fed::new(setup(vec![Baseline::seal(draft).unwrap()]));
+    fed.feed(RELEARNT, |i| format!("{}{}}}", rare(i).strip_suffix('}').unwrap(), of_version("2"))).await;
+    assert!(fed.relearnt()[0].ready, "{:?}", fed.relearnt());
+    let id = fed.alert_of_version();
+    let refused = fed.handle.accept("a", id, ann());
+    let Err(Error::NotRelearnt { missing, .. }) = refused else { panic!("{refused:?}") };
+    assert!(missing.starts_with("group `redis:user` at 100 % zeros would"), "{missing}");
+    assert!(!missing.contains("--accept-weak"), "{missing}");
+    assert_eq!(fed.alert_of_version(), id);
     fed.service.stop().await.unwrap();
 }
 
