@@ -80,6 +80,14 @@ impl Monitor {
         Some((&latched.name, latched.is_accepted()))
     }
 
+    /// A group that is latched and whose change nobody accepted; the row rate aside.
+    #[must_use]
+    pub fn drifted(&self) -> Option<&str> {
+        let mut groups = self.state.groups.iter().filter(|group| group.role != Role::Traffic);
+        let drifted = groups.find(|group| group.latch.is_some() && !group.is_accepted())?;
+        Some(&drifted.name)
+    }
+
     /// Judges only some rows. Others count for the row rate and have their number.
     #[must_use]
     pub fn judging(mut self, whose: Whose) -> Self {

@@ -331,6 +331,7 @@ impl Engine {
         let run = Run::new(id, model.to_owned(), request, frozen, self.lost())?;
         let view = run.view();
         self.runs.push_back(run);
+        self.tell_run(model);
         Ok(view)
     }
 
@@ -350,6 +351,14 @@ impl Engine {
         run.map_or(Ok(()), |run| Err(Error::RunUnderWay { model: model.to_owned(), run: run.id.clone() }))
     }
 
+    /// Lets a model know of its run that has not ended: its faults are no answers to learn.
+    fn tell_run(&mut self, model: &str) {
+        let run = self.runs.iter().find(|run| run.model == model && !run.ended).map(|run| run.id.clone());
+        if let Some(watched) = self.models.get_mut(model) {
+            watched.set_run(run);
+        }
+    }
+
     fn run(&mut self, id: &str) -> Result<&mut Run, Error> {
         self.runs.iter_mut().find(|r| r.id == id).ok_or_else(|| Error::UnknownRun(id.to_owned()))
     }
@@ -362,6 +371,7 @@ impl Engine {
             let decided = self.models.get(&model).map_or(0, |m| m.decided(at));
             let frozen = self.frozen(&model, &experiment)?;
             self.run(id)?.freeze(decided, frozen);
+            self.tell_run(&model);
         }
         Ok(self.run(id)?.view())
     }

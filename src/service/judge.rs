@@ -32,6 +32,8 @@ pub(super) struct Judge {
     pub(super) configured: String,
     /// Features that rows had and the baseline lacks.
     pub(super) unexpected: BTreeMap<String, u64>,
+    /// When its last rows came, or when it was first looked at without any.
+    pub(super) last: Option<Timestamp>,
     profile: Profile,
     profile_began: Option<Timestamp>,
 }
@@ -77,6 +79,7 @@ impl Judge {
             effects: Vec::new(),
             configured: baseline.content_hash().to_owned(),
             unexpected: BTreeMap::new(),
+            last: None,
             profile: Profile::new(Arc::clone(baseline.schema())),
             profile_began: None,
             baseline,
@@ -101,6 +104,7 @@ impl Judge {
         for (name, rows) in unexpected {
             add_bounded(&mut self.unexpected, name, *rows);
         }
+        self.last = Some(now);
         // The batch was built on this very schema, so the profile takes it.
         let profiled = self.profile.observe(batch);
         debug_assert!(profiled.is_ok(), "{profiled:?}");

@@ -51,7 +51,8 @@ pub(super) struct Place<'a> {
 
 impl Place<'_> {
     fn file(&self) -> String {
-        let version = self.version.map_or_else(String::new, |version| format!(" {version}"));
+        // No name has the sign between the two.
+        let version = self.version.map_or_else(String::new, |version| format!("\0{version}"));
         format!("baseline-{}", short_name(&format!("{}{version}", self.model)))
     }
 
@@ -95,8 +96,7 @@ impl Kept {
     /// The baseline that was put in a place; why not, when there is one that does not count any more.
     fn get(&self, place: &Place<'_>) -> Result<Option<Baseline>, String> {
         let said = |e: store::Error| e.to_string();
-        let Some(bytes) = self.0.read(&place.note(), NOTE_BYTES_MAX).map_err(said)? else { return Ok(None) };
-        let note: Note = serde_json::from_slice(&bytes).map_err(|e| e.to_string())?;
+        let Some(note) = self.note(&place.note())? else { return Ok(None) };
         if (note.model.as_str(), note.place.as_deref()) != (place.model, place.version) {
             return Err(format!("its note is of model `{}`", note.model));
         }
@@ -145,14 +145,7 @@ impl Kept {
                 "model `{name}`: the baseline that version `{version}` was given does not count: {why}"
             ));
         };
-        let versions = match self.versions_of(&name, &places) {
-            Ok(versions) => versions,
-            Err(why) => {
-                return vec![format!(
-                    "model `{name}`: baselines that versions were given do not count: {why}"
-                )];
-            }
-        };
+        let (versions, unreadable) = self.versions_of(&name, &places);
         for version in versions {
             let place = Place { model: &name, version: Some(&version), configured: &configured };
             let judge = self.get(&place).and_then(|found| {
@@ -166,24 +159,59 @@ impl Kept {
                 Err(why) => refuse(&version, why),
             }
         }
+        let of_none =
+            |why| format!("model `{name}`: a baseline that a version was given may not count: {why}");
+        refusals.extend(unreadable.into_iter().map(of_none));
         refusals
     }
 
-    /// The versions of a model of which something is kept, beside those of known places.
-    fn versions_of(&self, model: &str, places: &[Option<String>]) -> Result<Vec<String>, String> {
-        let said = |e: store::Error| e.to_string();
+    /// The versions of a model of which something is kept, beside those of known places; and which notes cannot be
+    /// read, in words: they say nothing of the others.
+    fn versions_of(&self, model: &str, places: &[Option<String>]) -> (Vec<String>, state::Refusals) {
         let note_of =
             |version: &Option<String>| Place { model, version: version.as_deref(), configured: "" }.note();
         let known: BTreeSet<String> = places.iter().map(note_of).collect();
-        let mut versions = Vec::new();
-        for file in self.0.list().map_err(said)? {
-            if !file.ends_with(".json") || known.contains(&file) {
-                continue;
+        let files = match self.0.list() {
+            Ok(files) => files,
+            Err(error) => return (Vec::new(), vec![error.to_string()]),
+        };
+        let (mut versions, mut unreadable) = (Vec::new(), Vec::new());
+        for file in files.into_iter().filter(|file| file.ends_with(".json") && !known.contains(file)) {
+            match self.note(&file) {
+                Ok(Some(note)) if note.model == model => {
+                    let Some(version) = note.place else { continue };
+                    let expected = note_of(&Some(version.clone()));
+                    if file == expected {
+                        versions.push(version);
+                    } else {
+                        unreadable.push(format!(
+                            "`{file}` is the note of version `{version}`, expected `{expected}`"
+                        ));
+                    }
+                }
+                Ok(_) => {}
+                Err(why) => unreadable.push(format!("`{file}`: {why}")),
             }
-            let bytes = self.0.read(&file, NOTE_BYTES_MAX).map_err(said)?.unwrap_or_else(Vec::new);
-            let note: Note = serde_json::from_slice(&bytes).map_err(|e| format!("`{file}`: {e}"))?;
-            versions.extend(note.place.filter(|_| note.model == model));
         }
-        Ok(versions)
+        (versions, unreadable)
+    }
+
+    /// What a note says; nothing when it is not there.
+    fn note(&self, file: &str) -> Result<Option<Note>, String> {
+        let bytes = self.0.read(file, NOTE_BYTES_MAX).map_err(|e| e.to_string())?;
+        bytes.map(|bytes| serde_json::from_slice(&bytes).map_err(|e| e.to_string())).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is kept of one place is not what is kept of another, whatever model and version are called.
+    #[test]
+    fn places_have_files_of_their_own() {
+        let file = |model, version| Place { model, version, configured: "" }.file();
+        assert_ne!(file("a b", None), file("a", Some("b")));
+        assert_ne!(file("a b", Some("c")), file("a", Some("b c")));
     }
 }

@@ -8,9 +8,9 @@ use super::Error;
 use super::engine::ModelSetup;
 use super::judge::{Judge, OTHERS, Scope, decided};
 use super::recent::RecentRows;
-use super::relearn::Counted;
+use super::relearn::{Counted, Paused};
 use super::run::record_row;
-use super::strangers::{Judged, Stranger, Strangers, VERSION_KIND};
+use super::strangers::{GONE_AFTER, Judged, Stranger, Strangers, VERSION_KIND};
 use super::view::{ModelView, SloView, Standing, VersionView};
 use crate::alert::{Alert, State};
 use crate::baseline::Baseline;
@@ -58,6 +58,8 @@ pub(super) struct Watched {
     /// By version.
     versions: BTreeMap<String, Judge>,
     strangers: Strangers,
+    /// The run that is under way.
+    run: Option<String>,
     pub(super) last_arrival: Option<Timestamp>,
     coverage_min: Ratio,
     without: Vec<String>,
@@ -96,7 +98,7 @@ impl Watched {
         let versions = judges.collect::<Result<_, _>>()?;
         let meters = slos.into_iter().map(|(objective, window)| Meter::new(objective, window));
         let meters = meters.collect::<Result<_, _>>()?;
-        Ok(Self { main, versions, strangers, last_arrival: None, coverage_min, without, meters })
+        Ok(Self { main, versions, strangers, run: None, last_arrival: None, coverage_min, without, meters })
     }
 
     pub(super) fn model(&self) -> &str {
@@ -138,10 +140,15 @@ impl Watched {
         let (version, findings) = match route {
             Route::Main => {
                 let findings = self.main.observe(batch, unexpected, now);
+                self.strangers.take_back_since(&findings);
                 return findings.into_iter().map(|finding| (None, finding)).collect();
             }
             Route::Version(version) => match self.versions.get_mut(version) {
-                Some(judge) => (version, judge.observe(batch, unexpected, now)),
+                Some(judge) => {
+                    let findings = judge.observe(batch, unexpected, now);
+                    self.strangers.take_back_since(&findings);
+                    (version, findings)
+                }
                 None => (version, Vec::new()),
             },
             Route::Stranger => (OTHERS, self.strangers.observe(batch, now)),
@@ -165,17 +172,51 @@ impl Watched {
 
     /// Counts the answers of rows that no baseline is of, once they were observed.
     pub(super) fn relearn(&mut self, judged: Judged<'_>, now: Timestamp) -> Result<(), Error> {
+        if self.paused(now) != Paused::No {
+            return Ok(());
+        }
         self.strangers.relearn(&self.main.baseline, judged, now)
+    }
+
+    /// Takes the run that is under way, or that there is none.
+    pub(super) fn set_run(&mut self, run: Option<String>) {
+        self.run = run;
+    }
+
+    /// Why rows of versions without a baseline are not counted.
+    fn paused(&self, now: Timestamp) -> Paused {
+        if let Some(run) = &self.run {
+            return Paused::Run(run.clone());
+        }
+        if let Some((group, accepted)) = self.strangers.monitor.latched() {
+            return Paused::Latched { group: group.to_owned(), accepted };
+        }
+        // What one version is given may be wrong for all. A version that is gone does not recover any more.
+        let is_there = |judge: &&Judge| judge.last.is_none_or(|last| now < last.plus(GONE_AFTER));
+        let judges = std::iter::once(&self.main).chain(self.versions.values()).filter(is_there);
+        let mut drifted = judges.filter_map(|judge| Some((judge.monitor.drifted()?, judge.version()?)));
+        match drifted.next() {
+            Some((group, version)) => {
+                Paused::Elsewhere { group: group.to_owned(), version: version.to_owned() }
+            }
+            None if self.strangers.is_lossy() => Paused::RowsLost,
+            None => Paused::No,
+        }
     }
 
     /// Lets time pass.
     pub(super) fn advance(&mut self, now: Timestamp, effects_window: Duration) -> Vec<Told> {
         let mut told: Vec<Told> = Vec::new();
-        told.extend(self.main.monitor.advance(now).into_iter().map(|finding| (None, finding)));
+        let findings = self.main.monitor.advance(now);
+        self.strangers.take_back_since(&findings);
+        told.extend(findings.into_iter().map(|finding| (None, finding)));
+        self.main.last.get_or_insert(now);
         self.main.close_window(now, effects_window);
         for (version, judge) in &mut self.versions {
-            let findings = judge.monitor.advance(now).into_iter();
-            told.extend(findings.map(|finding| (Some(version.clone()), finding)));
+            let findings = judge.monitor.advance(now);
+            self.strangers.take_back_since(&findings);
+            told.extend(findings.into_iter().map(|finding| (Some(version.clone()), finding)));
+            judge.last.get_or_insert(now);
             judge.close_window(now, effects_window);
         }
         let findings = self.strangers.advance(now).into_iter();
@@ -254,7 +295,7 @@ impl Watched {
     ///
     /// # Errors
     /// [`Error::UnknownVersion`]; [`Error::NotRelearnt`] with what is missing.
-    pub(super) fn counted(&self, version: &str) -> Result<Counted, Error> {
+    pub(super) fn counted(&self, version: &str, now: Timestamp) -> Result<&Counted, Error> {
         if !self.strangers.seen().contains_key(version) {
             let own = self.main.version().map(str::to_owned);
             let known = own.into_iter().chain(self.versions.keys().cloned());
@@ -262,7 +303,7 @@ impl Watched {
             let (model, version) = (self.model().to_owned(), version.to_owned());
             return Err(Error::UnknownVersion { model, version, known: known.join(", ") });
         }
-        let counted = self.strangers.counted(version, &self.main.baseline);
+        let counted = self.strangers.counted(version, &self.main.baseline, &self.paused(now));
         counted.map_err(|missing| Error::NotRelearnt {
             model: self.model().to_owned(),
             version: version.to_owned(),
@@ -380,7 +421,7 @@ impl Watched {
             unexpected: self.main.unexpected.clone(),
             other_versions: self.schema().version.is_some().then(|| seen.collect()),
             versions: self.version_views(stale, now),
-            relearnt: self.strangers.relearnt(baseline),
+            relearnt: self.strangers.relearnt(baseline, &self.paused(now)),
             coverage_min: self.coverage_min,
             recent: None,
         };

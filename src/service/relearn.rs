@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use super::Error;
 use super::judge::add_bounded;
-use super::learn::{BUILT_BY, refuse_weak, seal};
+use super::learn::{BUILT_BY, seal};
 use crate::baseline::{Baseline, Draft, Provenance};
-use crate::detect::{self, Calibration, RELEARN_STEPS_MIN, Relearner};
+use crate::detect::{self, Calibration, RELEARN_STEPS_MIN, Relearner, Weak};
 use crate::profile::Profile;
 use crate::record::Batch;
 use crate::units::Timestamp;
@@ -51,6 +51,15 @@ pub(super) struct Counted {
     unexpected: BTreeMap<String, u64>,
     since: Option<Timestamp>,
     last: Option<Timestamp>,
+    /// How often some of it was taken back.
+    taken_back: u64,
+}
+
+/// How much was counted of a version at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark {
+    steps: u64,
+    taken_back: u64,
 }
 
 /// One version whose answers are relearnt.
@@ -76,7 +85,17 @@ impl Counted {
             unexpected: BTreeMap::new(),
             since: None,
             last: None,
+            taken_back: 0,
         })
+    }
+
+    pub(super) const fn mark(&self) -> Mark {
+        Mark { steps: self.relearner.steps(), taken_back: self.taken_back }
+    }
+
+    /// Whether all that was counted at an earlier moment still is.
+    pub(super) const fn has_all_of(&self, earlier: Mark) -> bool {
+        self.taken_back == earlier.taken_back && self.relearner.steps() >= earlier.steps
     }
 
     fn take(
@@ -146,9 +165,15 @@ impl Counted {
             accepted_weak: Vec::new(),
         };
         let (baseline, weak) = seal(draft)?;
-        refuse_weak(&weak, !present.accepted_weak().is_empty())?;
+        refuse_new_weak(&weak, present.accepted_weak())?;
         Ok(baseline)
     }
+}
+
+/// A group that would be lost in silence is taken only where it was in the present baseline.
+fn refuse_new_weak(weak: &[Weak], accepted: &[String]) -> Result<(), Error> {
+    let new = weak.iter().find(|weak| !accepted.contains(&weak.group));
+    new.map_or(Ok(()), |weak| Err(Error::NotLearnt(weak.to_string())))
 }
 
 impl Relearning {
@@ -181,8 +206,22 @@ impl Relearning {
     /// Takes back all that came since a row, counted as in [`Relearning::take`]: something was wrong from then on.
     pub(super) fn take_back(&mut self, since_row: u64) {
         self.before.retain(|(row, _)| *row <= since_row);
-        self.counted =
-            self.before.last().map_or_else(|| self.nothing.clone(), |(_, counted)| counted.clone());
+        self.go_back();
+    }
+
+    fn go_back(&mut self) {
+        let taken_back = self.counted.taken_back.saturating_add(1);
+        let before = self.before.last().map_or(&self.nothing, |(_, counted)| counted);
+        self.counted = Counted { taken_back, ..before.clone() };
+    }
+
+    /// The same by time: all that came since.
+    pub(super) fn take_back_since(&mut self, since: Timestamp) {
+        if self.counted.last.is_none_or(|last| last < since) {
+            return;
+        }
+        self.before.retain(|(_, counted)| counted.last.is_none_or(|last| last < since));
+        self.go_back();
     }
 
     /// How far it is; `paused`: why its rows are not counted now, and whether that is in the way.
@@ -210,6 +249,10 @@ pub(super) enum Paused {
     No,
     /// A group of their features is latched.
     Latched { group: String, accepted: bool },
+    /// A group of the rows of a version with a baseline is latched, and nobody accepted it.
+    Elsewhere { group: String, version: String },
+    /// The run that is under way.
+    Run(String),
     /// Too many rows are lost.
     RowsLost,
 }
@@ -218,6 +261,10 @@ impl Paused {
     pub(super) fn why(&self) -> Option<String> {
         match self {
             Self::No => None,
+            Self::Run(run) => Some(format!("run `{run}` is under way: its faults are not learnt")),
+            Self::Elsewhere { group, version } => {
+                Some(format!("group `{group}` of version `{version}` is drifted"))
+            }
             Self::RowsLost => Some("too many of the model's rows are lost".to_owned()),
             Self::Latched { group, accepted: false } => {
                 Some(format!("group `{group}` of its features is drifted"))
@@ -228,9 +275,10 @@ impl Paused {
         }
     }
 
-    /// What is latched would begin anew as if nothing were: nothing is taken over meanwhile.
+    /// What is latched would begin anew as if nothing were, and what judges a run does not change: nothing is
+    /// taken over meanwhile.
     pub(super) fn in_the_way(&self) -> Option<String> {
-        matches!(self, Self::Latched { .. }).then(|| self.why()).flatten()
+        (*self != Self::RowsLost).then(|| self.why()).flatten()
     }
 }
 
@@ -270,6 +318,23 @@ mod tests {
             now: Timestamp::from_millis(0),
         };
         learn(&Source::open(&path).unwrap(), &options, &|_, _| {}).unwrap()
+    }
+
+    /// That one weak group was accepted says nothing of another.
+    #[test]
+    fn only_the_same_weak_group_is_taken() {
+        let weak = Weak {
+            group: "output".to_owned(),
+            rows: None,
+            zero_share: 0.9,
+            baseline_rows: 4_000,
+            rows_needed: None,
+            budget_needed: None,
+        };
+        let accepted = |groups: &[&str]| groups.iter().map(|&group| group.to_owned()).collect::<Vec<_>>();
+        assert!(refuse_new_weak(std::slice::from_ref(&weak), &accepted(&["g", "output"])).is_ok());
+        let refused = refuse_new_weak(&[weak], &accepted(&["g"])).unwrap_err().to_string();
+        assert!(refused.starts_with("group `output` at 100 % zeros would never alarm"), "{refused}");
     }
 
     /// Rows of every hour are not enough where there is a season: it takes two cycles of it.

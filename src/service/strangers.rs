@@ -24,10 +24,12 @@ pub(super) const VERSION_GROUP: &str = VERSION;
 pub(super) const VERSION_KIND: &str = VERSION;
 /// Versions that have an alert of their own; senders may make names up, and further ones share one.
 const VERSIONS_MAX: usize = 8;
-/// A longer name is cut where it is kept.
-const NAME_CHARS_MAX: usize = 64;
+/// A longer name is cut where it is kept; that of a digest is not.
+const NAME_CHARS_MAX: usize = 160;
+/// What a name ends with that was cut.
+const CUT: char = '…';
 /// A version that no row was of for so long is gone.
-const GONE_AFTER: Duration = Duration::from_secs(3_600);
+pub(super) const GONE_AFTER: Duration = Duration::from_secs(3_600);
 
 /// One version without a baseline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +65,16 @@ pub(super) struct Judged<'a> {
 
 /// The name under which a version is kept.
 fn short(version: &str) -> String {
-    version.chars().take(NAME_CHARS_MAX).collect()
+    let mut name: String = version.chars().take(NAME_CHARS_MAX).collect();
+    if name.len() < version.len() {
+        name.push(CUT);
+    }
+    name
+}
+
+/// Whether a name stands for all versions that begin like it.
+fn is_cut(name: &str) -> bool {
+    name.chars().count() > NAME_CHARS_MAX
 }
 
 impl Strangers {
@@ -105,8 +116,7 @@ impl Strangers {
         now: Timestamp,
     ) -> Option<(String, Finding)> {
         let name = short(version);
-        let is_known = self.seen.contains_key(&name) || self.seen.len() < VERSIONS_MAX;
-        let name = if is_known { name } else { OTHERS.to_owned() };
+        let name = if self.has_room(&name, now) { name } else { OTHERS.to_owned() };
         if let Some(stranger) = self.seen.get_mut(&name) {
             stranger.rows = stranger.rows.saturating_add(1);
             stranger.last = now;
@@ -115,6 +125,22 @@ impl Strangers {
         self.seen.insert(name.clone(), Stranger { rows: 1, last: now, accepted: false });
         let alarm = unknown_version(&name, expected, row, ts);
         Some((name, Finding::Raised(alarm)))
+    }
+
+    /// Whether a version has an entry of its own, or may have one: where there are many, of those that somebody
+    /// knows the one goes that is gone for longest.
+    fn has_room(&mut self, name: &str, now: Timestamp) -> bool {
+        let own = self.seen.iter().filter(|(known, _)| *known != OTHERS);
+        if self.seen.contains_key(name) || own.clone().count() < VERSIONS_MAX {
+            return true;
+        }
+        let is_gone = |stranger: &Stranger| stranger.accepted && now >= stranger.last.plus(GONE_AFTER);
+        let gone = own.filter(|(_, stranger)| is_gone(stranger));
+        let Some(longest) = gone.min_by_key(|(_, s)| s.last).map(|(name, _)| name.clone()) else {
+            return false;
+        };
+        self.remove(&longest);
+        true
     }
 
     /// Forgets versions that are gone; gives the end of the alert of each.
@@ -168,36 +194,43 @@ impl Strangers {
         }
     }
 
+    /// The same by time, where the alarm is of rows that have a baseline; those of the row rate are about none.
+    pub(super) fn take_back_since(&mut self, findings: &[Finding]) {
+        for finding in findings {
+            if let Finding::Raised(alarm) = finding
+                && alarm.detector != ROW_RATE
+            {
+                self.relearning.values_mut().for_each(|relearning| relearning.take_back_since(alarm.since));
+            }
+        }
+    }
+
     /// Whether so many of the model's rows are lost that those that come are not counted.
     pub(super) const fn set_lossy(&mut self, is_lossy: bool) {
         self.is_lossy = is_lossy;
     }
 
-    fn paused(&self) -> Paused {
-        match self.monitor.latched() {
-            Some((group, accepted)) => Paused::Latched { group: group.to_owned(), accepted },
-            None if self.is_lossy => Paused::RowsLost,
-            None => Paused::No,
-        }
+    pub(super) const fn is_lossy(&self) -> bool {
+        self.is_lossy
     }
 
     /// Counts the answers of rows that were judged just now, version by version, into the bins of the present
-    /// baseline, unless their features are faulty or rows are lost.
+    /// baseline, unless their features were faulty meanwhile; why else they are not is asked before.
     pub(super) fn relearn(
         &mut self,
         present: &Baseline,
         judged: Judged<'_>,
         now: Timestamp,
     ) -> Result<(), Error> {
-        if self.was_latched || self.is_lossy {
+        if self.was_latched {
             return Ok(());
         }
         let Judged { records, batch, unexpected } = judged;
         let versions: BTreeSet<&str> = records.iter().filter_map(|record| version_of(record)).collect();
         let row = self.monitor.rows().saturating_sub(crate::units::whole(batch.len()));
         for version in &versions {
-            // A name that was cut, and those beyond a handful, stand for several versions.
-            if !self.seen.contains_key(*version) || *version == OTHERS {
+            // A name that is cut, and those beyond a handful, stand for several versions.
+            if !self.seen.contains_key(*version) || *version == OTHERS || is_cut(version) {
                 continue;
             }
             if versions.len() == 1 {
@@ -223,24 +256,28 @@ impl Strangers {
     }
 
     /// How far the answers of each version are relearnt.
-    pub(super) fn relearnt(&self, present: &Baseline) -> Vec<Relearnt> {
-        let paused = self.paused();
-        self.relearning.iter().map(|(version, one)| one.view(version, present, &paused)).collect()
+    pub(super) fn relearnt(&self, present: &Baseline, paused: &Paused) -> Vec<Relearnt> {
+        self.relearning.iter().map(|(version, one)| one.view(version, present, paused)).collect()
     }
 
     /// What was counted of a version, when a baseline can be made of it; else what is missing.
-    pub(super) fn counted(&self, version: &str, present: &Baseline) -> Result<Counted, String> {
+    pub(super) fn counted(
+        &self,
+        version: &str,
+        present: &Baseline,
+        paused: &Paused,
+    ) -> Result<&Counted, String> {
         let Some(relearning) = self.relearning.get(version) else {
-            return Err(match self.paused().why() {
+            return Err(match paused.why() {
                 Some(why) => format!("none of its rows is counted: {why}"),
-                None if version == OTHERS => {
+                None if version == OTHERS || is_cut(version) => {
                     "it stands for several versions, which are not counted".to_owned()
                 }
                 None => "none of its rows is counted since silentry was started".to_owned(),
             });
         };
         relearning.counted().check(present)?;
-        self.paused().in_the_way().map_or_else(|| Ok(relearning.counted().clone()), Err)
+        paused.in_the_way().map_or_else(|| Ok(relearning.counted()), Err)
     }
 
     /// How their features stand; answers have nothing to be held against.
@@ -280,9 +317,28 @@ mod tests {
             raised.extend(all.note(&version, "1", (0, at(i)), at(i)).map(|(name, _)| name));
         }
         assert_eq!(raised.len(), VERSIONS_MAX + 1, "{raised:?}");
-        assert!(raised.iter().all(|name| name.chars().count() <= NAME_CHARS_MAX));
+        assert!(raised.iter().all(|name| name.chars().count() <= NAME_CHARS_MAX + 1));
         assert_eq!(raised.last().map(String::as_str), Some(OTHERS));
         assert_eq!(all.seen().values().map(|s| s.rows).sum::<u64>(), 1_000);
+    }
+
+    /// Releases that somebody knew of do not hold their places for good: when there is none left, the one that is
+    /// gone for longest makes room, and none that is there.
+    #[test]
+    fn releases_make_room() {
+        let mut all = strangers();
+        for i in 0..8 {
+            let (name, _) = all.note(&i.to_string(), "r", (0, at(i)), at(i)).unwrap();
+            all.accept(&name);
+        }
+        let told = |all: &mut Strangers, version: &str, now: i64| {
+            all.note(version, "r", (0, at(now)), at(now)).map(|(name, _)| name)
+        };
+        assert_eq!(told(&mut all, "0", 100), None);
+        assert_eq!(told(&mut all, "8", 3_600).as_deref(), Some(OTHERS), "all are there");
+        assert_eq!(told(&mut all, "8", 3_700).as_deref(), Some("8"));
+        assert!(all.seen().contains_key("0") && !all.seen().contains_key("1"), "{:?}", all.seen());
+        assert_eq!(told(&mut all, "0", 3_700), None, "still accepted");
     }
 
     /// A version that is gone for an hour ends its alert and would raise another; an accepted one is

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::engine::Engine;
 use super::kept::Place;
+use super::relearn::{Counted, Mark};
 use super::strangers::VERSION_KIND;
 use super::{Accepted, Error, Handle};
 use crate::alert::{Change, Signature};
@@ -38,6 +39,13 @@ pub struct Adopted {
     pub message: String,
 }
 
+/// A baseline that was made of what was counted of a version, and how much that was.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    baseline: Baseline,
+    of: Mark,
+}
+
 impl Engine {
     /// The version that an open alert is about, when it says that no baseline is of it.
     pub(super) fn unknown_version(&self, model: &str, id: u64) -> Option<String> {
@@ -46,10 +54,11 @@ impl Engine {
         alert.version.clone()
     }
 
-    /// Gives a version a baseline; ends its alert, as accepted where somebody accepted it.
+    /// Gives a version a baseline; ends its alert, as accepted where somebody accepted it. Making it took long:
+    /// what stood in the way then is asked again.
     fn adopt(
         &mut self,
-        baseline: Baseline,
+        Sealed { baseline, of }: Sealed,
         version: &str,
         accepted: Option<(u64, Signature)>,
         now: Timestamp,
@@ -57,6 +66,10 @@ impl Engine {
         let model = baseline.model().to_owned();
         self.under_way(&model)?;
         let Some(watched) = self.models.get_mut(&model) else { return Ok(Vec::new()) };
+        if !watched.counted(version, now)?.has_all_of(of) {
+            let missing = "some of what it was made of was taken back meanwhile".to_owned();
+            return Err(Error::NotRelearnt { model, version: version.to_owned(), missing });
+        }
         let judge = watched.judge_beside(version, baseline)?;
         let accept = |(id, by)| self.alerts.accept(&model, id, by, now);
         let accepted = accepted.map(accept).transpose()?;
@@ -76,7 +89,10 @@ impl Handle {
     /// [`Error::UnknownModel`] or [`Error::UnknownVersion`]; [`Error::NotRelearnt`] with what is missing.
     pub fn version_baseline(&self, model: &str, version: &str) -> Result<Vec<u8>, Error> {
         let own = self.0.engine().model(model)?.baseline_of(version).cloned();
-        let baseline = own.map_or_else(|| self.relearnt(model, version), Ok)?;
+        let baseline = match own {
+            Some(own) => own,
+            None => self.relearnt(model, version)?.baseline,
+        };
         Ok(baseline.to_bytes()?)
     }
 
@@ -87,8 +103,9 @@ impl Handle {
     /// As [`Handle::version_baseline`], and [`Error::RunUnderWay`].
     pub fn accept_version(&self, model: &str, version: &str, by: &Signature) -> Result<Adopted, Error> {
         let _putting = self.0.putting.lock().unwrap_or_else(PoisonError::into_inner);
-        let baseline = self.relearnt(model, version)?;
-        let (adopted, _) = self.adopt((baseline, version), None)?;
+        self.0.engine().under_way(model)?;
+        let sealed = self.relearnt(model, version)?;
+        let (adopted, _) = self.adopt((sealed, version), None)?;
         tracing::info!(model, version, who = by.who(), note = by.note(), "a version was accepted");
         Ok(adopted)
     }
@@ -103,9 +120,12 @@ impl Handle {
     ) -> Result<Accepted, Error> {
         // Until it has a baseline: no other one is put meanwhile.
         let _putting = self.0.putting.lock().unwrap_or_else(PoisonError::into_inner);
-        match self.relearnt(model, version) {
-            Ok(baseline) => {
-                let (adopted, alert) = self.adopt((baseline, version), Some((id, by)))?;
+        self.0.engine().under_way(model)?;
+        match self.counted(model, version) {
+            Ok(counted) => {
+                // What was said to be ready and is refused after all is no alert that somebody ended.
+                let sealed = self.seal(counted, version)?;
+                let (adopted, alert) = self.adopt((sealed, version), Some((id, by)))?;
                 let alert =
                     alert.ok_or_else(|| crate::alert::Error::Unknown { model: model.to_owned(), id })?;
                 let Adopted { rows, from, to, message, .. } = &adopted;
@@ -134,33 +154,42 @@ impl Handle {
     }
 
     /// The baseline that can be made of what was counted of a version.
-    fn relearnt(&self, model: &str, version: &str) -> Result<Baseline, Error> {
-        let (present, counted) = {
-            let engine = self.0.engine();
-            let watched = engine.model(model)?;
-            let counted = watched.counted(version)?;
-            (watched.main.baseline.clone(), counted)
-        };
-        counted.seal(&present, version, self.now()).map_err(|error| Error::NotRelearnt {
-            model: model.to_owned(),
+    pub(super) fn relearnt(&self, model: &str, version: &str) -> Result<Sealed, Error> {
+        self.seal(self.counted(model, version)?, version)
+    }
+
+    /// The present baseline and what was counted of a version, when it is enough.
+    fn counted(&self, model: &str, version: &str) -> Result<(Baseline, Counted), Error> {
+        let engine = self.0.engine();
+        let watched = engine.model(model)?;
+        let counted = watched.counted(version, self.now())?.clone();
+        Ok((watched.main.baseline.clone(), counted))
+    }
+
+    fn seal(&self, (present, counted): (Baseline, Counted), version: &str) -> Result<Sealed, Error> {
+        let of = counted.mark();
+        let baseline = counted.seal(&present, version, self.now()).map_err(|error| Error::NotRelearnt {
+            model: present.model().to_owned(),
             version: version.to_owned(),
             missing: error.to_string(),
-        })
+        })?;
+        Ok(Sealed { baseline, of })
     }
 
     /// Lets a baseline judge its version from now on, and keeps it; gives the alert that was accepted with it.
-    fn adopt(
+    pub(super) fn adopt(
         &self,
-        (baseline, version): (Baseline, &str),
+        (sealed, version): (Sealed, &str),
         accepted: Option<(u64, Signature)>,
     ) -> Result<(Adopted, Option<crate::alert::Alert>), Error> {
+        let baseline = sealed.baseline.clone();
         let model = baseline.model().to_owned();
         let wrong = |source| Error::Detect { model: model.clone(), source };
         let calibration = Calibration::read(baseline.calibration(), baseline.schema()).map_err(wrong)?;
         let id = accepted.as_ref().map(|(id, _)| *id);
         let (changes, configured) = {
             let mut engine = self.0.engine();
-            let changes = engine.adopt(baseline.clone(), version, accepted, self.now())?;
+            let changes = engine.adopt(sealed, version, accepted, self.now())?;
             (changes, engine.model(&model)?.main.configured.clone())
         };
         self.0.tell(&changes);

@@ -80,6 +80,8 @@ async fn an_accepted_version_is_judged_by_its_own_answers() {
     let next = fed.next;
     fed.service.stop().await.unwrap();
 
+    // A note that nobody can read says nothing of the others.
+    std::fs::write(dir.path().join("baselines/baseline-0.json"), "{").unwrap();
     let mut fed = Fed::new(keeping(&dir, vec![ModelSetup::new(a())]));
     (fed.next, fed.seen) = (next, 0);
     let view = fed.handle.model("a").unwrap();
@@ -163,6 +165,127 @@ async fn a_faulty_time_is_not_learnt() {
         "{}",
         fed.missing("2")
     );
+    fed.service.stop().await.unwrap();
+}
+
+/// The faults of a run are not learnt, and nobody takes a baseline while it goes on; afterwards counting goes on.
+#[tokio::test]
+async fn a_run_is_not_learnt() {
+    let mut fed = Fed::new(setup(vec![a()]));
+    fed.feed(RELEARNT, two).await;
+    let run = fed.handle.start_run(experiment()).unwrap().run;
+    let before = fed.relearnt().remove(0);
+    fed.feed(1_000, two).await;
+    let during = fed.relearnt().remove(0);
+    assert_eq!((during.counted, during.ready), (before.counted, false));
+    let paused = format!("run `{run}` is under way: its faults are not learnt");
+    assert_eq!((during.paused.as_ref(), during.missing.as_ref()), (Some(&paused), Some(&paused)));
+    assert_eq!(fed.missing("2"), paused);
+    let refused = fed.handle.accept("a", fed.alert_of_version(), ann());
+    assert!(matches!(refused, Err(Error::RunUnderWay { .. })), "{refused:?}");
+    fed.handle.note(&run, fed.handle.now(), Act::RunEnded).unwrap();
+    fed.feed(500, two).await;
+    let after = fed.relearnt().remove(0);
+    assert_eq!((after.counted, after.paused, after.ready), (before.counted + 500, None, true));
+    fed.service.stop().await.unwrap();
+}
+
+/// What the rows of a version with a baseline suffer may be wrong for all: nothing is counted, and what came since
+/// it began is taken back; until it has recovered, somebody says that it is meant, or that version is gone.
+#[tokio::test(start_paused = true)]
+async fn a_faulty_time_of_another_version_is_not_learnt() {
+    let mut fed = Fed::new(setup(vec![a()]));
+    let mixed = |i: i64| if i % 2 == 0 { two(i) } else { zeros_of("1", i) };
+    fed.feed(2 * RELEARNT, two).await;
+    fed.feed(500, mixed).await;
+    let drifted = "group `redis:user` of version `1` is drifted";
+    let paused = fed.relearnt().remove(0);
+    assert_eq!((paused.paused.as_deref(), paused.ready), (Some(drifted), false));
+    let before = u64::try_from(2 * RELEARNT).unwrap();
+    assert!((4_000..=before).contains(&paused.counted), "taken back: {paused:?}");
+    assert_eq!(fed.missing("2"), drifted);
+    fed.feed(500, two).await;
+    assert_eq!(fed.relearnt()[0].counted, paused.counted);
+    // No row of version 1 for an hour: it does not recover any more.
+    let hour = 3_600 * RATE;
+    fed.next += hour;
+    fed.clock.set(fed.clock.now().plus(Duration::from_secs(3_590)));
+    fed.feed(1_000, two).await;
+    assert_eq!(fed.relearnt()[0].paused, None);
+    fed.feed(500, mixed).await;
+    assert_eq!(fed.relearnt()[0].paused.as_deref(), Some(drifted));
+    let alerts = fed.handle.alerts().active;
+    let of_one = alerts.iter().find(|alert| alert.group == "redis:user").unwrap();
+    fed.handle.accept("a", of_one.id, ann()).unwrap();
+    assert_eq!((&fed.relearnt()[0].paused, fed.relearnt()[0].ready), (&None, true));
+    fed.service.stop().await.unwrap();
+}
+
+/// To make a baseline takes long: an alarm meanwhile is in the way of taking it, and so is that some of what it was
+/// made of was taken back.
+#[tokio::test]
+async fn what_comes_while_a_baseline_is_made_is_in_its_way() {
+    let mut fed = Fed::new(setup(vec![a()]));
+    fed.feed(2 * RELEARNT, two).await;
+    let first = fed.handle.relearnt("a", "2").unwrap();
+    let second = fed.handle.relearnt("a", "2").unwrap();
+    fed.feed(500, |i| zeros_of("2", i)).await;
+    let handle = fed.handle.clone();
+    let refused = |sealed| match handle.adopt((sealed, "2"), None) {
+        Err(Error::NotRelearnt { missing, .. }) => missing,
+        adopted => panic!("{adopted:?}"),
+    };
+    assert_eq!(refused(first), "group `redis:user` of its features is drifted");
+    fed.feed(2 * ENOUGH, two).await;
+    assert!(fed.relearnt()[0].ready && fed.relearnt()[0].counted > 2 * 4_100, "{:?}", fed.relearnt());
+    assert_eq!(refused(second), "some of what it was made of was taken back meanwhile");
+    let third = fed.handle.relearnt("a", "2").unwrap();
+    fed.feed(500, two).await;
+    assert!(fed.handle.adopt((third, "2"), None).is_ok(), "more rows are in nobody's way");
+    fed.service.stop().await.unwrap();
+}
+
+/// A version may be called by a digest; one with a name that is cut stands for several, and is told so.
+#[tokio::test]
+async fn a_digest_is_a_version() {
+    let mut fed = Fed::new(setup(vec![a()]));
+    let digest = format!("sha256:{}", "5e".repeat(32));
+    let of = |version: &str, i: i64| two(i).replace(&of_version("2"), &of_version(version));
+    fed.feed(RELEARNT, |i| of(&digest, i)).await;
+    let relearnt = fed.relearnt().remove(0);
+    assert_eq!((&relearnt.version, relearnt.ready), (&digest, true), "{relearnt:?}");
+    let accepted = fed.handle.accept("a", fed.alert_of_version(), ann()).unwrap();
+    assert_eq!(accepted.adopted.unwrap().version, digest);
+    fed.feed(ENOUGH, |i| of(&digest, i)).await;
+    assert_eq!(fed.groups(), []);
+    assert!(fed.answers_of(&digest).contains(&StreamState::Quiet), "{:?}", fed.answers_of(&digest));
+
+    fed.feed(500, |i| of(&"x".repeat(200), i)).await;
+    let cut = fed.handle.alerts().active.remove(0).version.unwrap();
+    assert_eq!((cut.chars().count(), fed.relearnt()), (161, vec![]));
+    assert_eq!(fed.missing(&cut), "it stands for several versions, which are not counted");
+    fed.service.stop().await.unwrap();
+}
+
+/// What looks ready and cannot be made after all is refused, and leaves the alert open.
+#[tokio::test]
+async fn what_cannot_be_made_ends_no_alert() {
+    let lost = |i: i64| zeros("a", i).replace(r#""spend":0.5"#, r#""spend":0"#);
+    let rare = |i: i64| if mixed(i, 6) % 100 < 3 { row("a", i, "") } else { lost(i) };
+    let learned = learned_from("a", "1", (0..5_000).map(rare));
+    assert_eq!(learned.accepted_weak(), ["redis:user"]);
+    // Of which nobody said so.
+    let mut draft = learned.into_draft();
+    draft.accepted_weak = Vec::new();
+    let mut fed = Fed::new(setup(vec![Baseline::seal(draft).unwrap()]));
+    fed.feed(RELEARNT, |i| format!("{}{}}}", rare(i).strip_suffix('}').unwrap(), of_version("2"))).await;
+    assert!(fed.relearnt()[0].ready, "{:?}", fed.relearnt());
+    let id = fed.alert_of_version();
+    let refused = fed.handle.accept("a", id, ann());
+    let Err(Error::NotRelearnt { missing, .. }) = refused else { panic!("{refused:?}") };
+    assert!(missing.starts_with("group `redis:user` at 100 % zeros would"), "{missing}");
+    assert!(!missing.contains("--accept-weak"), "{missing}");
+    assert_eq!(fed.alert_of_version(), id);
     fed.service.stop().await.unwrap();
 }
 
