@@ -238,6 +238,12 @@ impl Level {
         share * count(whole(self.length)) >= EXPECTED_MIN
     }
 
+    /// Whether the sum of scores is judged at this length: where as many rows carry it as of a bin that is.
+    fn judges_score(&self, margins: &Margins) -> bool {
+        let share = 1.0 / larger(margins.score_kurtosis, 1.0);
+        self.length >= SCORE_LENGTH_MIN && self.judges(share)
+    }
+
     /// Adds the pending block's deviations from a random order of rows within strata.
     fn close(&mut self, margins: &Margins) {
         self.blocks += 1.0;
@@ -272,8 +278,11 @@ impl Level {
         }
         self.pooled.add(all, all_null);
         let variance = score_variance;
-        let wide = 1.0 + 4.0 / count(whole(length));
-        let (second, third) = (2.0 * wide * variance * variance, 8.0 * wide * variance.powi(3));
+        // A score that rare bins have all the variance of is like a Poisson count of so many rows.
+        let (few, rare) = (4.0 / count(whole(length)), (margins.score_kurtosis - 3.0) / count(whole(length)));
+        let (wide, skew) = (larger(few, rare / 2.0), larger(few, rare * (2.75 + rare / 8.0)));
+        let (second, third) =
+            (2.0 * (1.0 + wide) * variance * variance, 8.0 * (1.0 + skew) * variance.powi(3));
         self.score.add(score * score, Cumulants { mean: variance, variance: second, third });
     }
 
@@ -282,7 +291,7 @@ impl Level {
         Length {
             rows: self.length,
             bins: self.bins.iter().enumerate().map(|(b, s)| s.judge(self.blocks, judged(b))).collect(),
-            score: self.score.judge(self.blocks, self.length >= SCORE_LENGTH_MIN),
+            score: self.score.judge(self.blocks, self.judges_score(margins)),
             pooled: self.pooled.judge(self.blocks, true),
         }
     }

@@ -13,6 +13,9 @@ pub(super) struct Margins {
     pub(super) scores: Vec<f64>,
     /// The variance of a row's score by stratum.
     pub(super) score_variances: Vec<f64>,
+    /// The fourth moment of a row's score over its squared variance, over all strata: 3 for a normal score, about one
+    /// over its share for a rare bin that has all of the variance.
+    pub(super) score_kurtosis: f64,
 }
 
 impl Margins {
@@ -40,8 +43,12 @@ impl Margins {
         };
         let shares: Vec<f64> = counts.chunks(bins).zip(&rows).flat_map(divided).collect();
         let scores = scores.map_or_else(|| normal_scores(&overall), <[f64]>::to_vec);
-        let score_variances = shares.chunks(bins).map(|p| variance(p, &scores)).collect();
-        Some(Self { bins, rows, shares, overall, scores, score_variances })
+        let score_variances: Vec<f64> = shares.chunks(bins).map(|p| central_moment(p, &scores, 2)).collect();
+        let mean = |of: &mut dyn Iterator<Item = f64>| of.zip(&rows).map(|(m, n)| m * n).sum::<f64>() / all;
+        let fourth = mean(&mut shares.chunks(bins).map(|p| central_moment(p, &scores, 4)));
+        let variance = mean(&mut score_variances.iter().copied());
+        let score_kurtosis = if variance > 0.0 { fourth / (variance * variance) } else { 0.0 };
+        Some(Self { bins, rows, shares, overall, scores, score_variances, score_kurtosis })
     }
 
     pub(super) fn strata(&self) -> usize {
@@ -72,7 +79,7 @@ fn normal_scores(shares: &[f64]) -> Vec<f64> {
         .collect()
 }
 
-fn variance(shares: &[f64], scores: &[f64]) -> f64 {
+fn central_moment(shares: &[f64], scores: &[f64], power: i32) -> f64 {
     let mean: f64 = shares.iter().zip(scores).map(|(p, z)| p * z).sum();
-    shares.iter().zip(scores).map(|(p, z)| p * (z - mean) * (z - mean)).sum()
+    shares.iter().zip(scores).map(|(p, z)| p * (z - mean).powi(power)).sum()
 }

@@ -52,6 +52,26 @@ fn independent_rows_have_factor_one() {
     }
 }
 
+/// Nor are those of which nearly all lie in one bin: of the few others two are at times in one block.
+#[test]
+fn a_handful_of_rows_is_not_dependent() {
+    let mut random = StdRng::seed_from_u64(7);
+    let mut called = Vec::new();
+    for few in [2, 4, 8, 16, 60, 200] {
+        for _ in 0..40 {
+            let mut codes = vec![2_u8; ROWS];
+            for hit in 0..few {
+                codes[random.random_range(0..ROWS)] = u8::from(hit % 4 > 0);
+            }
+            let found = check(&codes, 3, None);
+            if found.factor > 1.0 {
+                called.push((few, found.factor));
+            }
+        }
+    }
+    assert!(called.is_empty(), "{called:?}");
+}
+
 /// An AR(1) process shows in the score as `(1 + rho) / (1 - rho)`, and in the bins as much as the
 /// outermost see of it; the block is longer than what the process remembers.
 #[test]
