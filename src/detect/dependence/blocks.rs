@@ -47,12 +47,10 @@ impl Blocks {
             .take_while(|length| length * BLOCKS_MIN <= sequence.codes.len())
             .map(|length| Level::new(length, margins))
             .collect();
-        let empty = Block::new(margins);
-        let mut row_block = empty.clone();
+        let mut full = Block::new(margins);
         for (row, code) in sequence.codes.iter().enumerate() {
-            row_block.clear();
-            row_block.add_row(usize::from(*code), sequence.stratum(row));
-            let mut full = row_block.clone();
+            full.clear();
+            full.add_row(usize::from(*code), sequence.stratum(row));
             for level in &mut levels {
                 level.pending.add(&full);
                 if level.pending.rows < level.length {
