@@ -97,6 +97,18 @@ const RETURNS_MIN: f64 = 1.5;
 /// The layout that this program writes and reads.
 const VERSION: u32 = 2;
 
+#[cfg(test)]
+impl Calibration {
+    /// Of all rows of a batch, in two passes.
+    pub(super) fn fit(batch: &Batch, season: Season) -> Result<Self, Error> {
+        let mut planner = Planner::seasonal(Arc::clone(batch.schema()), season);
+        planner.observe(batch);
+        let mut counter = planner.finish()?;
+        counter.observe(batch);
+        counter.finish()
+    }
+}
+
 impl Calibration {
     /// What turns rows into the codes that were counted.
     pub(super) fn encoder(&self, schema: &Schema) -> Encoder {

@@ -256,8 +256,8 @@ mod tests {
     use rand::rngs::StdRng;
     use rand::{RngExt, SeedableRng};
 
+    use super::super::Options;
     use super::super::hours::Season;
-    use super::super::{Options, Planner};
     use super::*;
     use crate::baseline::Budget;
     use crate::record::{BatchBuilder, Column, Kind, Role, Schema};
@@ -277,13 +277,10 @@ mod tests {
         }
         let (batch, _) = builder.finish().unwrap();
         let season = Season { seasonality: Seasonality::HourOfDay, zone: "UTC".into() };
-        let mut planner = Planner::seasonal(Arc::clone(&schema), season);
-        planner.observe(&batch);
-        let mut counter = planner.finish().unwrap();
-        counter.observe(&batch);
+        let fitted = Calibration::fit(&batch, season);
         let mut profile = Profile::new(Arc::clone(&schema));
         profile.observe(&batch).unwrap();
-        let mut calibration = counter.finish().unwrap();
+        let mut calibration = fitted.unwrap();
         calibration.seen = vec![5_000; 24];
         let options = Options {
             budget: Budget::DEFAULT,

@@ -150,7 +150,7 @@ mod tests {
     use super::*;
     use crate::baseline::Budget;
     use crate::detect::calibrate::Counter;
-    use crate::detect::{Finding, Monitor, Options, Planner, Promise, normal};
+    use crate::detect::{Finding, Monitor, Options, Promise, Season, normal};
     use crate::record::{Batch, Cells, Column, Kind, Meta, Role, Schema, Values};
     use crate::units::{PerSecond, Timestamp};
 
@@ -181,11 +181,7 @@ mod tests {
 
     /// The baseline of one recording with another added.
     fn merged(one: &Batch, two: &Batch) -> Result<Calibration, Error> {
-        let mut planner = Planner::new(schema());
-        planner.observe(one);
-        let mut counter = planner.finish().unwrap();
-        counter.observe(one);
-        let mut calibration = counter.finish().unwrap();
+        let mut calibration = Calibration::fit(one, Season::none()).unwrap();
         let mut counter = Counter::with_plan_of(&schema(), &calibration).unwrap();
         counter.observe(two);
         calibration.merge(&counter.finish().unwrap())?;

@@ -133,36 +133,48 @@ impl Relearner {
     }
 }
 
-/// What an answer is that cannot be told apart, and the share of steps from which on that is too much.
-const fn sort_of(bin: &Bin) -> Option<(&'static str, f64)> {
-    Some(match bin {
-        Bin::Null => ("are null", BLIND_SHARE),
-        Bin::WrongType => ("are of another type", BLIND_SHARE),
-        Bin::NotANumber | Bin::Infinite => ("are no finite number", BLIND_SHARE),
-        Bin::BelowRange | Bin::AboveRange | Bin::FarBelow | Bin::FarAbove | Bin::Unseen => {
-            ("lie outside of what the present baseline has", BLIND_SHARE)
-        }
-        Bin::Between(..) | Bin::OtherCategory => ("lie in one bin of the present baseline", BLIND_SHARE),
-        Bin::Zero | Bin::Default | Bin::Number(_) | Bin::Category(_) => {
-            ("are one and the same", CONSTANT_SHARE)
-        }
-        _ => return None,
-    })
+/// Answers that cannot be told apart.
+struct Alike {
+    what: &'static str,
+    /// The share of steps from which on that is too much.
+    most: f64,
+    /// Whether different bins of them cannot be told apart either.
+    together: bool,
 }
 
-/// By sort, the largest share of a stream's steps in it; where bins are of one value each, that of one bin.
-fn shares(stream: &Stream) -> BTreeMap<&'static str, f64> {
-    let mut shares: BTreeMap<&'static str, f64> = BTreeMap::new();
+impl Alike {
+    const fn of(bin: &Bin) -> Option<Self> {
+        let (what, most, together) = match bin {
+            Bin::Null => ("are null", BLIND_SHARE, true),
+            Bin::WrongType => ("are of another type", BLIND_SHARE, true),
+            Bin::NotANumber | Bin::Infinite => ("are no finite number", BLIND_SHARE, true),
+            Bin::BelowRange | Bin::AboveRange | Bin::FarBelow | Bin::FarAbove | Bin::Unseen => {
+                ("lie outside of what the present baseline has", BLIND_SHARE, true)
+            }
+            Bin::Between(..) | Bin::OtherCategory => {
+                ("lie in one bin of the present baseline", BLIND_SHARE, false)
+            }
+            Bin::Zero | Bin::Default | Bin::Number(_) | Bin::Category(_) => {
+                ("are one and the same", CONSTANT_SHARE, false)
+            }
+            _ => return None,
+        };
+        Some(Self { what, most, together })
+    }
+}
+
+/// By what they are: the largest share of a stream's steps that cannot be told apart, and the most that it may be.
+fn shares(stream: &Stream) -> BTreeMap<&'static str, (f64, f64)> {
+    let mut shares = BTreeMap::new();
     for (index, bin) in stream.bins.iter().enumerate() {
-        let Some((what, most)) = sort_of(bin) else { continue };
+        let Some(Alike { what, most, together }) = Alike::of(bin) else { continue };
         let (hits, trials) = stream.pooled(index);
         let share = if trials > 0.0 { hits / trials } else { 0.0 };
-        let of_sort = shares.entry(what).or_insert(0.0);
-        let is_apart = most >= CONSTANT_SHARE || matches!(bin, Bin::Between(..) | Bin::OtherCategory);
-        if !is_apart {
-            *of_sort += share;
-        } else if share > *of_sort {
-            *of_sort = share;
+        let (of_all, _) = shares.entry(what).or_insert((0.0, most));
+        if together {
+            *of_all += share;
+        } else if share > *of_all {
+            *of_all = share;
         }
     }
     shares
@@ -174,15 +186,11 @@ fn blind_in(own: &Stream, present: &Stream) -> Option<(f64, &'static str)> {
         return None;
     }
     let before = shares(present);
-    let most_of = |what: &str| {
-        let sorts = own.bins.iter().filter_map(sort_of);
-        sorts.filter(|(sort, _)| *sort == what).map(|(_, most)| most).next().unwrap_or(BLIND_SHARE)
-    };
-    let too_many = shares(own).into_iter().filter(|(what, share)| {
-        let rest = REST_PART * (1.0 - before.get(what).copied().unwrap_or(0.0));
-        *share > most_of(what) && 1.0 - share < rest
+    let too_many = shares(own).into_iter().filter(|(what, (share, most))| {
+        let rest = 1.0 - before.get(what).map_or(0.0, |(share, _)| *share);
+        share > most && 1.0 - share < REST_PART * rest
     });
-    too_many.map(|(what, share)| (share, what)).max_by(|a, b| a.0.total_cmp(&b.0))
+    too_many.map(|(what, (share, _))| (share, what)).max_by(|a, b| a.0.total_cmp(&b.0))
 }
 
 impl Calibration {
@@ -223,7 +231,7 @@ mod tests {
 
     use super::*;
     use crate::baseline::{Budget, Seasonality};
-    use crate::detect::{Finding, Monitor, Options, Planner, Promise, Season};
+    use crate::detect::{Finding, Monitor, Options, Promise, Season};
     use crate::record::{Cells, Column, Contract, Kind, Meta, Role as ColumnRole, Values};
     use crate::units::{PerSecond, Timestamp};
 
@@ -271,11 +279,7 @@ mod tests {
     fn present(schema: &Arc<Schema>, seasonality: Seasonality) -> Calibration {
         let batch = rows(schema, (PRESENT, MINUTE), |new, _| new);
         let season = Season { seasonality, zone: "UTC".to_owned() };
-        let mut planner = Planner::seasonal(Arc::clone(schema), season);
-        planner.observe(&batch);
-        let mut counter = planner.finish().unwrap();
-        counter.observe(&batch);
-        counter.finish().unwrap()
+        Calibration::fit(&batch, season).unwrap()
     }
 
     fn alarms(schema: &Arc<Schema>, calibration: &Calibration, rows: &Batch) -> Vec<String> {

@@ -158,7 +158,7 @@ mod tests {
     use rand::rngs::StdRng;
     use rand::{RngExt, SeedableRng};
 
-    use super::super::{Options, Planner};
+    use super::super::{Calibration, Options, Season};
     use super::*;
     use crate::profile::Profile;
     use crate::record::{BatchBuilder, Column, Kind, Role, Schema};
@@ -180,15 +180,12 @@ mod tests {
             builder.push(&serde_json::from_value(line).unwrap());
         }
         let (batch, _) = builder.finish().unwrap();
-        let mut planner = Planner::new(Arc::clone(&schema));
-        planner.observe(&batch);
-        let mut counter = planner.finish().unwrap();
-        counter.observe(&batch);
+        let fitted = Calibration::fit(&batch, Season::none());
         let mut profile = Profile::new(Arc::clone(&schema));
         profile.observe(&batch).unwrap();
         let options =
             Options { budget: budget.parse().unwrap(), rate: PerSecond::of(100), without: BTreeSet::new() };
-        (Monitor::new(schema, counter.finish().unwrap(), options).unwrap(), profile)
+        (Monitor::new(schema, fitted.unwrap(), options).unwrap(), profile)
     }
 
     fn weak(rows: u64, zero_in_100: u64, budget: &str) -> Option<Weak> {

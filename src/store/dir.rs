@@ -1,6 +1,8 @@
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
 
 use super::Error;
 
@@ -62,9 +64,7 @@ impl Dir {
     /// [`Error::Name`], or [`Error::Io`]; the old content is then untouched.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         let path = self.file(name)?;
-        let mut file = unfinished().tempfile_in(&self.path).map_err(io("make a file in", &self.path))?;
-        file.write_all(bytes).map_err(io("write", &path))?;
-        file.as_file().sync_all().map_err(io("sync", &path))?;
+        let file = unfinished((&self.path, &path), None, bytes)?;
         file.persist(&path).map_err(|e| io("replace", &path)(e.error))?;
         self.sync()
     }
@@ -137,14 +137,25 @@ impl Dir {
     }
 }
 
-/// A file in the making, as readable as any other that this user makes: a baseline is built by one user
-/// and read by another. Left alone it would be for its owner only.
-pub(super) fn unfinished() -> tempfile::Builder<'static, 'static> {
+/// A file in its folder with all its bytes, to be put in its place. Without permissions of its own it is as
+/// readable as any other that this user makes: a baseline is built by one user and read by another.
+pub(super) fn unfinished(
+    (folder, path): (&Path, &Path),
+    permissions: Option<Permissions>,
+    bytes: &[u8],
+) -> Result<NamedTempFile, Error> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(UNFINISHED);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder
+    let mut file = builder.tempfile_in(folder).map_err(io("make a file in", folder))?;
+    // Before the first byte: what only its owner may read is never anybody else's.
+    if let Some(permissions) = permissions {
+        file.as_file().set_permissions(permissions).map_err(io("set the permissions of", path))?;
+    }
+    file.write_all(bytes).map_err(io("write", path))?;
+    file.as_file().sync_all().map_err(io("sync", path))?;
+    Ok(file)
 }
 
 /// Makes renames and removals outlive a power cut.

@@ -30,13 +30,7 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         Found::Folder | Found::Other => return write_into(path, bytes),
     };
     let folder = folder_of(&target);
-    let mut file = unfinished().tempfile_in(&folder).map_err(io("make a file in", &folder))?;
-    // Before the first byte: what only its owner may read is never anybody else's.
-    if let Some(permissions) = permissions {
-        file.as_file().set_permissions(permissions).map_err(io("set the permissions of", path))?;
-    }
-    file.write_all(bytes).map_err(io("write", path))?;
-    file.as_file().sync_all().map_err(io("sync", path))?;
+    let file = unfinished((&folder, &target), permissions, bytes)?;
     match file.persist(&target) {
         Ok(_) => sync_if_readable(&folder),
         Err(refused) if refused.error.kind() == ErrorKind::ResourceBusy => write_over(&target, bytes),

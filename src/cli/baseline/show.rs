@@ -153,6 +153,8 @@ fn say_influence(baseline: &Baseline) -> anyhow::Result<()> {
             "\nWeight in the budget by what a feature tells of the answer, on average 1\n  the most: {most}   the least: {}",
             told(least)
         ));
+    } else {
+        out::say("\nAll features weigh the same in the budget: what they tell of the answer is not known");
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::{Bootstrap, Recording, RunLength};
 use crate::baseline::Budget;
-use crate::detect::{Calibration, Error, Monitor, Options, Planner, Promise, normal};
+use crate::detect::{Calibration, Error, Monitor, Options, Promise, Season, normal};
 use crate::record::{Batch, Cells, Column, Kind, Meta, Role, Schema, Values};
 use crate::units::{PerSecond, Timestamp};
 
@@ -41,11 +41,7 @@ fn rows(n: usize, rho: f64, of: usize) -> Batch {
 }
 
 fn calibrated(batch: &Batch) -> Calibration {
-    let mut planner = Planner::new(schema());
-    planner.observe(batch);
-    let mut counter = planner.finish().unwrap();
-    counter.observe(batch);
-    counter.finish().unwrap()
+    Calibration::fit(batch, Season::none()).unwrap()
 }
 
 fn checked(batch: &Batch, calibration: Calibration, how: &Bootstrap) -> Result<Calibration, Error> {

@@ -37,19 +37,11 @@ fn table(schema: &Arc<Schema>, table: Table) -> Batch {
 
 /// A monitor of a baseline that was written to a file and read again.
 fn watched(schema: &Arc<Schema>, batch: &Batch) -> Monitor {
-    let calibration = fitted(schema, batch, Season::none()).unwrap();
+    let calibration = Calibration::fit(batch, Season::none()).unwrap();
     let written = serde_json::to_string(&calibration).unwrap();
     let read = Calibration::read(&serde_json::from_str(&written).unwrap(), schema).unwrap();
     assert_eq!(read, calibration, "a file has no other numbers than those that were counted");
     Monitor::new(schema.clone(), read, options(month())).unwrap()
-}
-
-fn fitted(schema: &Arc<Schema>, batch: &Batch, season: Season) -> Result<Calibration, Error> {
-    let mut planner = Planner::seasonal(schema.clone(), season);
-    planner.observe(batch);
-    let mut counter = planner.finish()?;
-    counter.observe(batch);
-    counter.finish()
 }
 
 fn draws(seed: u64, rows: usize, mut draw: impl FnMut(&mut StdRng) -> f64) -> Vec<Option<f64>> {
@@ -227,7 +219,7 @@ fn five_thousand_columns() {
         let mut column = || (0..rows).map(|_| Some(if dead { 0.0 } else { random.random() })).collect();
         table(&schema, (0..COLUMNS).map(|_| column()).collect::<Table>())
     };
-    let calibration = fitted(&schema, &rows(1, 150, false), Season::none()).unwrap();
+    let calibration = Calibration::fit(&rows(1, 150, false), Season::none()).unwrap();
     let mut monitor = Monitor::new(schema.clone(), calibration, options(Budget::Rows(1_000))).unwrap();
     let (bytes, streams) = monitor.evidence_bytes();
     assert!(streams >= COLUMNS && bytes <= 2_048 * COLUMNS, "{bytes} bytes in {streams} streams");
@@ -279,7 +271,7 @@ fn times_at_the_ends() {
             batch_of(&schema, values, (0..4_800).map(times).collect())
         };
         let minutes = |i: usize| Timestamp::from_millis(i as i64 * 60_000);
-        let calibration = fitted(&schema, &rows(1, &minutes), season).unwrap();
+        let calibration = Calibration::fit(&rows(1, &minutes), season).unwrap();
         let mut monitor = Monitor::new(schema.clone(), calibration, options(month())).unwrap();
         let ends = [i64::MIN, i64::MAX, 0, i64::MIN, i64::MAX - 1, 1];
         let far = |i: usize| Timestamp::from_micros(ends[i % ends.len()]);

@@ -16,7 +16,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::tails::Side;
 use super::{
-    Calibration, Error, Family, Finding, KINDS, Monitor, Options, Planner, StreamState, Subject, Undecided,
+    Calibration, Error, Family, Finding, KINDS, Monitor, Options, Season, StreamState, Subject, Undecided,
 };
 use crate::baseline::Budget;
 use crate::record::{Batch, Cells, Column, Contract, Kind, Meta, Role, Schema, Values};
@@ -63,11 +63,7 @@ fn batch(schema: &Arc<Schema>, rows: &[Row], first: u64) -> Batch {
 fn calibrate(rows: &[Row]) -> Result<Calibration, Error> {
     let schema = schema();
     let batch = batch(&schema, rows, 0);
-    let mut planner = Planner::new(schema);
-    planner.observe(&batch);
-    let mut counter = planner.finish().unwrap();
-    counter.observe(&batch);
-    counter.finish()
+    Calibration::fit(&batch, Season::none())
 }
 
 fn options(budget: Budget) -> Options {
@@ -255,11 +251,7 @@ fn contract_alarms_at_once() {
     let mut baseline = rows(&mut random, 500);
     let fit = |rows: &[Row]| {
         let batch = batch(&declared, rows, 0);
-        let mut planner = Planner::new(declared.clone());
-        planner.observe(&batch);
-        let mut counter = planner.finish().unwrap();
-        counter.observe(&batch);
-        counter.finish()
+        Calibration::fit(&batch, Season::none())
     };
     let mut monitor = Monitor::new(declared.clone(), fit(&baseline).unwrap(), options(month())).unwrap();
     let mut next = rows(&mut random, 50);
@@ -305,11 +297,7 @@ fn rows_of_one_request_bet_once() {
 fn later_rows_of_a_request_are_judged() {
     let mut random = StdRng::seed_from_u64(23);
     let healthy = rows(&mut random, 20_000);
-    let mut planner = Planner::new(schema());
-    planner.observe(&requests(&healthy, 4));
-    let mut counter = planner.finish().unwrap();
-    counter.observe(&requests(&healthy, 4));
-    let calibration = counter.finish().unwrap();
+    let calibration = Calibration::fit(&requests(&healthy, 4), Season::none()).unwrap();
     assert_eq!(calibration.rows(), 5_000);
     let mut monitor = Monitor::new(schema(), calibration, options(month())).unwrap();
     let mut all = rows(&mut random, 400);

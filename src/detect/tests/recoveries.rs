@@ -22,11 +22,8 @@ fn normal(random: &mut StdRng) -> f64 {
 
 fn monitor_of(baseline: &Batch, season: Season) -> Monitor {
     let schema = baseline.schema().clone();
-    let mut planner = Planner::seasonal(schema.clone(), season);
-    planner.observe(baseline);
-    let mut counter = planner.finish().unwrap();
-    counter.observe(baseline);
-    Monitor::new(schema, counter.finish().unwrap(), options(month())).unwrap()
+    let fitted = Calibration::fit(baseline, season);
+    Monitor::new(schema, fitted.unwrap(), options(month())).unwrap()
 }
 
 /// The rows of alarms and of their ends.

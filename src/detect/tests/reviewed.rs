@@ -93,11 +93,7 @@ fn wide(columns: usize, rows: usize, random: &mut StdRng, is_zero: impl Fn(usize
 }
 
 fn calibrated(batch: &Batch) -> Calibration {
-    let mut planner = Planner::new(batch.schema().clone());
-    planner.observe(batch);
-    let mut counter = planner.finish().unwrap();
-    counter.observe(batch);
-    counter.finish().unwrap()
+    Calibration::fit(batch, Season::none()).unwrap()
 }
 
 /// More columns than a code can count: a group of 300 gone to zero is seen at once, and one zero in it is

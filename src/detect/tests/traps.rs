@@ -33,11 +33,7 @@ impl Traffic {
     }
 
     pub(super) fn calibrate(&self, batch: &Batch) -> Calibration {
-        let mut planner = Planner::new(self.schema());
-        planner.observe(batch);
-        let mut counter = planner.finish().unwrap();
-        counter.observe(batch);
-        counter.finish().unwrap()
+        Calibration::fit(batch, Season::none()).unwrap()
     }
 }
 

@@ -4,23 +4,16 @@ use super::*;
 use crate::baseline::Seasonality;
 use crate::detect::bins::Bin;
 use crate::detect::power::Needed;
+use crate::detect::stream::Stream;
 use crate::detect::table::Bet;
 use crate::detect::{Counter, Season};
 
 /// Rows of two features, of which one decides the answer, or neither does.
 fn rows(decides: bool, seed: u64, n: usize) -> Batch {
-    let column = |name: &str, role, group: &str| Column {
-        name: name.to_owned(),
-        role,
-        kind: Kind::Numeric,
-        group: group.to_owned(),
-        default: None,
-        contract: Contract::default(),
-    };
     let columns = vec![
-        column("decides", Role::Input, "a"),
-        column("idle", Role::Input, "b"),
-        column("score", Role::Output, "prediction"),
+        Column::plain("decides", Role::Input, Kind::Numeric, "a"),
+        Column::plain("idle", Role::Input, Kind::Numeric, "b"),
+        Column::plain("score", Role::Output, Kind::Numeric, "prediction"),
     ];
     let mut random = StdRng::seed_from_u64(seed);
     let drawn: Vec<[f64; 3]> = (0..n)
@@ -39,11 +32,7 @@ fn rows(decides: bool, seed: u64, n: usize) -> Batch {
 }
 
 fn counted(batch: &Batch) -> Calibration {
-    let mut planner = Planner::new(batch.schema().clone());
-    planner.observe(batch);
-    let mut counter = planner.finish().unwrap();
-    counter.observe(batch);
-    counter.finish().unwrap()
+    Calibration::fit(batch, Season::none()).unwrap()
 }
 
 fn influence(calibration: &Calibration, name: &str) -> f64 {
@@ -119,11 +108,8 @@ fn leans_are_sized_in_their_own_hour() {
     let times = (0..20_160).map(|minute| Timestamp::from_millis(60_000 * minute)).collect();
     let batch = Batch::new(schema.clone(), cells.collect(), Meta::of_times(times)).unwrap();
     let season = Season { seasonality: Seasonality::HourOfDay, zone: "UTC".to_owned() };
-    let mut planner = Planner::seasonal(schema.clone(), season);
-    planner.observe(&batch);
-    let mut counter = planner.finish().unwrap();
-    counter.observe(&batch);
-    let monitor = Monitor::new(schema, counter.finish().unwrap(), options(month())).unwrap();
+    let fitted = Calibration::fit(&batch, season);
+    let monitor = Monitor::new(schema, fitted.unwrap(), options(month())).unwrap();
     let drift = KINDS.iter().position(|kind| kind.name() == "drift").unwrap();
     let of = |name: &str| {
         let stream = monitor.calibration.streams.iter().position(|s| s.name == name).unwrap();
@@ -132,4 +118,24 @@ fn leans_are_sized_in_their_own_hour() {
     for name in ["decides", "idle"] {
         assert!(matches!(of(name), Needed::Rows(rows) if rows < 20_000.0), "{name}: {:?}", of(name));
     }
+}
+
+/// What features tell of the answer moves weights and no limit: some limits count the rows that told it.
+#[test]
+fn no_limit_knows_of_influence() {
+    let calibration = counted(&rows(true, 1, 5_000));
+    let streams = calibration.streams.iter().map(|s| Stream { influence: 1.0, ..s.clone() }).collect();
+    let even = Calibration { streams, ..calibration.clone() };
+    let schema = rows(true, 1, 1).schema().clone();
+    let of = |calibration| Monitor::new(schema.clone(), calibration, options(month())).unwrap();
+    let (own, even) = (of(calibration), of(even));
+    let mut weights_differ = false;
+    for stream in 0..own.calibration.streams.len() {
+        for bet in own.wiring.bets(stream).filter(|bet| bet.family == Family::More) {
+            let (own, even) = (own.bet_against(stream, bet).unwrap(), even.bet_against(stream, bet).unwrap());
+            assert_eq!(own.limit.to_bits(), even.limit.to_bits(), "{stream} {bet:?}");
+            weights_differ |= (own.nats - even.nats).abs() > 0.1;
+        }
+    }
+    assert!(weights_differ);
 }
