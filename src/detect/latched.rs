@@ -195,7 +195,7 @@ impl Monitor {
             if !self.outputs_are_explained() {
                 // What follows from inputs begins anew with them.
                 let follows = |g: &&super::state::Group| {
-                    matches!(g.role, Role::Output | Role::Rows) && g.latch.is_none()
+                    matches!(g.role, Role::Output | Role::Relations | Role::Rows) && g.latch.is_none()
                 };
                 let streams_of = self.state.groups.iter().filter(follows);
                 streams.extend(streams_of.flat_map(|g| g.streams.iter().copied()));

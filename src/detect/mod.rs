@@ -27,6 +27,7 @@ mod fitness;
 mod grid;
 mod hours;
 mod influence;
+mod joint;
 mod latched;
 mod learn;
 mod limits;

@@ -367,7 +367,7 @@ impl Monitor {
     /// Adds up the evidence of every group that is free to alarm and compares it with the threshold.
     fn judge(&mut self, step: Step, findings: &mut Vec<Finding>) {
         let explained = self.outputs_are_explained();
-        let follows = |g: &Group| matches!(g.role, Role::Output | Role::Rows);
+        let follows = |g: &Group| matches!(g.role, Role::Output | Role::Relations | Role::Rows);
         let free = |g: &Group| g.is_free() && !(explained && follows(g));
         let settled: f64 = self.state.groups.iter().filter(|g| free(g)).map(|g| self.settled_of(g)).sum();
         if reaches(settled, self.threshold) != Some(false) {
@@ -418,7 +418,7 @@ impl Monitor {
     fn settled_of(&self, group: &Group) -> f64 {
         match group.role {
             Role::Traffic => self.evidence_of(group),
-            Role::Input | Role::Output | Role::Rows => self.settled_in(&group.streams),
+            Role::Input | Role::Output | Role::Relations | Role::Rows => self.settled_in(&group.streams),
         }
     }
 
@@ -431,7 +431,7 @@ impl Monitor {
     pub(super) fn evidence_of(&self, group: &Group) -> f64 {
         match group.role {
             Role::Traffic => self.state.rate.as_ref().map_or(0.0, Rate::total),
-            Role::Input | Role::Output | Role::Rows => self.evidence_in(&group.streams),
+            Role::Input | Role::Output | Role::Relations | Role::Rows => self.evidence_in(&group.streams),
         }
     }
 

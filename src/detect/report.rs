@@ -132,7 +132,7 @@ impl Monitor {
         if !self.evidence_of(group).is_finite() {
             return StreamState::Undecided(Undecided::NotANumber);
         }
-        let follows = matches!(group.role, Role::Output | Role::Rows);
+        let follows = matches!(group.role, Role::Output | Role::Relations | Role::Rows);
         if !group.is_free() || (follows && self.outputs_are_explained()) {
             return StreamState::Undecided(Undecided::Explained);
         }

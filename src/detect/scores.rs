@@ -13,7 +13,10 @@ const EXPONENT_MAX: f64 = 6.0;
 
 /// Whether a stream has bins that lie on a line.
 pub(super) fn has_any(stream: &Stream) -> bool {
-    let on_a_line = matches!(stream.source.topic(), Topic::Value | Topic::Age);
+    let on_a_line = matches!(
+        stream.source.topic(),
+        Topic::Value | Topic::Age | Topic::Residual | Topic::Coherence | Topic::Given | Topic::Odds
+    );
     on_a_line && stream.bins.iter().filter(|b| b.place().is_some_and(f64::is_finite)).count() > 1
 }
 

@@ -116,6 +116,8 @@ impl Schema {
     pub const TRAFFIC_GROUP: &'static str = "traffic";
     /// The group of rows as a whole, and of where they come from; no column may be in it.
     pub const ROWS_GROUP: &'static str = "rows";
+    /// The group of what features tell of each other; no column may be in it.
+    pub const RELATIONS_GROUP: &'static str = "relations";
     /// The group of the model's answers.
     pub const OUTPUT_GROUP: &'static str = "output";
 
@@ -156,6 +158,9 @@ impl Schema {
             let reason = match mixed {
                 _ if column.group == Self::TRAFFIC_GROUP => "is the group of the row rate".to_owned(),
                 _ if column.group == Self::ROWS_GROUP => "is the group of rows as a whole".to_owned(),
+                _ if column.group == Self::RELATIONS_GROUP => {
+                    "is the group of what features tell of each other".to_owned()
+                }
                 Some(other) => format!("has features and answers: `{}` too", other.name),
                 None => continue,
             };

@@ -1,0 +1,1 @@
+//! Relations on rows made here.
