@@ -8,10 +8,10 @@ use arrow::array::{Array, StringArray};
 
 use super::bins::Bin;
 use super::cut::{Code, Cutter, SKIP, code};
+use super::joint::{self, Joint, Scalar};
 use super::memory::Recency;
 use super::steps::Steps;
 use super::stream::{MANY_ZEROS_MAX, Places, Rare, SAME_MAX, Source, Stream};
-use super::joint::{self, Joint, Scalar};
 use super::{contract, grid};
 use crate::record::{Batch, Cell, Cells, Schema, Status, Values};
 use crate::units::whole;

@@ -366,9 +366,8 @@ impl Monitor {
 
     /// Adds up the evidence of every group that is free to alarm and compares it with the threshold.
     fn judge(&mut self, step: Step, findings: &mut Vec<Finding>) {
-        let explained = self.outputs_are_explained();
-        let follows = |g: &Group| matches!(g.role, Role::Output | Role::Relations | Role::Rows);
-        let free = |g: &Group| g.is_free() && !(explained && follows(g));
+        let taken: Vec<Role> = self.state.groups.iter().filter(|g| !g.is_free()).map(|g| g.role).collect();
+        let free = |g: &Group| g.is_free() && !taken.iter().any(|role| g.role.follows(*role));
         let settled: f64 = self.state.groups.iter().filter(|g| free(g)).map(|g| self.settled_of(g)).sum();
         if reaches(settled, self.threshold) != Some(false) {
             self.judge_free(&free, step, findings);
@@ -397,21 +396,23 @@ impl Monitor {
         }
     }
 
-    /// The group with the most evidence. Answers follow their inputs: where an input group has a
-    /// noticeable part of the evidence, it is the cause.
+    /// The group with the most evidence. Answers and relations follow features: where a group that explains the
+    /// worst has a noticeable part of the evidence, it is the cause, features before what they tell of each other.
     fn guilty(&self, shares: &[(usize, f64)]) -> Option<usize> {
-        let most = |of: Option<Role>| {
-            let mine = shares.iter().filter(|(index, _)| {
-                of.is_none_or(|role| self.state.groups.get(*index).is_some_and(|g| g.role == role))
-            });
+        let role = |index: usize| self.state.groups.get(index).map(|g| g.role);
+        let most = |is: &dyn Fn(usize) -> bool| {
+            let mine = shares.iter().filter(|(index, _)| is(*index));
             mine.copied().reduce(|a, b| if b.1 > a.1 { b } else { a })
         };
-        let (worst, _) = most(None)?;
-        let is_output = self.state.groups.get(worst).is_some_and(|g| g.role == Role::Output);
-        match most(Some(Role::Input)) {
-            Some((input, share)) if is_output && share >= CAUSE_SHARE * self.threshold => Some(input),
-            _ => Some(worst),
-        }
+        let (worst, _) = most(&|_| true)?;
+        // Rows seen before, or from elsewhere, are a cause of their own.
+        let Some(own) = role(worst).filter(|role| matches!(role, Role::Output | Role::Relations)) else {
+            return Some(worst);
+        };
+        let causes = [Role::Input, Role::Relations].into_iter().filter(|cause| own.follows(*cause));
+        let mut found = causes.filter_map(|cause| most(&|index| role(index) == Some(cause)));
+        let cause = found.find(|(_, share)| *share >= CAUSE_SHARE * self.threshold);
+        Some(cause.map_or(worst, |(cause, _)| cause))
     }
 
     /// The weighted evidence of one group, that of bets on less as of the last block.
@@ -441,9 +442,9 @@ impl Monitor {
         streams.iter().filter_map(of).sum()
     }
 
-    /// Whether the alarm of an input group explains what the answers do.
-    pub(super) fn outputs_are_explained(&self) -> bool {
-        self.state.groups.iter().any(|g| g.role == Role::Input && !g.is_free())
+    /// Whether the alarm of some group explains what groups of a role do.
+    pub(super) fn is_explained(&self, role: Role) -> bool {
+        self.state.groups.iter().any(|g| role.follows(g.role) && !g.is_free())
     }
 
     /// Raises the alarm of one group, latches it and starts all others anew.

@@ -257,6 +257,17 @@ pub(super) enum Role {
     Traffic,
 }
 
+impl Role {
+    /// Whether an alarm of a group of the other role explains what one of this role shows: answers and relations
+    /// follow from features, and answers from features that do not belong together.
+    pub(super) const fn follows(self, other: Self) -> bool {
+        matches!(
+            (self, other),
+            (Self::Output | Self::Relations | Self::Rows, Self::Input) | (Self::Output, Self::Relations)
+        )
+    }
+}
+
 /// Steps of the baseline by bin, for one stratum of one stream.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Counts {

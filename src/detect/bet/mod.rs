@@ -55,7 +55,12 @@ impl Subject<'_> {
             self.bin,
             Bin::Null | Bin::WrongType | Bin::NotANumber | Bin::Infinite | Bin::Zero | Bin::Unseen
         );
-        self.topic == topic && (is_possible || self.family == Family::Tilt)
+        self.topic == topic
+            && match self.family {
+                Family::More => is_possible,
+                Family::Less => false,
+                Family::Tilt => true,
+            }
     }
 
     fn is_more_of(&self, topic: Topic) -> bool {

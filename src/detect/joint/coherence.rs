@@ -47,7 +47,8 @@ impl Coherence {
         if fitted.len() < super::ROWS_MIN / 2 || others.len() < super::ROWS_MIN / 8 {
             return None;
         }
-        let mut mixer = Mixer { random: StdRng::seed_from_u64(SEED), groups, width, order: (0..width).collect() };
+        let mut mixer =
+            Mixer { random: StdRng::seed_from_u64(SEED), groups, width, order: (0..width).collect() };
         let copies = (CELLS_MAX / (2 * fitted.len() * width)).clamp(1, MIXED_PER_ROW);
         let (mut x, mut y) = (Vec::new(), Vec::new());
         for _ in 0..copies {

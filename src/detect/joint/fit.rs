@@ -65,17 +65,21 @@ impl Fitting<'_> {
         let answers = chosen(answers);
         let order = answers.first().map(|target| target.values.as_slice());
         let bins = |position: usize| {
-            let stream = streams.iter().find(
-                |s| matches!(&s.source, Source::Column { position: p, .. } if *p == position),
-            );
+            let stream = streams
+                .iter()
+                .find(|s| matches!(&s.source, Source::Column { position: p, .. } if *p == position));
             stream.map_or(&[][..], |s| s.bins.as_slice())
         };
         let features: Vec<&Sampled> = columns.iter().filter(is(ColumnRole::Input)).collect();
-        let inputs: Vec<(Input, &Sampled)> = features
-            .iter()
-            .filter_map(|s| Some((Input::new(s, bins(s.position), order)?, *s)))
-            .take(INPUTS_MAX)
-            .collect();
+        let mut inputs: Vec<(Input, &Sampled)> =
+            features.iter().filter_map(|s| Some((Input::new(s, bins(s.position), order)?, *s))).collect();
+        if inputs.len() > INPUTS_MAX {
+            let left = inputs.len() - INPUTS_MAX;
+            self.joint.lacks.push(format!(
+                "{left} features take part in no relation: the first {INPUTS_MAX} that vary do"
+            ));
+            inputs.truncate(INPUTS_MAX);
+        }
         if inputs.is_empty() {
             self.joint.lacks.push("no relation between columns is watched: no feature varies".to_owned());
             return;
@@ -143,7 +147,8 @@ impl Fitting<'_> {
                 self.stream(Scalar::Coherence, &columns, "features", Role::Relations, &says);
             }
             None => self.joint.lacks.push(
-                "whether features belong to one entity is not watched: they tell nothing of each other".to_owned(),
+                "whether features belong to one entity is not watched: they tell nothing of each other"
+                    .to_owned(),
             ),
         }
     }
@@ -151,7 +156,9 @@ impl Fitting<'_> {
     fn given(&mut self, scores: &[Vec<f32>]) {
         let is_number = |input: usize| self.joint.inputs.columns.get(input).is_some_and(|i| !i.is_of_words());
         for (given, left) in Given::fit(scores, is_number, is_fitted) {
-            let Some(position) = self.joint.inputs.columns.get(given.input).map(|i| i.position) else { continue };
+            let Some(position) = self.joint.inputs.columns.get(given.input).map(|i| i.position) else {
+                continue;
+            };
             let which = self.joint.given.len();
             self.joint.given.push(given);
             let name = self.name(position);
@@ -170,9 +177,8 @@ impl Fitting<'_> {
             let columns = [odds.first, second];
             let codes = |position: usize| features.iter().find(|s| s.position == position).map(|s| &s.codes);
             let (Some(a), Some(b)) = (codes(odds.first), codes(second)) else { continue };
-            let nats: Vec<f64> = held(a.iter().zip(b))
-                .map(|(a, b)| odds.of(*a, *b).map_or(f64::NAN, f64::from))
-                .collect();
+            let nats: Vec<f64> =
+                held(a.iter().zip(b)).map(|(a, b)| odds.of(*a, *b).map_or(f64::NAN, f64::from)).collect();
             let name = format!("{} × {}", self.name(odds.first), self.name(second));
             let which = self.joint.odds.len();
             self.joint.odds.push(odds);

@@ -34,7 +34,9 @@ impl Given {
         fits: impl Fn(usize) -> bool,
     ) -> Vec<(Self, Vec<f64>)> {
         let rows = scores.first().map_or(0, Vec::len);
-        let Some(moments) = Moments::of(scores, (0..rows).filter(|row| fits(*row))) else { return Vec::new() };
+        let Some(moments) = Moments::of(scores, (0..rows).filter(|row| fits(*row))) else {
+            return Vec::new();
+        };
         let Some(precision) = moments.precision() else { return Vec::new() };
         let others: Vec<usize> = (0..rows).filter(|row| !fits(*row)).collect();
         let mut found: Vec<(f64, Self, Vec<f64>)> = Vec::new();

@@ -59,9 +59,8 @@ impl Input {
             }
         }
         let says = |bin: usize| {
-            bins.get(bin).is_some_and(|bin| {
-                matches!(bin, Bin::Category(_) | Bin::OtherCategory | Bin::Default)
-            })
+            bins.get(bin)
+                .is_some_and(|bin| matches!(bin, Bin::Category(_) | Bin::OtherCategory | Bin::Default))
         };
         let mut order: Vec<(usize, f64)> = rows
             .iter()

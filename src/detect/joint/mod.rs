@@ -70,6 +70,16 @@ pub(super) enum Scalar {
 }
 
 impl Scalar {
+    /// To which side it goes when the relation is broken. Rows that were fitted keep a relation better than others,
+    /// so that nothing is bet on its being kept too well.
+    pub(super) const fn harm(self) -> Side {
+        match self {
+            Self::Residual(_) | Self::Given(_) => Side::Both,
+            Self::ResidualSize(_) => Side::Up,
+            Self::Coherence | Self::Odds(_) => Side::Down,
+        }
+    }
+
     /// What its stream is about.
     pub(super) const fn topic(self) -> Topic {
         match self {
@@ -79,6 +89,14 @@ impl Scalar {
             Self::Odds(_) => Topic::Odds,
         }
     }
+}
+
+/// The side of a distribution that is bet on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Both,
+    Up,
+    Down,
 }
 
 /// The numbers of a chunk of rows, with the room to compute them in.
@@ -209,7 +227,10 @@ impl Joint {
             && self.surrogates.iter().all(|s| s.position < columns && s.is_sound(width))
             && self.coherence.as_ref().is_none_or(|c| c.is_sound(width))
             && self.given.iter().all(|g| g.is_sound(width))
-            && self.odds.iter().all(|o| o.is_sound() && o.first < columns && o.second.is_none_or(|s| s < columns))
+            && self
+                .odds
+                .iter()
+                .all(|o| o.is_sound() && o.first < columns && o.second.is_none_or(|s| s < columns))
     }
 
     /// Whether it has what a scalar is made of.

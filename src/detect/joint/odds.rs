@@ -67,7 +67,8 @@ impl Odds {
         seen.dedup();
         let table = Table::of(codes, hours)?;
         let told = table.told();
-        let is_clock = seen.len() >= CLOCK_HOURS_MIN && told.z > CHANCE && told.nats >= CLOCK_TOLD * told.least;
+        let is_clock =
+            seen.len() >= CLOCK_HOURS_MIN && told.z > CHANCE && told.nats >= CLOCK_TOLD * told.least;
         is_clock.then(|| Self::new(position, None, &table))
     }
 

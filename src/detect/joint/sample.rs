@@ -26,7 +26,10 @@ pub(in crate::detect) struct Sample {
 enum Kept {
     /// NaN where there is no number.
     Numbers(Vec<f64>),
-    Words { known: BTreeMap<String, usize>, words: Vec<Word> },
+    Words {
+        known: BTreeMap<String, usize>,
+        words: Vec<Word>,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -56,8 +56,7 @@ impl Scale {
 
     /// The scale of an answer of the sample; nothing where it never varies.
     fn new(numbers: Option<&[f64]>, codes: &[Code]) -> Option<Self> {
-        let mut sorted: Vec<f64> =
-            numbers.unwrap_or(&[]).iter().copied().filter(|v| v.is_finite()).collect();
+        let mut sorted: Vec<f64> = numbers.unwrap_or(&[]).iter().copied().filter(|v| v.is_finite()).collect();
         sorted.sort_by(f64::total_cmp);
         let mut distinct = sorted.clone();
         distinct.dedup_by(|a, b| a.total_cmp(b).is_eq());

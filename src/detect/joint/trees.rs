@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hessboost::prelude::{BoostedModel, DMatrix, ModelFormat, Objective, RegLoss, TrainingParams, TreeMethod};
+use hessboost::prelude::{
+    BoostedModel, DMatrix, ModelFormat, Objective, RegLoss, TrainingParams, TreeMethod,
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Rows that are looked at in one call: fewer than the library would spread over threads of its own.
