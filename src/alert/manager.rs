@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::sink::{Delivered, Retry, Sink};
 use super::timeline::{Bounded, Entry, Event, Lost, Timeline};
 use super::view::{Alert, Change, Severity, State};
-use crate::detect::{Alarm, Finding, Share};
+use crate::detect::{Alarm, Diagnosis, Finding, Share};
 use crate::units::{Timestamp, duration_text};
 
 /// Settings of alerts and of who is told.
@@ -390,6 +390,7 @@ fn unseen(group: &str, detection: &Detection) -> Alarm {
         since: *stream_at,
         shares: Vec::new(),
         message: format!("`{group}`: {detector} fired; when it began was not seen by this process"),
+        diagnosis: Diagnosis::default(),
     }
 }
 

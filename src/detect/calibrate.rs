@@ -166,6 +166,12 @@ impl Calibration {
         Ok(calibration)
     }
 
+    /// How many features relations read; nothing where no relation was fitted.
+    pub(super) fn relations(&self) -> Option<usize> {
+        let has = self.streams.iter().any(|s| matches!(s.source, Source::Joint { .. }));
+        Some(self.joint.width()).filter(|width| has && *width > 0)
+    }
+
     /// The baseline's steps: rows of one request or entity run count once.
     #[must_use]
     pub const fn rows(&self) -> u64 {

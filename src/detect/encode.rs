@@ -176,6 +176,12 @@ impl Encoder {
         self.codes.len()
     }
 
+    /// A row of the last chunk as relations read it, and its answer less what the surrogate says.
+    pub(super) fn relation_row(&self, place: usize) -> Option<(&[f32], f64)> {
+        let relations = self.relations.as_ref()?;
+        relations.numbers.row(place, &relations.asked)
+    }
+
     /// Whether a row of the last chunk begins a step.
     pub(super) fn begins(&self, place: usize) -> bool {
         self.begins.get(place).copied().unwrap_or(true)

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use super::diagnosis::Diagnosis;
 use crate::units::Timestamp;
 
 /// Part of the evidence of one alarm, by detector.
@@ -40,6 +41,9 @@ pub struct Alarm {
     pub shares: Vec<Share>,
     /// The sentence for people.
     pub message: String,
+    /// Why, since when at the earliest and latest, and with what harm.
+    #[serde(default)]
+    pub diagnosis: Diagnosis,
 }
 
 /// What a row, or time that passed without one, changed.

@@ -8,6 +8,7 @@ use super::contract::is_judged;
 use super::encode::Encoder;
 use super::evidence::{Asked, Evidence};
 use super::hours::Hours;
+use super::joint::Recent;
 use super::queue::{Queue, Span, Steps};
 use super::rate::Rate;
 use super::recovery::{Dose, Of};
@@ -49,6 +50,8 @@ pub struct Monitor {
     /// Positions of the streams of declared rules.
     contracts: Vec<usize>,
     pub(super) whose: Whose,
+    /// Rows in memory, to tell what an alarm does to answers; none where no relation is known.
+    pub(super) recent: Option<Recent>,
     // What follows is overwritten chunk by chunk.
     before: Vec<Evidence>,
     totals: Vec<f64>,
@@ -95,6 +98,7 @@ impl Monitor {
             contracts: contracts.collect(),
             whose: Whose::All,
             encoder: calibration.encoder(&schema),
+            recent: calibration.relations().map(Recent::new),
             hours: Hours::new(calibration.season())?,
             queue: Queue::new(calibration.streams.len()),
             before: state.evidence.clone(),
@@ -191,7 +195,7 @@ impl Monitor {
             let first = self.queue.begin_chunk(|stream| encoder.of(stream));
             for (in_chunk, row) in rows.enumerate() {
                 let begins = self.encoder.begins(in_chunk);
-                self.take_row(batch, row, (first + in_chunk, begins), arrival, &mut findings);
+                self.take_row(batch, row, (in_chunk, first + in_chunk, begins), arrival, &mut findings);
             }
             self.judge_queued(&mut findings);
         }
@@ -202,7 +206,7 @@ impl Monitor {
         &mut self,
         batch: &Batch,
         row: usize,
-        (place, begins): (usize, bool),
+        (in_chunk, place, begins): (usize, usize, bool),
         arrival: Option<Timestamp>,
         findings: &mut Vec<Finding>,
     ) {
@@ -215,6 +219,11 @@ impl Monitor {
         if is_judged(batch, row) && self.whose.includes(batch, row) {
             self.state.last_seen = Some(arrival.unwrap_or(ts));
             self.state.is_silent = false;
+            if let (Some(recent), Some((features, residual))) =
+                (&mut self.recent, self.encoder.relation_row(in_chunk))
+            {
+                recent.push(self.state.row, features, residual);
+            }
             self.gather(place, ts, begins, findings);
         } else {
             self.queue.skip(place);

@@ -8,8 +8,10 @@
 mod coherence;
 mod fit;
 mod given;
+mod harm;
 mod inputs;
 mod odds;
+mod recent;
 mod sample;
 mod surrogate;
 mod trees;
@@ -32,6 +34,8 @@ use crate::record::{Batch, Cell};
 use crate::units::Timestamp;
 
 pub(super) use fit::fit;
+pub(super) use harm::{Flips, Rows};
+pub(super) use recent::Recent;
 pub(super) use sample::{SAMPLE_ROWS_MAX, Sample};
 
 /// A sample with fewer rows carries no relation.
@@ -112,6 +116,16 @@ pub(super) struct Numbers {
 }
 
 impl Numbers {
+    /// A row of a chunk: its features as trees read them, and its first answer less what the surrogate says.
+    pub(super) fn row(&self, place: usize, asked: &[Scalar]) -> Option<(&[f32], f64)> {
+        let rows = self.of.first().map_or(0, Vec::len);
+        let width = self.matrix.len().checked_div(rows).filter(|width| *width > 0)?;
+        let features = self.matrix.get(place * width..(place + 1) * width)?;
+        let first = asked.iter().position(|scalar| *scalar == Scalar::Residual(0));
+        let residual = first.and_then(|scalar| self.of.get(scalar)?.get(place)).copied();
+        Some((features, residual.unwrap_or(f64::NAN)))
+    }
+
     /// One of the scalars that were asked for, row by row.
     pub(super) fn get(&self, place: usize) -> &[f64] {
         self.of.get(place).map_or(&[], Vec::as_slice)
@@ -231,6 +245,11 @@ impl Joint {
                 .odds
                 .iter()
                 .all(|o| o.is_sound() && o.first < columns && o.second.is_none_or(|s| s < columns))
+    }
+
+    /// Features that relations read.
+    pub(super) fn width(&self) -> usize {
+        self.inputs.columns.len()
     }
 
     /// Whether it has what a scalar is made of.

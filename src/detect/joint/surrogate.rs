@@ -193,6 +193,22 @@ impl Surrogate {
         self.scale.of(number, code) - f64::from(told)
     }
 
+    /// Whether two answers on the surrogate's scale are different decisions: on different sides of even odds, of one
+    /// half, or for numbers farther apart than half of all answers in health.
+    pub(super) fn differs(&self, a: f64, b: f64) -> bool {
+        match self.scale {
+            Scale::Odds => (a > 0.0) != (b > 0.0),
+            Scale::Class(_) => (a > 0.5) != (b > 0.5),
+            Scale::Number { .. } => (a.sinh() - b.sinh()).abs() > 1.0,
+        }
+    }
+
+    /// 1 where an answer is a decision for rather than against; of numbers, where it is above the median.
+    pub(super) fn decides(&self, answer: f64) -> f64 {
+        let limit = if matches!(self.scale, Scale::Class(_)) { 0.5 } else { 0.0 };
+        f64::from(u8::from(answer > limit))
+    }
+
     pub(super) const fn is_of_numbers(&self) -> bool {
         !matches!(self.scale, Scale::Class(_))
     }
