@@ -288,6 +288,7 @@ impl Manager {
             silence: None,
             accepted: None,
             shares: writable(&alarm.shares),
+            diagnosis: alarm.diagnosis.clone(),
         };
         Open { alert, stream_at: alarm.ts, detectors: Vec::new(), delivered: BTreeSet::new() }
     }
@@ -312,6 +313,7 @@ impl Open {
         self.alert.features.clone_from(&alarm.features);
         self.alert.message.clone_from(&alarm.message);
         self.alert.shares = writable(&alarm.shares);
+        self.alert.diagnosis = alarm.diagnosis.clone();
     }
 
     /// Takes detectors that fired; those not yet known are noted, from the rising edge on.

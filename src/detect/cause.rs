@@ -11,6 +11,8 @@ use super::table::{Bet, Family};
 
 /// Less than so many nats are no symptom.
 const NATS_MIN: f64 = 3.0;
+/// More is told as this: a file can hold nothing infinite.
+const NATS_TOLD: f64 = 1e6;
 /// From so many nats on a symptom is as sure as it gets.
 const NATS_SURE: f64 = 12.0;
 
@@ -175,6 +177,7 @@ impl Monitor {
                 else {
                     continue;
                 };
+                let nats = if nats < NATS_TOLD { nats } else { NATS_TOLD };
                 let Some(symptom) = self.symptom(stream, bet) else { continue };
                 match shown.iter_mut().find(|s| s.symptom == symptom) {
                     Some(known) if known.nats < nats => known.nats = nats,
