@@ -61,7 +61,7 @@ pub use bet::{KINDS, Kind, Subject};
 pub use bins::Bin;
 pub use bootstrap::{Bootstrap, Recording, RunLength};
 pub use calibrate::{Calibration, Counter, Planner};
-pub use effect::{EFFECTS, Effect, EffectSize, effect_sizes};
+pub use effect::{EFFECTS, Effect, EffectSize, NotMeasured, Pair, effect_sizes, on_metrics};
 pub use finding::{Alarm, Finding, Share, StreamState, Undecided};
 pub use hours::Season;
 pub use learn::Learner;
