@@ -14,6 +14,7 @@ mod jensen_shannon;
 mod ks;
 mod kullback_leibler;
 mod psi;
+pub(super) mod rows;
 mod total_variation;
 mod wasserstein;
 #[cfg(test)]
