@@ -118,17 +118,17 @@ mod tests {
         Array2::from_shape_vec((rows.len(), 3), rows.concat()).unwrap()
     }
 
-    /// Other trees, the same estimate: nannyml's to 5 %, of a window with twice the loss of the baseline, which is what
-    /// it turned out to be to 10 %.
+    /// Other trees, the same estimate: nannyml's to 2 %, of a window with twice the loss of the baseline, which is what
+    /// it turned out to be to 5 %.
     #[test]
     fn agrees_with_nannyml() {
         let line = include_str!("../../../tests/reference/loss.jsonl").lines().find(|l| !l.starts_with('#'));
         let case: Case = serde_json::from_str(line.unwrap()).unwrap();
         let fitted = DirectLoss::fit(matrix(&case.rows).view(), &case.losses, 3).unwrap();
         for (rows, expected, tolerance) in [
-            (&case.window, case.nannyml, 0.05),
-            (&case.rows, case.nannyml_baseline, 0.05),
-            (&case.window, case.realized, 0.1),
+            (&case.window, case.nannyml, 0.02),
+            (&case.rows, case.nannyml_baseline, 0.02),
+            (&case.window, case.realized, 0.05),
         ] {
             let ours = fitted.estimate(matrix(rows).view()).unwrap();
             assert!((ours / expected - 1.0).abs() < tolerance, "{ours}, expected {expected}");
