@@ -102,7 +102,7 @@ mod tests {
             assert!((ours - expected).abs() < 1e-12, "{score}: {ours}, expected {expected}");
         }
         assert_eq!(fitted.range(), Some((0.1, 0.9)));
-        let constant = Isotonic::fit(vec![(0.4, true), (0.4, false)]);
+        let constant = Isotonic::fit(vec![(0.4, false), (0.4, true)]);
         assert_eq!((constant.at(0.0), constant.at(0.4), constant.at(1.0)), (Some(0.5), Some(0.5), Some(0.5)));
         assert_eq!(Isotonic::fit(Vec::new()).at(0.5), None);
     }
