@@ -36,6 +36,8 @@ struct Detector {
 #[derive(Debug, Serialize)]
 struct Effect {
     name: &'static str,
+    /// Whether `/metrics` has it, beside the API.
+    on_metrics: bool,
     manual: &'static str,
 }
 
@@ -47,7 +49,11 @@ impl Detectors {
             weight: k.weight() / all,
             manual: k.manual(),
         };
-        let effect = |e: &&dyn crate::detect::Effect| Effect { name: e.name(), manual: e.manual() };
+        let effect = |e: &&dyn crate::detect::Effect| Effect {
+            name: e.name(),
+            on_metrics: e.on_metrics(),
+            manual: e.manual(),
+        };
         let manual = Manual {
             schema: "silentry/detectors/v1",
             detectors: KINDS.iter().map(detector).collect(),
@@ -75,9 +81,12 @@ impl Manual {
             };
             entry(&format!("{} ({share})", detector.name), detector.manual);
         }
-        out::say("Effect sizes, on /metrics and /v1/models/{model}: to read, never an alarm.\n");
+        out::say(
+            "Effect sizes, on /v1/models/{model} and, where it says so, on /metrics: to read, never an alarm.\n",
+        );
         for effect in &self.effects {
-            entry(effect.name, effect.manual);
+            let heading = format!("{}{}", effect.name, if effect.on_metrics { " (on /metrics)" } else { "" });
+            entry(&heading, effect.manual);
         }
     }
 }

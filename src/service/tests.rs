@@ -155,6 +155,22 @@ impl Fed {
     }
 }
 
+/// Effect sizes of a window are all on the API; among the metrics only those that say so.
+#[tokio::test(start_paused = true)]
+async fn few_effect_sizes_are_metrics() {
+    let mut fed = Fed::new(setup(vec![a()]));
+    fed.ticks().await;
+    fed.feed(61 * RATE, |i| row("a", i, "")).await;
+    fed.ticks().await;
+    let sizes = fed.handle.model("a").unwrap().effects;
+    for effect in crate::detect::EFFECTS {
+        let name = effect.name();
+        assert!(sizes.iter().any(|size| size.statistic == name && size.value.is_some()), "{name}");
+        let series = format!("statistic=\"{name}\"");
+        assert_eq!(fed.handle.metrics().unwrap().contains(&series), effect.on_metrics(), "{name}");
+    }
+}
+
 /// Records of two models in turns, some of an unknown one: each is judged by its own baseline, the
 /// unknown are refused by line and counted, and nothing else is lost.
 #[tokio::test]
