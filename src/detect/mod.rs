@@ -16,6 +16,7 @@ mod bet;
 mod bins;
 mod bootstrap;
 mod calibrate;
+mod checks;
 mod contract;
 mod cut;
 mod dependence;
@@ -61,6 +62,7 @@ pub use bet::{KINDS, Kind, Subject};
 pub use bins::Bin;
 pub use bootstrap::{Bootstrap, Recording, RunLength};
 pub use calibrate::{Calibration, Counter, Planner};
+pub use checks::{Answered, Check, CheckReport, Checker, Held, Outcome, Recovering, Terms, Unanswered};
 pub use effect::{EFFECTS, Effect, EffectSize, effect_sizes};
 pub use finding::{Alarm, Finding, Share, StreamState, Undecided};
 pub use hours::Season;
@@ -160,7 +162,7 @@ pub enum Error {
 /// The names of all detectors that may alarm, in the order of the manual.
 #[must_use]
 pub fn names() -> Vec<&'static str> {
-    KINDS.iter().map(|b| b.name()).collect()
+    KINDS.iter().map(|b| b.name()).chain(Check::ALL.map(Check::name)).collect()
 }
 
 /// Checks that every name is a detector's.
@@ -168,7 +170,8 @@ pub fn names() -> Vec<&'static str> {
 /// # Errors
 /// [`Error::UnknownDetector`] for the first that is not.
 pub fn check_names<'a>(mut names: impl Iterator<Item = &'a str>) -> Result<(), Error> {
-    match names.find(|name| !KINDS.iter().any(|k| k.name() == *name)) {
+    let known = self::names();
+    match names.find(|name| !known.contains(name)) {
         Some(name) => Err(Error::UnknownDetector { name: name.to_owned() }),
         None => Ok(()),
     }
