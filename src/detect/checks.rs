@@ -164,6 +164,14 @@ pub struct Answered {
     pub outcome: Outcome,
 }
 
+impl Answered {
+    /// A question without an answer that says anything.
+    #[must_use]
+    pub const fn none(at: Timestamp, why: Unanswered) -> Self {
+        Self { at, outcome: Outcome::Unanswered(why) }
+    }
+}
+
 /// How a check decides that it knows something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terms {
