@@ -78,7 +78,7 @@ impl Check {
 pub enum Unanswered {
     /// As many rows as may wait did.
     QueueFull,
-    /// The row lacks a feature, or has one of another type: it cannot be asked again.
+    /// The row lacks a feature, has one of another type, or is too large: it cannot be asked again.
     Unaskable,
     /// Nobody took the request, or the line broke.
     Unreachable,

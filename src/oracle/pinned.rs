@@ -47,6 +47,12 @@ pub enum Judged {
 }
 
 impl Judged {
+    /// Whether what it says of rows is believed.
+    #[must_use]
+    pub const fn is_believed(&self) -> bool {
+        self.objection().is_none()
+    }
+
     /// Why nothing that it says is believed, where nothing is.
     const fn objection(&self) -> Option<Unanswered> {
         match self {

@@ -10,6 +10,10 @@ use crate::units::{Timestamp, whole};
 /// The most rows of one question; a longer request is asked in parts.
 pub const ROWS_MAX: usize = 64;
 
+/// What a row takes up beside its words, and a class of it.
+const ROW_BYTES: usize = 512;
+const CLASS_BYTES: usize = 128;
+
 /// Rows of one request as they are asked again, and what the live model answered.
 #[derive(Debug, Clone)]
 pub struct Question {
@@ -57,6 +61,12 @@ impl Question {
     #[must_use]
     pub fn body(&self) -> &[u8] {
         &self.body
+    }
+
+    /// About how many bytes it takes up while it waits.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.rows.iter().fold(self.body.len(), |all, row| all.saturating_add(row.bytes()))
     }
 
     /// Rows.
@@ -120,6 +130,16 @@ impl Row {
         let name = id.map_or_else(|| format!("a row of {}", record.ts), |id| format!("request `{id}`"));
         let row = record.row.map_or_else(String::new, |row| format!(", row {row}"));
         Ok(Self { at: record.ts, name: format!("{name}{row}"), version: record.version.clone(), answer })
+    }
+
+    fn bytes(&self) -> usize {
+        let Prediction { label, score, probabilities, value } = &self.answer;
+        let text = |scalar: &Scalar| if let Scalar::Text(text) = scalar { text.len() } else { 0 };
+        let parts = [label, score, value].into_iter().flatten().map(text);
+        let classes =
+            probabilities.iter().map(|(class, p)| class.len().saturating_add(text(p)) + CLASS_BYTES);
+        let version = self.version.as_ref().map_or(0, String::len);
+        parts.chain(classes).fold(version + ROW_BYTES, usize::saturating_add)
     }
 
     fn compare(&self, right: Option<&Prediction>, tolerance: Tolerance) -> Outcome {

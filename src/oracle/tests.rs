@@ -290,6 +290,17 @@ fn both_layouts() {
     assert_eq!(Question::new(&[&row], &schema(), &table).err(), Some(Unanswered::Unaskable));
 }
 
+/// What waits weighs what it holds: the features that are sent, and the answers that they are held against.
+#[test]
+fn what_waits_is_weighed() {
+    let light = question(&[row(1, 50.0, 0.0)]);
+    assert!((500..2_000).contains(&light.bytes()), "{}", light.bytes());
+    let mut heavy = row(1, 50.0, 0.0);
+    let class = |i: u32| (format!("{i}{}", "x".repeat(1_000)), Scalar::Number(0.0));
+    heavy.prediction.as_mut().unwrap().probabilities = (0..100).map(class).collect();
+    assert!(question(&[heavy.clone(), heavy]).bytes() > 200_000);
+}
+
 /// The live model's known answers: right, wrong, of another version, and none.
 #[tokio::test]
 async fn known_answers_of_the_live_model() {

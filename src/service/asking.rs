@@ -25,6 +25,8 @@ const QUESTIONS_MAX: usize = 256;
 const QUESTION_BYTES_MAX: usize = 8 << 20;
 /// How often the pinned copy is tested where the model has no schedule.
 const TEST_EVERY: Duration = Duration::from_secs(60);
+/// How soon again, as long as it is not believed.
+const TEST_AGAIN: Duration = Duration::from_secs(5);
 
 /// Who is asked about the models.
 #[derive(Debug, Default)]
@@ -136,7 +138,10 @@ impl Rescorer {
     /// The outcomes of a question that does not fit.
     fn send(&self, question: Question) -> Vec<Answered> {
         let full = |question: &Question| question.unanswered(Unanswered::QueueFull);
-        let bytes = u32::try_from(question.body().len()).unwrap_or(u32::MAX);
+        let bytes = question.bytes();
+        let Some(bytes) = u32::try_from(bytes).ok().filter(|_| bytes <= QUESTION_BYTES_MAX) else {
+            return question.unanswered(Unanswered::Unaskable);
+        };
         let Ok(permit) = Arc::clone(&self.bytes).try_acquire_many_owned(bytes) else {
             return full(&question);
         };
@@ -179,15 +184,13 @@ async fn ask_live(
 }
 
 async fn test(shared: Alarmed, copy: Arc<PinnedCopy>, every: Duration, mut stopping: watch::Receiver<bool>) {
-    let mut ticks = tokio::time::interval(every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let test = async {
-            ticks.tick().await;
-            copy.test(&shared.clock).await
+            let judged = copy.test(&shared.clock).await;
+            tokio::time::sleep(if judged.is_believed() { every } else { every.min(TEST_AGAIN) }).await;
         };
         tokio::select! {
-            _ = test => {}
+            () = test => {}
             () = stopped(&mut stopping) => return,
         }
     }

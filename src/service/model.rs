@@ -197,8 +197,11 @@ impl Watched {
     /// Takes what became of a question to who knows the right answer.
     pub(super) fn checked(&mut self, check: Check, answered: Answered, now: Timestamp) -> Option<Finding> {
         let others = self.main.monitor.holds(Schema::OUTPUT_GROUP) || self.checks.holds_but(check);
+        let was_held = self.checks.hold();
         let finding = self.checks.take(check, answered, now)?;
-        self.strangers.take_back_since(std::slice::from_ref(&finding));
+        if !was_held {
+            self.strangers.take_back_since(std::slice::from_ref(&finding));
+        }
         // Its part is over, and the alert is not.
         (!others || !matches!(finding, Finding::Resolved { .. })).then_some(finding)
     }

@@ -394,3 +394,19 @@ async fn accepted_or_switched_off() {
     assert_eq!((fed.alarms(), fed.handle.model("a").unwrap().answer_checks), (vec![], vec![]));
     fed.service.stop().await.unwrap();
 }
+
+/// Lost rows leave nothing quiet that rows are judged by; known answers come from no row.
+#[tokio::test]
+async fn lost_rows_and_known_answers() {
+    let nobody = "http://127.0.0.1:9/infer";
+    let both = ModelSetup { pinned: Some(pinned(nobody)), ..by_hand() };
+    let fed = fed(both);
+    fed.until("the first round", |fed| fed.check(Check::KnownAnswer).report.asked > 0).await;
+    fed.note(Check::KnownAnswer, &Outcome::Right, 1);
+    fed.note(Check::PinnedCopy, &Outcome::Right, 45);
+    let states = |fed: &Fed| Check::ALL.map(|check| fed.state_of(check));
+    assert_eq!(states(&fed), [StreamState::Quiet; 2]);
+    fed.handle.lost_body(Reason::TooLarge);
+    assert_eq!(states(&fed), [StreamState::Quiet, StreamState::Undecided(Undecided::RowsLost)]);
+    fed.service.stop().await.unwrap();
+}
