@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 
 use super::engine::{Engine, ModelSetup};
-use crate::alert::Change;
+use crate::alert::{Alert, Change};
 use crate::detect::{
-    Answered, Check, CheckReport, Checker, Finding, Held, Outcome, StreamReport, Terms, Unanswered,
+    Alarm, Answered, Check, CheckReport, Checker, Finding, Held, Outcome, Share, StreamReport, Terms,
+    Unanswered,
 };
 use crate::record::Schema;
 use crate::units::Timestamp;
+
+/// Stands in an alert between the words of who opened it and those of a check.
+const BESIDE: &str = "; beside that, ";
 
 /// The checks of one model that are configured and not switched off.
 #[derive(Debug, Default)]
@@ -121,28 +125,36 @@ impl Engine {
         answers: Vec<Answered>,
         now: Timestamp,
     ) -> Vec<Change> {
-        let Some(watched) = self.models.get_mut(model).filter(|watched| watched.checks.has(check)) else {
-            return Vec::new();
-        };
         let mut changes = Vec::new();
         for answered in answers {
+            let watched = self.models.get_mut(model).filter(|watched| watched.checks.has(check));
+            let Some(watched) = watched else { continue };
             self.metrics.answers_checked(model, check.name(), word(&answered.outcome), 1);
             let Some(finding) = watched.checked(check, answered, now) else { continue };
-            // Whoever opened the alert words it; all others are detectors of it.
-            let is_anothers = self.alerts.open().any(|alert| {
-                let group = Schema::OUTPUT_GROUP;
-                alert.model == model
-                    && alert.version.is_none()
-                    && alert.group == group
-                    && alert.detector != check.name()
-            });
             let told = match finding {
-                Finding::Raised(_) if is_anothers => joined(finding),
-                own => vec![own],
+                Finding::Raised(alarm) => self.beside(model, alarm),
+                ended => vec![ended],
             };
             changes.extend(told.iter().flat_map(|finding| self.alerts.observe(model, finding, now)));
         }
         changes
+    }
+
+    /// An alarm as the group's alert takes it: where another detector opened that one, its words come first, and
+    /// those of this one behind them.
+    fn beside(&self, model: &str, alarm: Alarm) -> Vec<Finding> {
+        let is_its =
+            |alert: &&Alert| alert.model == model && alert.version.is_none() && alert.group == alarm.group;
+        let anothers = self.alerts.open().find(is_its).filter(|alert| alert.detector != alarm.detector);
+        let Some(alert) = anothers else { return vec![Finding::Raised(alarm)] };
+        let first = alert.message.split(BESIDE).next().unwrap_or("");
+        let message = format!("{first}{BESIDE}{}", alarm.message);
+        let is_new = |share: &&Share| alert.shares.iter().all(|known| known.detector != share.detector);
+        let shares = alert.shares.iter().chain(alarm.shares.iter().filter(is_new)).cloned().collect();
+        let joint = Alarm { message, shares, features: alert.features.clone(), ..alarm.clone() };
+        let mut told = joined(Finding::Raised(alarm));
+        told.push(Finding::Raised(joint));
+        told
     }
 
     /// Questions of all models that had no answer, by model, check and reason.

@@ -77,14 +77,14 @@ async fn answer(mood: &Mutex<Mood>, body: &[u8]) -> Response {
 
 fn pinned(url: &str) -> Pinned {
     // Every row, as fast as it goes.
-    let pinned = json!({"url": url, "share": 1.0, "requests_per_second_max": 100_000});
+    let pinned = json!({"url": url, "share": 1.0, "requests_per_second_max": 100_000, "timeout": "60s"});
     serde_json::from_value(pinned).unwrap()
 }
 
 fn known(url: &str) -> KnownAnswers {
     let tensor =
         |name: &str, value: f64| json!({"name": name, "datatype": "FP64", "shape": [1], "data": [value]});
-    let known = json!({"url": url, "every": "20ms", "requests": [{
+    let known = json!({"url": url, "every": "20ms", "timeout": "60s", "requests": [{
         "name": "one", "request": {"inputs": [tensor("spend", 20.0), tensor("visits", 3.0), tensor("age", 40.0)]},
         "expected": {"outputs": [tensor("score", score([20.0, 3.0, 40.0]))]}}]});
     let known: KnownAnswers = serde_json::from_value(known).unwrap();
@@ -236,7 +236,8 @@ async fn a_fault_of_features_is_not_the_models() {
 async fn a_hanging_copy_slows_nothing() {
     let (url, mood) = copy().await;
     *mood.lock().unwrap() = Mood::Hanging;
-    let mut fed = fed(model(None, Some(pinned(&url))));
+    let patient = Pinned { timeout: Duration::from_secs(3_600), ..pinned(&url) };
+    let mut fed = fed(model(None, Some(patient)));
     fed.feed(3_000, |i| said(i, None, 0.0)).await;
     assert_eq!(fed.handle.model("a").unwrap().rows, 3_000);
     assert!(fed.handle.health().tap.rows_lost.values().all(|n| *n == 0));
@@ -326,6 +327,16 @@ async fn one_alert_for_one_group() {
         let alarms = fed.alarms();
         let [(group, detector)] = &alarms[..] else { panic!("{alarms:?}") };
         assert_eq!((group.as_str(), detector == "known_answer"), ("output", !ledger_first), "{alarms:?}");
+        let message = fed.handle.alerts().active[0].message.clone();
+        if ledger_first {
+            let (first, beside) = message.split_once("; beside that, ").unwrap();
+            assert!(
+                first.contains("`score`") && beside.contains("2 of 2 answers") && !first.contains("answers"),
+                "{message}"
+            );
+        } else {
+            assert!(message.contains("1 of 1 answers") && !message.contains("beside"), "{message}");
+        }
         let noted = fed.detectors_noted();
         assert!(noted.len() > 1 && noted.contains(&"known_answer".to_owned()), "{noted:?}");
         if ledger_first {
