@@ -2,7 +2,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::out;
-use crate::detect::{EFFECTS, KINDS};
+use crate::detect::{Check, EFFECTS, KINDS};
 
 /// Characters of a line of the manual.
 const LINE_CHARS: usize = 96;
@@ -26,8 +26,8 @@ struct Manual {
 #[derive(Debug, Serialize)]
 struct Detector {
     name: &'static str,
-    /// Its share of the alarm budget where every detector has something to look at; 0 for declared rules,
-    /// which need none.
+    /// Its share of the alarm budget where every detector has something to look at; 0 for declared rules and
+    /// known answers, which need none.
     weight: f64,
     manual: &'static str,
 }
@@ -49,6 +49,7 @@ impl Detectors {
             weight: k.weight() / all,
             manual: k.manual(),
         };
+        let check = |c: Check| Detector { name: c.name(), weight: 0.0, manual: c.manual() };
         let effect = |e: &&dyn crate::detect::Effect| Effect {
             name: e.name(),
             on_metrics: e.on_metrics(),
@@ -56,7 +57,7 @@ impl Detectors {
         };
         let manual = Manual {
             schema: "silentry/detectors/v1",
-            detectors: KINDS.iter().map(detector).collect(),
+            detectors: KINDS.iter().map(detector).chain(Check::ALL.map(check)).collect(),
             effects: EFFECTS.iter().map(effect).collect(),
         };
         if self.json {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::oracle::{KnownAnswers, Pinned};
 use crate::units::{Ratio, duration_text};
 
 /// What the tap may hold; rows beyond it are dropped and counted, never waited for.
@@ -73,6 +74,12 @@ pub struct Model {
     /// Where a smaller share of its rows on offer is judged in a minute, nothing about it is known.
     #[serde(default = "coverage_min")]
     pub coverage_min: Ratio,
+    /// Requests whose answers are known, sent to the live model on a schedule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_answers: Option<KnownAnswers>,
+    /// A pinned copy of it, asked again for a share of its rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<Pinned>,
 }
 
 /// The share of a model's rows that must be judged where nobody says otherwise.

@@ -104,6 +104,12 @@ pub enum Undecided {
     Accepted,
     /// Its alert is so old that nobody knows whether it still holds.
     Stale,
+    /// Who knows the right answers was not asked, or did not answer, too often lately.
+    Unanswered,
+    /// The answers are of another version than those that they could be held against.
+    OtherVersion,
+    /// The pinned copy of the model is no judge: it answers wrongly itself.
+    JudgeWrong,
 }
 
 impl Undecided {
@@ -122,6 +128,9 @@ impl Undecided {
             Self::Filling => "filling",
             Self::Accepted => "accepted",
             Self::Stale => "stale",
+            Self::Unanswered => "unanswered",
+            Self::OtherVersion => "other_version",
+            Self::JudgeWrong => "judge_wrong",
         }
     }
 }

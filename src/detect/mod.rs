@@ -17,6 +17,7 @@ mod bins;
 mod bootstrap;
 mod calibrate;
 mod cause;
+mod checks;
 mod contract;
 mod cut;
 mod dependence;
@@ -67,6 +68,7 @@ pub use bins::Bin;
 pub use bootstrap::{Bootstrap, Recording, RunLength};
 pub use calibrate::{Calibration, Counter, Planner};
 pub use cause::{CLASSES, Cause, Class, Shown, Symptom};
+pub use checks::{Answered, Check, CheckReport, Checker, Held, Outcome, Recovering, Terms, Unanswered};
 pub use diagnosis::{Diagnosis, Harm};
 pub use effect::rows::{NoEstimate, Reconstruction, Residual, domain_auc};
 pub use effect::{EFFECTS, Effect, EffectSize, NotMeasured, Pair, effect_sizes, on_metrics};
@@ -169,7 +171,7 @@ pub enum Error {
 /// The names of all detectors that may alarm, in the order of the manual.
 #[must_use]
 pub fn names() -> Vec<&'static str> {
-    KINDS.iter().map(|b| b.name()).collect()
+    KINDS.iter().map(|b| b.name()).chain(Check::ALL.map(Check::name)).collect()
 }
 
 /// Checks that every name is a detector's.
@@ -177,7 +179,8 @@ pub fn names() -> Vec<&'static str> {
 /// # Errors
 /// [`Error::UnknownDetector`] for the first that is not.
 pub fn check_names<'a>(mut names: impl Iterator<Item = &'a str>) -> Result<(), Error> {
-    match names.find(|name| !KINDS.iter().any(|k| k.name() == *name)) {
+    let known = self::names();
+    match names.find(|name| !known.contains(name)) {
         Some(name) => Err(Error::UnknownDetector { name: name.to_owned() }),
         None => Ok(()),
     }

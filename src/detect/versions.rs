@@ -89,6 +89,12 @@ impl Monitor {
         Some(&drifted.name)
     }
 
+    /// Whether a group's alarm is open: latched, and its change accepted by nobody.
+    #[must_use]
+    pub fn holds(&self, group: &str) -> bool {
+        self.state.groups.iter().any(|g| g.name == group && g.latch.is_some() && !g.is_accepted())
+    }
+
     /// Judges only some rows. Others count for the row rate and have their number.
     #[must_use]
     pub fn judging(mut self, whose: Whose) -> Self {

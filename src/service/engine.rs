@@ -14,12 +14,13 @@ use super::view::{RunView, Standing};
 use crate::alert::{self, Alert, Change, Manager, State};
 use crate::baseline::Baseline;
 use crate::chaos::{Act, Experiment, Target};
+use crate::oracle::{KnownAnswers, Pinned};
 use crate::record::{BatchBuilder, Record, Role};
 use crate::slo::Objective;
 use crate::tap::{Losses, Reason};
 use crate::telemetry::{Metrics, Outcome, Stage};
 use crate::units::{Ratio, Timestamp};
-use crate::verdict::{Frozen, KnownAnswers, Verdict};
+use crate::verdict::{self, Frozen, Verdict};
 
 /// Runs kept, ended ones among them; the oldest that has ended goes first.
 const RUNS_MAX: usize = 100;
@@ -37,6 +38,10 @@ pub struct ModelSetup {
     pub slos: Vec<(Objective, Duration)>,
     /// Where a smaller share of the rows on offer is judged, nothing is known.
     pub coverage_min: Ratio,
+    /// Requests whose answers are known.
+    pub known_answers: Option<KnownAnswers>,
+    /// A pinned copy that is asked for some rows again.
+    pub pinned: Option<Pinned>,
 }
 
 impl ModelSetup {
@@ -52,6 +57,8 @@ impl ModelSetup {
             without: Vec::new(),
             slos: Vec::new(),
             coverage_min: Self::COVERAGE_MIN,
+            known_answers: None,
+            pinned: None,
         }
     }
 
@@ -390,7 +397,7 @@ impl Engine {
         self.run(id)?.store_answered(at, took)
     }
 
-    pub(super) fn know_answers(&mut self, id: &str, known: KnownAnswers) -> Result<(), Error> {
+    pub(super) fn know_answers(&mut self, id: &str, known: verdict::KnownAnswers) -> Result<(), Error> {
         self.run(id)?.know_answers(known);
         Ok(())
     }

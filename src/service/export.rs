@@ -60,6 +60,9 @@ impl Handle {
         for group in groups {
             metrics.alert(&model.model, group, AlertLevel::Inactive);
         }
+        for check in &model.checks {
+            metrics.answer_last(&model.model, check.detector, check.last_answer);
+        }
         for effect in model.effects.iter().filter(|effect| on_metrics(effect.statistic)) {
             metrics.feature_drift(&model.model, &effect.column, effect.statistic, effect.value);
         }

@@ -5,16 +5,17 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Error;
+use super::checks::Checks;
 use super::engine::ModelSetup;
 use super::judge::{Judge, OTHERS, Scope, decided};
 use super::recent::RecentRows;
 use super::relearn::{Counted, Paused};
 use super::run::record_row;
 use super::strangers::{GONE_AFTER, Judged, Stranger, Strangers, VERSION_KIND};
-use super::view::{ModelView, SloView, Standing, VersionView};
+use super::view::{CheckView, ModelView, SloView, Standing, VersionView};
 use crate::alert::{Alert, State};
 use crate::baseline::Baseline;
-use crate::detect::{self, Finding, StreamReport, StreamState, Undecided};
+use crate::detect::{self, Answered, Check, Finding, Held, StreamReport, StreamState, Undecided};
 use crate::record::{Batch, Record, Schema};
 use crate::slo::{Meter, Span};
 use crate::units::{Ratio, Timestamp};
@@ -64,6 +65,7 @@ pub(super) struct Watched {
     coverage_min: Ratio,
     without: Vec<String>,
     meters: Vec<Meter>,
+    pub(super) checks: Checks,
 }
 
 /// All evidence of one model, kept over a restart.
@@ -78,6 +80,8 @@ pub(super) struct Evidence {
     others: Option<detect::Saved>,
     #[serde(default)]
     seen: BTreeMap<String, Stranger>,
+    #[serde(default)]
+    checks: BTreeMap<Check, Held>,
 }
 
 /// The version that a record is of, where it says so.
@@ -88,7 +92,8 @@ pub(super) fn version_of(record: &Record) -> Option<&str> {
 impl Watched {
     pub(super) fn new(setup: ModelSetup) -> Result<Self, Error> {
         setup.check()?;
-        let ModelSetup { baseline, versions, without, slos, coverage_min } = setup;
+        let checks = Checks::new(&setup);
+        let ModelSetup { baseline, versions, without, slos, coverage_min, .. } = setup;
         let strangers = Strangers::new(&baseline, &without)?;
         let main = Judge::new(baseline, &without, Scope::Whole)?;
         let judges = versions.into_iter().filter_map(|baseline| {
@@ -98,7 +103,17 @@ impl Watched {
         let versions = judges.collect::<Result<_, _>>()?;
         let meters = slos.into_iter().map(|(objective, window)| Meter::new(objective, window));
         let meters = meters.collect::<Result<_, _>>()?;
-        Ok(Self { main, versions, strangers, run: None, last_arrival: None, coverage_min, without, meters })
+        Ok(Self {
+            main,
+            versions,
+            strangers,
+            run: None,
+            last_arrival: None,
+            coverage_min,
+            without,
+            meters,
+            checks,
+        })
     }
 
     pub(super) fn model(&self) -> &str {
@@ -141,6 +156,7 @@ impl Watched {
             Route::Main => {
                 let findings = self.main.observe(batch, unexpected, now);
                 self.strangers.take_back_since(&findings);
+                let findings = self.checks.join(findings);
                 return findings.into_iter().map(|finding| (None, finding)).collect();
             }
             Route::Version(version) => match self.versions.get_mut(version) {
@@ -178,6 +194,18 @@ impl Watched {
         self.strangers.relearn(&self.main.baseline, judged, now)
     }
 
+    /// Takes what became of a question to who knows the right answer.
+    pub(super) fn checked(&mut self, check: Check, answered: Answered, now: Timestamp) -> Option<Finding> {
+        let others = self.main.monitor.holds(Schema::OUTPUT_GROUP) || self.checks.holds_but(check);
+        let was_held = self.checks.hold();
+        let finding = self.checks.take(check, answered, now)?;
+        if !was_held {
+            self.strangers.take_back_since(std::slice::from_ref(&finding));
+        }
+        // Its part is over, and the alert is not.
+        (!others || !matches!(finding, Finding::Resolved { .. })).then_some(finding)
+    }
+
     /// Takes the run that is under way, or that there is none.
     pub(super) fn set_run(&mut self, run: Option<String>) {
         self.run = run;
@@ -190,6 +218,9 @@ impl Watched {
         }
         if let Some((group, accepted)) = self.strangers.monitor.latched() {
             return Paused::Latched { group: group.to_owned(), accepted };
+        }
+        if self.checks.hold() {
+            return Paused::Latched { group: Schema::OUTPUT_GROUP.to_owned(), accepted: false };
         }
         // What one version is given may be wrong for all. A version that is gone does not recover any more.
         let is_there = |judge: &&Judge| judge.last.is_none_or(|last| now < last.plus(GONE_AFTER));
@@ -209,6 +240,7 @@ impl Watched {
         let mut told: Vec<Told> = Vec::new();
         let findings = self.main.monitor.advance(now);
         self.strangers.take_back_since(&findings);
+        let findings = self.checks.join(findings);
         told.extend(findings.into_iter().map(|finding| (None, finding)));
         self.main.last.get_or_insert(now);
         self.main.close_window(now, effects_window);
@@ -240,7 +272,10 @@ impl Watched {
     pub(super) fn accept(&mut self, alert: &Alert) {
         match alert.version.as_deref() {
             Some(version) if alert.kind == VERSION_KIND => self.strangers.accept(version),
-            None => drop(self.main.monitor.accept(&alert.group)),
+            None => {
+                self.main.monitor.accept(&alert.group);
+                self.checks.accept(&alert.group);
+            }
             Some(version) => {
                 let judge = self.versions.get_mut(version).map(|judge| &mut judge.monitor);
                 let monitor = judge.unwrap_or(&mut self.strangers.monitor);
@@ -274,6 +309,7 @@ impl Watched {
             Some(version) => self.versions.get_mut(version),
             None => {
                 self.strangers = strangers;
+                self.checks.forget();
                 Some(&mut self.main)
             }
         };
@@ -372,9 +408,15 @@ impl Watched {
     /// What the metrics show, without the service levels: those are much to sum up.
     pub(super) fn standing(&self, stale: &[&Alert], now: Timestamp) -> Standing {
         let mut detectors = self.main.monitor.report();
+        detectors.extend(self.checks.stream_reports(now));
         unless_stale(&mut detectors, None, stale);
         detectors.extend(self.version_views(stale, now).into_iter().flat_map(|view| view.detectors));
-        Standing { model: self.model().to_owned(), detectors, effects: self.main.effects.clone() }
+        Standing {
+            model: self.model().to_owned(),
+            detectors,
+            effects: self.main.effects.clone(),
+            checks: self.checks.reports(),
+        }
     }
 
     fn version_views(&self, stale: &[&Alert], now: Timestamp) -> Vec<VersionView> {
@@ -404,6 +446,7 @@ impl Watched {
             judges.chain([&self.main.monitor, &self.strangers.monitor]).map(detect::Monitor::rows).sum();
         let baseline = &self.main.baseline;
         let mut detectors = self.main.monitor.report();
+        detectors.extend(self.checks.stream_reports(now));
         unless_stale(&mut detectors, None, stale);
         let seen = self.strangers.seen().iter().map(|(name, stranger)| (name.clone(), stranger.rows));
         let view = ModelView {
@@ -424,6 +467,7 @@ impl Watched {
             relearnt: self.strangers.relearnt(baseline, &self.paused(now)),
             coverage_min: self.coverage_min,
             recent: None,
+            answer_checks: self.checks.reports().into_iter().map(CheckView::of).collect(),
         };
         Snapshot { view, meters: self.meters.clone() }
     }
@@ -437,6 +481,7 @@ impl Watched {
             versions: self.versions.iter().map(saved).collect(),
             others: self.strangers.are_there_at_all().then(|| self.strangers.monitor.save()),
             seen: self.strangers.seen().clone(),
+            checks: self.checks.save(),
         }
     }
 
@@ -456,8 +501,9 @@ impl Watched {
                 None => refuse(Some(&version), detect::Error::StateOfAnother),
             }
         }
-        // Which versions are strangers depends on the model's baseline alone.
+        // Which versions are strangers depends on the model's baseline alone; and the alerts of checks end with it.
         if is_main_known {
+            self.checks.restore(evidence.checks);
             let others = evidence.others.map_or(Ok(()), |saved| self.strangers.monitor.restore(saved));
             others.unwrap_or_else(|error| refuse(Some(OTHERS), error));
             let mut seen = evidence.seen;
@@ -476,6 +522,10 @@ impl Watched {
                 self.strangers.are_there_at_all() && !refused.contains(&alert.version)
             }
             Some(version) => self.versions.contains_key(version) && !refused.contains(&alert.version),
+            None if alert.group == Schema::OUTPUT_GROUP => {
+                let is_held = self.main.monitor.holds(&alert.group) || self.checks.hold();
+                is_held && !refused.contains(&None)
+            }
             None => !refused.contains(&None),
         }
     }

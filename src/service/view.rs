@@ -7,7 +7,8 @@ use super::recent::RecentRows;
 use super::relearn::Relearnt;
 use crate::alert::{Alert, SinkStatus};
 use crate::chaos::Journal;
-use crate::detect::{EffectSize, ROW_RATE, StreamReport, StreamState, Undecided};
+use crate::detect::{Check, CheckReport, EffectSize, ROW_RATE, StreamReport, StreamState, Undecided};
+use crate::oracle::Judged;
 use crate::slo::{Meter, Span, Summary};
 use crate::units::{PerSecond, Ratio, Timestamp};
 
@@ -52,6 +53,24 @@ pub struct ModelView {
     /// What became of its rows in the last minute. Where more than 1 % were lost, no detector is quiet:
     /// it is undecided, because of `rows_lost`.
     pub recent: Option<RecentRows>,
+    /// Answers held against known ones, where that is configured.
+    pub answer_checks: Vec<CheckView>,
+}
+
+/// How one detector that holds answers against known ones stands; its state is among `detectors`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct CheckView {
+    /// Its counts since silentry was started.
+    #[serde(flatten)]
+    pub report: CheckReport,
+    /// What known answers say of the pinned copy itself; null where there is none.
+    pub judged: Option<Judged>,
+}
+
+impl CheckView {
+    pub(super) const fn of(report: CheckReport) -> Self {
+        Self { report, judged: None }
+    }
 }
 
 /// How the rows of one version of a model stand.
@@ -102,6 +121,7 @@ pub(super) struct Standing {
     pub(super) model: String,
     pub(super) detectors: Vec<StreamReport>,
     pub(super) effects: Vec<EffectSize>,
+    pub(super) checks: Vec<CheckReport>,
 }
 
 /// A detector that would be quiet is undecided when too many rows were lost, or nobody counts them.
@@ -109,7 +129,9 @@ pub(super) fn unless_lost(detectors: &mut [StreamReport], recent: Option<RecentR
     if recent.is_some_and(|recent| !recent.too_many_lost()) {
         return;
     }
-    for report in detectors.iter_mut().filter(|report| report.state == StreamState::Quiet) {
+    // Known answers come from no row that could be lost.
+    let is_of_rows = |report: &&mut StreamReport| report.detector != Check::KnownAnswer.name();
+    for report in detectors.iter_mut().filter(is_of_rows).filter(|r| r.state == StreamState::Quiet) {
         report.state = StreamState::Undecided(Undecided::RowsLost);
     }
 }
