@@ -43,7 +43,7 @@ pub struct Alarm {
     pub message: String,
     /// Why, since when at the earliest and latest, and with what harm.
     #[serde(default)]
-    pub diagnosis: Diagnosis,
+    pub diagnosis: Box<Diagnosis>,
 }
 
 /// What a row, or time that passed without one, changed.

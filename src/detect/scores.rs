@@ -37,7 +37,7 @@ fn side(stream: &Stream) -> Option<Side> {
 /// By bin: whether it may be bet on that it becomes commoner. Of relations those where they are broken.
 pub(super) fn is_harm(stream: &Stream) -> Vec<bool> {
     let Some(side) = side(stream) else { return vec![true; stream.bins.len()] };
-    let scores = of(stream).unwrap_or_else(Vec::new);
+    let Some(scores) = of(stream) else { return vec![false; stream.bins.len()] };
     let up = |z: f64| z >= OUTER;
     let down = |z: f64| z <= -OUTER;
     let each = stream.bins.iter().enumerate().map(|(bin, _)| scores.get(bin).copied().flatten());
