@@ -68,5 +68,57 @@ fn observe(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, observe);
+/// Twenty features that hang together and an answer that follows from them: every relation is watched.
+fn related(rows: usize, random: &mut StdRng) -> Batch {
+    let mut columns: Vec<Column> = schema(20).columns.clone();
+    columns.push(Column {
+        name: "y".into(),
+        role: Role::Output,
+        group: "output".into(),
+        ..columns[0].clone()
+    });
+    let schema = Arc::new(Schema::new("bench".into(), None, columns).unwrap());
+    let mut values = vec![Vec::with_capacity(rows); 21];
+    for _ in 0..rows {
+        let shared: f64 = random.random();
+        for feature in &mut values[..20] {
+            feature.push(100.0 * shared + 40.0 * random.random::<f64>());
+        }
+        let (a, b) = (values[0].last().unwrap(), values[1].last().unwrap());
+        let score = 1.0 / (1.0 + (-(a + b - 140.0) / 20.0).exp());
+        values[20].push(score);
+    }
+    let cells = |v| Cells::new("f", Values::Number(Float64Array::from(v)), None).unwrap();
+    let times = (0..rows).map(|i| Timestamp::from_millis(i as i64 * 10)).collect();
+    Batch::new(schema, values.into_iter().map(cells).collect(), Meta::of_times(times)).unwrap()
+}
+
+/// The cost a row of the relations between twenty columns: the same rows with and without them.
+fn relations(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("relations");
+    let mut random = StdRng::seed_from_u64(2);
+    let baseline = related(40_000, &mut random);
+    let fresh = related(4_000, &mut random);
+    let mut planner = Planner::new(baseline.schema().clone());
+    planner.observe(&baseline);
+    let mut counter = planner.finish().unwrap();
+    counter.observe(&baseline);
+    let calibration = counter.finish().unwrap();
+    let off = ["surrogate_residual", "coherence", "feature_given", "pair_odds"];
+    for (name, without) in [("with", &off[..0]), ("without", &off[..])] {
+        let without: BTreeSet<String> = without.iter().map(|d| (*d).to_owned()).collect();
+        let options = Options { budget: Budget::Rows(1_000_000_000), rate: PerSecond::of(100), without };
+        let mut monitor = Monitor::new(baseline.schema().clone(), calibration.clone(), options).unwrap();
+        let rest = monitor.save();
+        group.throughput(Throughput::Elements(fresh.len() as u64));
+        let mut turn = |saved| {
+            monitor.restore(saved).unwrap();
+            monitor.observe(&fresh)
+        };
+        group.bench_function(name, |b| b.iter_batched(|| rest.clone(), &mut turn, BatchSize::SmallInput));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, observe, relations);
 criterion_main!(benches);

@@ -13,7 +13,7 @@ use super::influence::Influence;
 use super::joint::{self, Joint, Sample};
 use super::plan::{self, Seen};
 use super::steps::{Numbers, STEP_ROWS_MAX, chunks};
-use super::stream::{Counts, Source, Stream};
+use super::stream::{Counts, Source, Stream, Topic};
 use super::{Error, strata};
 use crate::record::{Batch, Schema};
 use crate::units::{Timestamp, count, whole};
@@ -166,10 +166,40 @@ impl Calibration {
         Ok(calibration)
     }
 
-    /// How many features relations read; nothing where no relation was fitted.
-    pub(super) fn relations(&self) -> Option<usize> {
-        let has = self.streams.iter().any(|s| matches!(s.source, Source::Joint { .. }));
-        Some(self.joint.width()).filter(|width| has && *width > 0)
+    /// What is watched of what columns tell of each other: a line each.
+    #[must_use]
+    pub fn related(&self) -> Vec<String> {
+        let named = |topic: Topic| -> Vec<&str> {
+            let mut names: Vec<&str> = Vec::new();
+            for stream in self.streams.iter().filter(|s| s.source.topic() == topic) {
+                if !names.contains(&stream.name.as_str()) {
+                    names.push(&stream.name);
+                }
+            }
+            names
+        };
+        let of = |topic: Topic, one: &str| {
+            let names = named(topic);
+            let told = names.join("`, `");
+            (!names.is_empty()).then(|| format!("{one} `{told}`"))
+        };
+        let whole = (!named(Topic::Coherence).is_empty())
+            .then(|| "whether the features of a row belong together".to_owned());
+        [
+            of(Topic::Residual, "answers against what the features foretell:"),
+            whole,
+            of(Topic::Given, "features against what others foretell:"),
+            of(Topic::Odds, "what comes together:"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    /// What is not watched of it, and why: a sentence each.
+    #[must_use]
+    pub fn unrelated(&self) -> &[String] {
+        &self.joint.lacks
     }
 
     /// The baseline's steps: rows of one request or entity run count once.

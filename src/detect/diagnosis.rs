@@ -154,7 +154,7 @@ impl Monitor {
         class: Option<Class>,
     ) -> Harm {
         let Some(recent) = &self.recent else {
-            return Harm::unknown("no relation between answers and features is known");
+            return Harm::unknown("there is no surrogate of the model");
         };
         let rows = Rows::of(recent, start.row, step.row);
         let joint = &self.calibration.joint;

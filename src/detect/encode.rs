@@ -154,6 +154,25 @@ impl Encoder {
         self
     }
 
+    /// Leaves out the relations of streams that nobody bets on: they cost more than all else.
+    pub(super) fn leaving_out(mut self, is_idle: impl Fn(usize) -> bool) -> Self {
+        let Some(relations) = &mut self.relations else { return self };
+        relations.asked.clear();
+        for (stream, work) in self.sources.iter_mut().enumerate() {
+            if let Source::Joint { scalar, .. } = work.source {
+                work.asks = if is_idle(stream) { usize::MAX } else { relations.asked.len() };
+                relations.asked.extend(Some(scalar).filter(|_| !is_idle(stream)));
+            }
+        }
+        self.relations = self.relations.filter(|relations| !relations.asked.is_empty());
+        self
+    }
+
+    /// Features that relations read; nothing where no stream asks for one.
+    pub(super) fn relation_width(&self) -> Option<usize> {
+        self.relations.as_ref().map(|relations| relations.joint.width())
+    }
+
     /// Forgets the rows before: after a time of which nothing is known.
     pub(super) fn forget(&mut self) {
         self.memory.rows = 0;

@@ -94,11 +94,12 @@ impl Monitor {
         let fingerprint = setup::fingerprint(&calibration, &options)?;
         let broken = |s: &super::stream::Stream| s.bins.first() == Some(&Bin::Broken);
         let contracts = calibration.streams.iter().enumerate().filter(|(_, s)| broken(s)).map(|(i, _)| i);
+        let encoder = calibration.encoder(&schema).leaving_out(|stream| wiring.bets(stream).next().is_none());
         Ok(Self {
             contracts: contracts.collect(),
             whose: Whose::All,
-            encoder: calibration.encoder(&schema),
-            recent: calibration.relations().map(Recent::new),
+            recent: encoder.relation_width().map(Recent::new),
+            encoder,
             hours: Hours::new(calibration.season())?,
             queue: Queue::new(calibration.streams.len()),
             before: state.evidence.clone(),

@@ -54,7 +54,16 @@ pub(super) struct Shown<'a> {
     /// Weight of each feature among the others, the mean being 1, by what it tells of the answer; empty where all
     /// weigh the same.
     influence: BTreeMap<String, f64>,
+    relations: RelationsShown,
     columns: Vec<ColumnSummary<'a>>,
+}
+
+/// What is watched of what columns tell of each other.
+#[derive(Serialize)]
+struct RelationsShown {
+    watched: Vec<String>,
+    /// What is not, and why.
+    not_watched: Vec<String>,
 }
 
 /// What the budget's promise rests on.
@@ -102,6 +111,10 @@ impl<'a> Shown<'a> {
             power: power.collect(),
             accepted_weak: baseline.accepted_weak(),
             influence: calibration.influences().into_iter().map(|(name, w)| (name.to_owned(), w)).collect(),
+            relations: RelationsShown {
+                watched: calibration.related(),
+                not_watched: calibration.unrelated().to_vec(),
+            },
             columns: summaries(baseline),
         })
     }
@@ -138,12 +151,25 @@ pub(super) fn say_power(baseline: &Baseline) -> anyhow::Result<()> {
         let groups = baseline.accepted_weak().join("`, `");
         out::say(&format!("  accepted although that is more than 100 for 100 %: `{groups}`"));
     }
-    say_influence(baseline)
+    let calibration = Calibration::read(baseline.calibration(), baseline.schema())?;
+    say_relations(&calibration);
+    say_influence(&calibration);
+    Ok(())
+}
+
+/// Says what is watched of what columns tell of each other, and what is not.
+fn say_relations(calibration: &Calibration) {
+    out::say("\nRelations that are watched");
+    let watched = calibration.related();
+    if watched.is_empty() {
+        out::say("  none");
+    }
+    watched.iter().for_each(|told| out::say(&format!("  {told}")));
+    calibration.unrelated().iter().for_each(|told| out::say(&format!("  not: {told}")));
 }
 
 /// Says which features weigh most and least, where they differ.
-fn say_influence(baseline: &Baseline) -> anyhow::Result<()> {
-    let calibration = Calibration::read(baseline.calibration(), baseline.schema())?;
+fn say_influence(calibration: &Calibration) {
     let all = calibration.influences();
     let told = |(name, weight): &(&str, f64)| format!("{name} {weight:.1}");
     let most: Vec<String> = all.iter().take(NAMED_MOST).map(told).collect();
@@ -156,7 +182,6 @@ fn say_influence(baseline: &Baseline) -> anyhow::Result<()> {
     } else {
         out::say("\nAll features weigh the same in the budget: what they tell of the answer is not known");
     }
-    Ok(())
 }
 
 fn told(power: &Power) -> String {

@@ -75,11 +75,6 @@ impl Coherence {
         self.trees.of(matrix, out);
     }
 
-    /// The mean part that each feature has in what it says of some rows, in nats; nothing without rows.
-    pub(super) fn shares(&self, matrix: &[f32]) -> Option<Vec<f64>> {
-        self.trees.shares(matrix)
-    }
-
     pub(super) fn is_sound(&self, width: usize) -> bool {
         self.trees.width() == width
     }

@@ -7,10 +7,14 @@ use crate::units::{count, whole};
 
 /// Healthy rows that an estimate needs.
 const HEALTHY_MIN: usize = 30;
-/// A feature takes part in what does not belong together when it has this part of the largest share in it,
-const CONCERNED_PART: f64 = 0.3;
-/// and so many at the most.
-const CONCERNED_MAX: usize = 8;
+/// A feature does not belong to the others when its replacement brings back this part of the odds that were lost;
+const CONCERNED_PART: f64 = 0.2;
+/// so many at the most,
+const CONCERNED_MAX: usize = 6;
+/// tried with so many values each, in so many rows; and so many rows looked at for each feature that is found.
+const VALUES: usize = 12;
+const REPAIRED_ROWS: usize = 64;
+const EVALUATED_MAX: usize = 60_000;
 
 /// Rows before and after the estimated start of a fault.
 #[derive(Debug)]
@@ -112,22 +116,36 @@ impl Joint {
         Ok(Flips { share: moved, at_least: true, rows: whole(rows.faulty.len()) })
     }
 
-    /// The features that take part in what does not belong together since the start, most first: by their Shapley
-    /// values in the odds, beside those of before.
+    /// The features that do not belong to the others since the start, most first: those whose replacement by values
+    /// of other rows brings back most of the odds that were lost, one after the other. More than in health, where the
+    /// best of several values brings something too.
     pub(in crate::detect) fn incoherent(&self, rows: &Rows<'_>) -> Vec<usize> {
-        let Some(coherence) = &self.coherence else { return Vec::new() };
-        let of = |rows: &[Row<'_>]| {
-            let flat: Vec<f32> = rows.iter().flat_map(|r| r.features.iter().copied()).collect();
-            coherence.shares(&flat)
+        let Some(coherence) = self.coherence.as_ref().filter(|_| Self::enough(rows).is_ok()) else {
+            return Vec::new();
         };
-        let Some((before, now)) = of(&rows.healthy).zip(of(&rows.faulty)) else { return Vec::new() };
-        let mut lost: Vec<(usize, f64)> =
-            before.iter().zip(now).map(|(before, now)| before - now).enumerate().collect();
-        lost.sort_by(|a, b| b.1.total_cmp(&a.1));
-        let most = lost.first().map_or(0.0, |(_, lost)| *lost);
-        let concerned = lost.into_iter().filter(|(_, lost)| *lost > 0.0 && *lost >= CONCERNED_PART * most);
-        let places = concerned.take(CONCERNED_MAX);
-        places.filter_map(|(place, _)| self.inputs.columns.get(place).map(|i| i.position)).collect()
+        let width = self.width();
+        let rows_max = (EVALUATED_MAX / (width * VALUES).max(1)).clamp(8, REPAIRED_ROWS);
+        let flat = |rows: &[Row<'_>]| -> Vec<Vec<f32>> {
+            rows.iter().rev().take(rows_max).map(|r| r.features.to_vec()).collect()
+        };
+        let (mut healthy, mut faulty) = (flat(&rows.healthy), flat(&rows.faulty));
+        let repair = Repair { coherence, donors: healthy.clone() };
+        let lost = repair.mean(&healthy) - repair.mean(&faulty);
+        let mut found = Vec::new();
+        while found.len() < CONCERNED_MAX && lost > 0.0 {
+            let left = (0..width).filter(|place| !found.contains(place));
+            let gains = left.map(|place| {
+                let (usual, healthy) = repair.best(&healthy, place);
+                let (gain, faulty) = repair.best(&faulty, place);
+                (place, gain - usual, (healthy, faulty))
+            });
+            let best = gains.reduce(|a, b| if b.1 > a.1 { b } else { a });
+            let enough = best.filter(|(_, gain, _)| *gain >= CONCERNED_PART * lost);
+            let Some((place, _, repaired)) = enough else { break };
+            found.push(place);
+            (healthy, faulty) = repaired;
+        }
+        found.into_iter().filter_map(|p| self.inputs.columns.get(p).map(|i| i.position)).collect()
     }
 
     fn enough(rows: &Rows<'_>) -> Result<(), &'static str> {
@@ -139,7 +157,7 @@ impl Joint {
     }
 
     fn surrogate(&self) -> Result<&Surrogate, &'static str> {
-        self.surrogates.first().ok_or("there is no surrogate of the model: its answers do not follow from the features that are recorded")
+        self.surrogates.first().ok_or("there is no surrogate of the model")
     }
 
     fn told(&self, surrogate: &Surrogate, rows: &[&[f32]]) -> Vec<f64> {
@@ -151,6 +169,55 @@ impl Joint {
     fn places<'a>(&'a self, columns: &'a [usize]) -> impl Iterator<Item = usize> + 'a {
         let all = self.inputs.columns.iter().enumerate();
         all.filter(|(_, input)| columns.contains(&input.position)).map(|(place, _)| place)
+    }
+}
+
+/// Tries what would make rows belong together.
+struct Repair<'a> {
+    coherence: &'a super::coherence::Coherence,
+    donors: Vec<Vec<f32>>,
+}
+
+impl Repair<'_> {
+    fn odds(&self, rows: &[Vec<f32>]) -> Vec<f32> {
+        let mut odds = Vec::new();
+        self.coherence.of(&rows.concat(), &mut odds);
+        odds
+    }
+
+    fn mean(&self, rows: &[Vec<f32>]) -> f64 {
+        self.odds(rows).into_iter().map(f64::from).sum::<f64>() / count(whole(rows.len().max(1)))
+    }
+
+    /// By how much the odds grow in the mean when one feature takes the best of several values of other rows, and
+    /// the rows with it.
+    fn best(&self, rows: &[Vec<f32>], place: usize) -> (f64, Vec<Vec<f32>>) {
+        let before = self.odds(rows);
+        let mut best: Vec<(f32, Vec<f32>)> = before.iter().copied().zip(rows.iter().cloned()).collect();
+        for turn in 0..VALUES {
+            // Donors apart from each other: a step that shares no period with the rows.
+            let donors = self.donors.iter().cycle().skip(turn * 7 + 1);
+            let tried: Vec<Vec<f32>> = rows
+                .iter()
+                .zip(donors)
+                .map(|(row, donor)| {
+                    let mut row = row.clone();
+                    if let (Some(value), Some(other)) = (row.get_mut(place), donor.get(place)) {
+                        *value = *other;
+                    }
+                    row
+                })
+                .collect();
+            let odds = self.odds(&tried);
+            for (best, (odds, row)) in best.iter_mut().zip(odds.into_iter().zip(tried)) {
+                if odds > best.0 {
+                    *best = (odds, row);
+                }
+            }
+        }
+        let grown: f64 = best.iter().zip(&before).map(|((now, _), before)| f64::from(now - before)).sum();
+        let rows: Vec<Vec<f32>> = best.into_iter().map(|(_, row)| row).collect();
+        (grown / count(whole(rows.len().max(1))), rows)
     }
 }
 

@@ -60,21 +60,6 @@ impl Trees {
         }
     }
 
-    /// The mean Shapley value of each number of a row, over some rows; nothing without rows. Slow.
-    pub(super) fn shares(&self, rows: &[f32]) -> Option<Vec<f64>> {
-        let width = self.width();
-        let n = rows.len() / width;
-        let data = DMatrix::from_dense(rows, n, width).ok().filter(|_| n > 0)?;
-        let found = self.model.predict_contribs(&data, ..).ok()?;
-        let mut sums = vec![0.0; width];
-        for row in (0..n).filter_map(|row| found.get(row, 0)) {
-            sums.iter_mut().zip(row).for_each(|(sum, share)| *sum += f64::from(*share));
-        }
-        let n = crate::units::count(crate::units::whole(n));
-        sums.iter_mut().for_each(|sum| *sum /= n);
-        Some(sums)
-    }
-
     /// Numbers that a row must have.
     pub(super) fn width(&self) -> usize {
         self.model.n_features().max(1)

@@ -157,7 +157,9 @@ fn degenerate_tilts_keep_their_budget() {
             })
         };
         let calibration = traffic.calibrate(&draw(3_000));
-        for stream in &calibration.streams {
+        // Relations count what lies beyond as what lies farthest out.
+        let columns = |stream: &&Stream| !matches!(stream.source, Source::Joint { .. });
+        for stream in calibration.streams.iter().filter(columns) {
             let Some(scores) = scores::of(stream) else { continue };
             for (bin, score) in scores.iter().enumerate() {
                 let planned = stream.counts[0].hits_all[bin] - stream.counts[0].hits[bin];
