@@ -70,24 +70,23 @@ fn observe(criterion: &mut Criterion) {
 
 /// Twenty features that hang together and an answer that follows from them: every relation is watched.
 fn related(rows: usize, random: &mut StdRng) -> Batch {
-    let mut columns: Vec<Column> = schema(20).columns.clone();
-    columns.push(Column {
+    let features = schema(20);
+    let answer = Column {
         name: "y".into(),
         role: Role::Output,
         group: "output".into(),
-        ..columns[0].clone()
-    });
+        ..features.columns.first().unwrap().clone()
+    };
+    let columns = features.columns.iter().cloned().chain([answer]).collect();
+    let shared: Vec<f64> = (0..rows).map(|_| random.random()).collect();
+    let mut feature = |_| -> Vec<f64> {
+        shared.iter().map(|shared| 100.0 * shared + 40.0 * random.random::<f64>()).collect()
+    };
+    let mut values: Vec<Vec<f64>> = (0..20).map(&mut feature).collect();
+    let score = |(a, b): (&f64, &f64)| 1.0 / (1.0 + (-(a + b - 140.0) / 20.0).exp());
+    let answers = values.first().unwrap().iter().zip(values.get(1).unwrap()).map(score).collect();
+    values.push(answers);
     let schema = Arc::new(Schema::new("bench".into(), None, columns).unwrap());
-    let mut values = vec![Vec::with_capacity(rows); 21];
-    for _ in 0..rows {
-        let shared: f64 = random.random();
-        for feature in &mut values[..20] {
-            feature.push(100.0 * shared + 40.0 * random.random::<f64>());
-        }
-        let (a, b) = (values[0].last().unwrap(), values[1].last().unwrap());
-        let score = 1.0 / (1.0 + (-(a + b - 140.0) / 20.0).exp());
-        values[20].push(score);
-    }
     let cells = |v| Cells::new("f", Values::Number(Float64Array::from(v)), None).unwrap();
     let times = (0..rows).map(|i| Timestamp::from_millis(i as i64 * 10)).collect();
     Batch::new(schema, values.into_iter().map(cells).collect(), Meta::of_times(times)).unwrap()
@@ -104,9 +103,8 @@ fn relations(criterion: &mut Criterion) {
     let mut counter = planner.finish().unwrap();
     counter.observe(&baseline);
     let calibration = counter.finish().unwrap();
-    let off = ["surrogate_residual", "coherence", "feature_given", "pair_odds"];
-    for (name, without) in [("with", &off[..0]), ("without", &off[..])] {
-        let without: BTreeSet<String> = without.iter().map(|d| (*d).to_owned()).collect();
+    let off = ["surrogate_residual", "coherence", "feature_given", "pair_odds"].map(str::to_owned);
+    for (name, without) in [("with", BTreeSet::new()), ("without", BTreeSet::from(off))] {
         let options = Options { budget: Budget::Rows(1_000_000_000), rate: PerSecond::of(100), without };
         let mut monitor = Monitor::new(baseline.schema().clone(), calibration.clone(), options).unwrap();
         let rest = monitor.save();
