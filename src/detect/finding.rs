@@ -100,6 +100,12 @@ pub enum Undecided {
     Accepted,
     /// Its alert is so old that nobody knows whether it still holds.
     Stale,
+    /// No label has come yet, or none for a while.
+    NoLabels,
+    /// Too many labels cannot be held against the answers that they are of.
+    Unscored,
+    /// Labels come for some kinds of answers more than for others: they do not stand for all rows.
+    Skewed,
 }
 
 impl Undecided {
@@ -118,6 +124,9 @@ impl Undecided {
             Self::Filling => "filling",
             Self::Accepted => "accepted",
             Self::Stale => "stale",
+            Self::NoLabels => "no_labels",
+            Self::Unscored => "unscored",
+            Self::Skewed => "skewed",
         }
     }
 }

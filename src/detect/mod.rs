@@ -27,6 +27,7 @@ mod fitness;
 mod grid;
 mod hours;
 mod influence;
+pub mod labels;
 mod latched;
 mod learn;
 mod limits;

@@ -41,7 +41,25 @@ pub(super) fn meta(names: &Names<'_>) -> Result<Meta, Error> {
     if let Some(rates) = names.fixed("sampling") {
         meta = meta.with_sampling(sampling(rates)?)?;
     }
+    // A column of lists and the like has no label in any row; nothing else of the file is worse for it.
+    if let Some(labels) = names.fixed("label").and_then(labels) {
+        meta = meta.with_labels(labels)?;
+    }
     with_tags(with_features(meta, names)?, names)
+}
+
+/// Labels as they are written: a word stays one, whatever it spells.
+fn labels((_, array): Named<'_>) -> Option<Vec<Option<Scalar>>> {
+    Some(match plain(array).ok()? {
+        Plain::Numbers(numbers) => numbers.iter().map(|n| n.map(Scalar::Number)).collect(),
+        Plain::Booleans(booleans) => booleans.iter().map(|b| b.map(Scalar::Bool)).collect(),
+        Plain::Words(words) => {
+            let said =
+                |word: Option<&str>| word.filter(|w| !w.is_empty()).map(|w| Scalar::Text(w.to_owned()));
+            words.iter().map(said).collect()
+        }
+        Plain::Empty(rows) => vec![None; rows],
+    })
 }
 
 fn with_features(meta: Meta, names: &Names<'_>) -> Result<Meta, Error> {
