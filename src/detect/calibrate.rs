@@ -10,6 +10,7 @@ use super::dependence::{self, Sequence};
 use super::encode::Encoder;
 use super::hours::{Hours, Season};
 use super::influence::Joint;
+use super::labels::Reference;
 use super::plan::{self, Seen};
 use super::steps::{Numbers, STEP_ROWS_MAX, chunks};
 use super::stream::{Counts, Source, Stream};
@@ -70,6 +71,9 @@ pub struct Calibration {
     /// The steps that the model's answers were counted over, where these are other rows than its features'.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) output_rows: Option<u64>,
+    /// What the answers cost that had a label; no bet of the ledger reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) labels: Option<Reference>,
 }
 
 const fn one() -> u64 {
@@ -149,7 +153,33 @@ impl Calibration {
         if !(factor.is_finite() && factor >= 1.0) {
             return Err(Error::Calibration(format!("threshold_factor is {factor}, expected 1 or more")));
         }
+        if let Some(labels) = &calibration.labels {
+            labels.check().map_err(Error::Calibration)?;
+        }
         Ok(calibration)
+    }
+
+    /// The same out of a baseline file, without the rest of it.
+    ///
+    /// # Errors
+    /// [`Error::Calibration`] when it does not parse.
+    pub fn labels_of(value: &serde_json::Value) -> Result<Option<Reference>, Error> {
+        let Some(labels) = value.get("labels") else { return Ok(None) };
+        let wrong = |e: serde_json::Error| Error::Calibration(format!("does not parse: {e}"));
+        let labels = Option::<Reference>::deserialize(labels).map_err(wrong)?;
+        labels.map(|labels| labels.check().map(|()| labels)).transpose().map_err(Error::Calibration)
+    }
+
+    /// With what the answers of labelled rows cost.
+    #[must_use]
+    pub fn with_labels(self, labels: Option<Reference>) -> Self {
+        Self { labels, ..self }
+    }
+
+    /// What the answers of labelled rows cost; nothing where there were none, or too few.
+    #[must_use]
+    pub const fn labels(&self) -> Option<&Reference> {
+        self.labels.as_ref()
     }
 
     /// The baseline's steps: rows of one request or entity run count once.
@@ -506,6 +536,7 @@ impl Counter {
             shortest: None,
             unlike: Vec::new(),
             output_rows: None,
+            labels: None,
         })
     }
 

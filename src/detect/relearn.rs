@@ -118,6 +118,8 @@ impl Relearner {
             stream.influence = super::stream::usual();
         }
         all.output_rows = Some(answers.rows);
+        // What this version's answers cost nobody knows yet.
+        all.labels = None;
         all.clustered |= answers.clustered;
         all.entities = match (all.entities, answers.entities) {
             (Some(present), Some(own)) => Some(present.max(own)),

@@ -8,6 +8,7 @@ use super::Error;
 use super::judge::add_bounded;
 use super::learn::{BUILT_BY, LearnOptions, seal};
 use crate::baseline::{self, Baseline, Draft, Provenance};
+use crate::detect::labels::ReferenceLearner;
 use crate::detect::{Learner, Weak};
 use crate::profile::Profile;
 use crate::record::{BatchBuilder, Observed, Record, Schema, infer};
@@ -82,6 +83,7 @@ enum Phase {
     Learning {
         learner: Box<Learner>,
         profile: Box<Profile>,
+        labels: Box<ReferenceLearner>,
     },
     Failed(String),
 }
@@ -182,7 +184,7 @@ impl Capturing {
     }
 
     fn count(&mut self, records: &[&Record], hurries: bool) -> Result<(), Error> {
-        let Phase::Learning { learner, profile } = &mut self.phase else { return Ok(()) };
+        let Phase::Learning { learner, profile, labels } = &mut self.phase else { return Ok(()) };
         let options = &self.capture.options;
         let mut builder = BatchBuilder::new(Arc::clone(learner.schema()));
         records.iter().for_each(|record| builder.push(record));
@@ -195,6 +197,7 @@ impl Capturing {
             learner.hurry();
         }
         profile.observe(&batch)?;
+        labels.observe(&batch);
         learner.observe(&batch).map_err(|e| options.wrong(e))
     }
 
@@ -206,12 +209,12 @@ impl Capturing {
         self.settle(true)?;
         let rate = self.rate();
         let wrong = |e| self.capture.options.wrong(e);
-        let (learner, profile) = match self.phase {
-            Phase::Learning { learner, profile } => (learner, *profile),
+        let (learner, profile, labels) = match self.phase {
+            Phase::Learning { learner, profile, labels } => (learner, *profile, labels),
             Phase::Waiting { .. } => return Err(Error::NotLearnt("no row came".to_owned())),
             Phase::Failed(why) => return Err(Error::NotLearnt(why)),
         };
-        let calibration = learner.finish().map_err(wrong)?;
+        let calibration = learner.finish().map_err(wrong)?.with_labels(labels.finish());
         let options = &self.capture.options;
         let draft = Draft {
             name: options.name.clone(),
@@ -251,7 +254,8 @@ impl Capturing {
 
 impl Phase {
     fn learning(schema: Arc<Schema>, learner: Learner) -> Self {
-        Self::Learning { learner: Box::new(learner), profile: Box::new(Profile::new(schema)) }
+        let labels = Box::new(ReferenceLearner::new(&schema));
+        Self::Learning { learner: Box::new(learner), profile: Box::new(Profile::new(schema)), labels }
     }
 }
 

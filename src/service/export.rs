@@ -60,6 +60,7 @@ impl Handle {
         for group in groups {
             metrics.alert(&model.model, group, AlertLevel::Inactive);
         }
+        metrics.risk(&model.model, model.risk.map(|risk| (risk.lower, risk.mean, risk.upper)));
         for effect in &model.effects {
             metrics.feature_drift(&model.model, &effect.column, effect.statistic, effect.value);
         }
@@ -71,7 +72,9 @@ fn most_evidence(reports: &[&StreamReport]) -> Option<f64> {
     let unknown = |report: &&&StreamReport| {
         matches!(
             report.state,
-            StreamState::Undecided(Undecided::NoRows | Undecided::NoBaseline | Undecided::NotANumber)
+            StreamState::Undecided(
+                Undecided::NoRows | Undecided::NoLabels | Undecided::NoBaseline | Undecided::NotANumber
+            )
         ) || report.of_threshold.is_none()
     };
     if reports.iter().any(|report| unknown(&report)) {

@@ -111,6 +111,12 @@ impl Service {
             for refusal in state::restore(&mut engine, dir, &setup.alerts, setup.clock.now())? {
                 tracing::warn!(refusal, "saved state is left behind: its streams begin anew");
             }
+            for refusal in state::restore_waiting(&mut engine, dir)? {
+                tracing::warn!(
+                    refusal,
+                    "rows that waited for labels are left behind: their labels find nothing"
+                );
+            }
         }
         let (delivered, deliveries) = mpsc::channel(DELIVERIES);
         let wiring = alert::Wiring {
@@ -186,6 +192,8 @@ impl Service {
         }
         if let Some(dir) = &self.state {
             write(&self.handle.0, dir).await?;
+            let files = state::waiting_files(&self.handle.0.engine()).map_err(Error::Hash)?;
+            write_files(dir, files).await?;
         }
         if let Some(notifier) = self.handle.0.take_notifier() {
             notifier.stop(STOP_GRACE).await;
@@ -370,6 +378,10 @@ async fn persist(shared: Alarmed, dir: Dir, every: Duration, mut stopping: watch
 /// Writes the state of this moment; the engine is held only while it is copied.
 async fn write(shared: &Arc<Shared>, dir: &Dir) -> Result<(), Error> {
     let files = state::files(&shared.engine()).map_err(Error::Hash)?;
+    write_files(dir, files).await
+}
+
+async fn write_files(dir: &Dir, files: Vec<(String, Vec<u8>)>) -> Result<(), Error> {
     let dir = dir.clone();
     let written = tokio::task::spawn_blocking(move || {
         files.iter().try_for_each(|(name, bytes)| dir.write(name, bytes))

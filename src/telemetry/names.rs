@@ -68,3 +68,14 @@ pub(super) const DETECTION_LATENCY: Named = named(
 );
 pub(super) const CLOCK: Named =
     named("silentry_clock_unixtime_seconds", &[], "This process's clock when it was asked.");
+pub(super) const LABELS: Named = named(
+    "silentry_labels_total",
+    &["model", "outcome"],
+    "Labels by what became of them; those of no model in particular are malformed or of none that is watched.",
+);
+pub(super) const RISK: Named = named(
+    "silentry_model_risk_ratio",
+    &["model", "limit"],
+    "Mean loss of labelled requests since the last reset (mean), with limits that hold at all times (lower, upper). \
+     Absent while unknown.",
+);

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{promise, read};
 use crate::baseline::{Baseline, Budget, ColumnSummary, Provenance, Seasonality, describe, summaries};
 use crate::cli::out;
+use crate::detect::labels::Reference;
 use crate::detect::{Calibration, Power, Promise, RunLength};
 use crate::units::PerSecond;
 
@@ -54,7 +55,34 @@ pub(super) struct Shown<'a> {
     /// Weight of each feature among the others, the mean being 1, by what it tells of the answer; empty where all
     /// weigh the same.
     influence: BTreeMap<String, f64>,
+    /// What answers with a label cost; null where there were none, or too few.
+    labels: Option<LabelsShown>,
     columns: Vec<ColumnSummary<'a>>,
+}
+
+/// The risk that labels of production are held against.
+#[derive(Serialize)]
+struct LabelsShown {
+    loss: &'static str,
+    /// Labelled requests.
+    requests: u64,
+    /// Labelled rows of which nobody can say whether they are right.
+    unscored: u64,
+    risk: f64,
+    /// Its upper limit, which 95 % of baselines keep.
+    limit: f64,
+}
+
+impl LabelsShown {
+    fn of(labels: &Reference) -> Self {
+        Self {
+            loss: labels.loss().name(),
+            requests: labels.requests(),
+            unscored: labels.unscored(),
+            risk: labels.risk(),
+            limit: labels.limit(),
+        }
+    }
 }
 
 /// What the budget's promise rests on.
@@ -102,6 +130,7 @@ impl<'a> Shown<'a> {
             power: power.collect(),
             accepted_weak: baseline.accepted_weak(),
             influence: calibration.influences().into_iter().map(|(name, w)| (name.to_owned(), w)).collect(),
+            labels: calibration.labels().map(LabelsShown::of),
             columns: summaries(baseline),
         })
     }
@@ -138,7 +167,21 @@ pub(super) fn say_power(baseline: &Baseline) -> anyhow::Result<()> {
         let groups = baseline.accepted_weak().join("`, `");
         out::say(&format!("  accepted although that is more than 100 for 100 %: `{groups}`"));
     }
+    say_labels(baseline)?;
     say_influence(baseline)
+}
+
+/// Says what answers with a label cost, where there were enough of them.
+fn say_labels(baseline: &Baseline) -> anyhow::Result<()> {
+    let calibration = Calibration::read(baseline.calibration(), baseline.schema())?;
+    if let Some(LabelsShown { loss, requests, unscored, risk, limit }) =
+        calibration.labels().map(LabelsShown::of)
+    {
+        out::say(&format!(
+            "\nLabels: risk {risk:.4} ({loss}), at most {limit:.4}, of {requests} labelled requests; {unscored} rows not scored"
+        ));
+    }
+    Ok(())
 }
 
 /// Says which features weigh most and least, where they differ.
