@@ -2,7 +2,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::out;
-use crate::detect::{EFFECTS, KINDS};
+use crate::detect::{EFFECTS, HARMFUL_SHIFT, HARMFUL_SHIFT_MANUAL, KINDS};
 
 /// Characters of a line of the manual.
 const LINE_CHARS: usize = 96;
@@ -19,6 +19,8 @@ pub(super) struct Detectors {
 struct Manual {
     schema: &'static str,
     detectors: Vec<Detector>,
+    /// What may alarm by labels, with a budget of its own.
+    labels: Effect,
     effects: Vec<Effect>,
 }
 
@@ -32,7 +34,7 @@ struct Detector {
     manual: &'static str,
 }
 
-/// What is only to be read.
+/// What has no share of the budget.
 #[derive(Debug, Serialize)]
 struct Effect {
     name: &'static str,
@@ -51,6 +53,7 @@ impl Detectors {
         let manual = Manual {
             schema: "silentry/detectors/v1",
             detectors: KINDS.iter().map(detector).collect(),
+            labels: Effect { name: HARMFUL_SHIFT, manual: HARMFUL_SHIFT_MANUAL },
             effects: EFFECTS.iter().map(effect).collect(),
         };
         if self.json {
@@ -75,6 +78,8 @@ impl Manual {
             };
             entry(&format!("{} ({share})", detector.name), detector.manual);
         }
+        out::say("By labels:\n");
+        entry(self.labels.name, self.labels.manual);
         out::say("Effect sizes, on /metrics and /v1/models/{model}: to read, never an alarm.\n");
         for effect in &self.effects {
             entry(effect.name, effect.manual);

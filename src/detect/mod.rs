@@ -27,7 +27,7 @@ mod fitness;
 mod grid;
 mod hours;
 mod influence;
-pub mod labels;
+mod labels;
 mod latched;
 mod learn;
 mod limits;
@@ -65,6 +65,11 @@ pub use calibrate::{Calibration, Counter, Planner};
 pub use effect::{EFFECTS, Effect, EffectSize, effect_sizes};
 pub use finding::{Alarm, Finding, Share, StreamState, Undecided};
 pub use hours::Season;
+pub use labels::{
+    Answer, Answers, HARMFUL_SHIFT, HARMFUL_SHIFT_MANUAL, HarmOptions, Loss, PERFORMANCE, Performance,
+    PerformanceReport, Reference, ReferenceLearner, RiskInterval, SavedPerformance, Scored, Skew, SkewReport,
+    SkewShare, SourceRisk, Truth,
+};
 pub use learn::Learner;
 pub use monitor::{Monitor, Saved};
 pub use promise::Promise;

@@ -3,8 +3,9 @@ use std::sync::Arc;
 use super::Error;
 use super::judge::monitor;
 use crate::baseline::{Baseline, Budget, Draft, Provenance, Seasonality, rate_of};
-use crate::detect::labels::ReferenceLearner;
-use crate::detect::{Bootstrap, Calibration, Counter, Planner, Promise, Recording, Season, Weak};
+use crate::detect::{
+    Bootstrap, Calibration, Counter, Planner, Promise, Recording, ReferenceLearner, Season, Weak,
+};
 use crate::profile::Profile;
 use crate::record::{Batch, Schema, SchemaFile};
 use crate::tap::Source;

@@ -15,8 +15,9 @@ use super::strangers::{GONE_AFTER, Judged, Stranger, Strangers, VERSION_KIND};
 use super::view::{ModelView, SloView, Standing, VersionView};
 use crate::alert::{Alert, State};
 use crate::baseline::Baseline;
-use crate::detect::labels::{PERFORMANCE, PerformanceReport};
-use crate::detect::{self, Calibration, Finding, StreamReport, StreamState, Undecided};
+use crate::detect::{
+    self, Calibration, Finding, PERFORMANCE, PerformanceReport, StreamReport, StreamState, Undecided,
+};
 use crate::record::{Batch, Record, Schema};
 use crate::slo::{Meter, Span};
 use crate::units::{Ratio, Timestamp};

@@ -8,8 +8,9 @@ use super::recent::RecentRows;
 use super::relearn::Relearnt;
 use crate::alert::{Alert, SinkStatus};
 use crate::chaos::Journal;
-use crate::detect::labels::{PerformanceReport, RiskInterval};
-use crate::detect::{EffectSize, ROW_RATE, StreamReport, StreamState, Undecided};
+use crate::detect::{
+    EffectSize, PerformanceReport, ROW_RATE, RiskInterval, StreamReport, StreamState, Undecided,
+};
 use crate::slo::{Meter, Span, Summary};
 use crate::units::{PerSecond, Ratio, Timestamp};
 

@@ -7,8 +7,7 @@ use serde::Serialize;
 use super::{promise, read};
 use crate::baseline::{Baseline, Budget, ColumnSummary, Provenance, Seasonality, describe, summaries};
 use crate::cli::out;
-use crate::detect::labels::Reference;
-use crate::detect::{Calibration, Power, Promise, RunLength};
+use crate::detect::{Calibration, Power, Promise, Reference, RunLength};
 use crate::units::PerSecond;
 
 /// Sizes of fault for which it is said how long they take.

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::PERFORMANCE;
 use super::bets::{At, Bets, Money};
 use super::interval::Interval;
 use super::loss::{Answer, Answers, Loss, Truth};
@@ -9,7 +10,6 @@ use super::reference::Reference;
 use super::report::alarm;
 use super::requests::Requests;
 use super::skew::{Settled, kind_of};
-use super::{HARMFUL_SHIFT, PERFORMANCE};
 use crate::detect::Finding;
 use crate::record::Schema;
 use crate::units::{Ratio, Timestamp};
@@ -246,11 +246,5 @@ impl Performance {
         }
         self.state = saved;
         Ok(())
-    }
-
-    /// The name of what alarms here.
-    #[must_use]
-    pub const fn detector() -> &'static str {
-        HARMFUL_SHIFT
     }
 }

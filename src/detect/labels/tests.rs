@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::interval::Interval;
 use super::*;
-use crate::detect::{Finding, StreamState, Undecided};
+use crate::detect::{Calibration, Finding, Season, StreamState, Undecided};
 use crate::record::{Batch, BatchBuilder, Column, Kind, Record, Role, Scalar, Schema};
 use crate::units::{Ratio, Timestamp};
 
@@ -497,4 +497,32 @@ fn references_merge() {
     let chances = learner.finish().unwrap();
     assert!((chances.limit() - 0.25).abs() < 0.05 && chances.limit() > 0.25, "{}", chances.limit());
     assert_eq!(words.merged(&chances), None);
+}
+
+/// A baseline carries what its labels cost: over its file, over a merge, and not over to another version. A file that
+/// was tampered with is refused, and one of before says nothing.
+#[test]
+fn baselines_carry_the_risk() {
+    let schema = numbers();
+    let rows = batch(&schema, (0..300).map(|i| json!({"request_id": i, "prediction": {"label": i % 2}})));
+    let plain = Calibration::fit(&rows, Season::none()).unwrap();
+    let written = serde_json::to_value(&plain).unwrap();
+    assert!(plain.labels().is_none() && written.get("labels").is_none());
+    assert_eq!(Calibration::labels_of(&written).unwrap(), None);
+    let source = reference(1, 300, 0.1);
+    let labelled = plain.clone().with_labels(source.clone());
+    let mut written = serde_json::to_value(&labelled).unwrap();
+    assert_eq!(Calibration::read(&written, &schema).unwrap().labels(), source.as_ref());
+    assert_eq!(Calibration::labels_of(&written).unwrap(), source);
+    for (one, two, requests) in
+        [(&labelled, &plain, 300), (&plain, &labelled, 300), (&labelled, &labelled, 600)]
+    {
+        let mut both = one.clone();
+        both.merge(two).unwrap();
+        assert_eq!(both.labels().unwrap().requests(), requests);
+    }
+    assert!(labelled.inputs_only().labels().is_none());
+    written["labels"]["requests"] = json!(301);
+    let error = Calibration::labels_of(&written).unwrap_err().to_string();
+    assert!(error.contains("301") && Calibration::read(&written, &schema).is_err(), "{error}");
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::detect::labels::{Answer, Truth};
+use crate::detect::{Answer, Truth};
 use crate::units::{Timestamp, whole};
 
 /// A label may overtake its record by this much: the record is sent in batches and waits in a queue.

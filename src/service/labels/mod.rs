@@ -19,10 +19,10 @@ use super::engine::Engine;
 use super::model::{Route, Told, Watched};
 use crate::alert::{Alert, Change};
 use crate::baseline::{Baseline, Budget};
-use crate::detect::labels::{
-    HARMFUL_SHIFT, HarmOptions, Performance, PerformanceReport, SavedPerformance, Scored, Truth,
+use crate::detect::{
+    Calibration, Finding, HARMFUL_SHIFT, HarmOptions, Performance, PerformanceReport, SavedPerformance,
+    Scored, StreamReport, Truth,
 };
-use crate::detect::{Calibration, Finding, StreamReport};
 use crate::record::Batch;
 use crate::tap::labels::LabelLine;
 use crate::telemetry::Metrics;
@@ -69,6 +69,8 @@ pub(super) struct Labels {
     /// What the metrics have of them.
     told: BTreeMap<Fate, u64>,
     counted: Counted,
+    /// Whether rows are remembered: a baseline had labels, or one came. Of models that nobody labels nothing is kept.
+    is_used: bool,
 }
 
 /// What else is counted.
@@ -104,6 +106,7 @@ impl Labels {
             counts: BTreeMap::new(),
             told: BTreeMap::new(),
             counted: Counted { nobodys: 0, repeated: 0, nameless: 0, unlabelled: 0, since: None },
+            is_used: false,
         }
     }
 
@@ -118,6 +121,7 @@ impl Labels {
         let budget = self.settings.budget.rows(baseline.rate()).filter(|rows| *rows > 1.0).unwrap_or(1.0);
         let options = HarmOptions { tolerance: self.settings.tolerance, budget };
         let performance = Performance::new(baseline.schema(), reference, options);
+        self.is_used |= performance.is_used();
         if self.performances.insert(place.map(str::to_owned), performance).is_some() {
             self.join.disown(&place.map_or(Whose::Main, |version| Whose::Version(version.to_owned())));
         }
@@ -144,6 +148,11 @@ impl Labels {
             Route::Version(version) => Whose::Version(version.to_owned()),
             Route::Stranger => Whose::Nobody,
         };
+        let has_label = |row| batch.meta().label(row).is_some();
+        self.is_used = self.is_used || (0..batch.len()).any(has_label);
+        if !self.is_used {
+            return Vec::new();
+        }
         self.counted.since.get_or_insert(now);
         let answers = self.of(&whose).map(|(_, performance)| performance.answers().clone());
         let mut told = Vec::new();
@@ -181,6 +190,7 @@ impl Labels {
 
     /// Takes a label; what became of it, and what it showed.
     fn label(&mut self, request: &str, row: u64, label: Label) -> (Fate, Option<Told>) {
+        self.is_used = true;
         let (fate, answered) = self.join.label(request, row, label.clone());
         // One that waits is counted when its end is known.
         if fate != Fate::Waiting {
@@ -275,11 +285,14 @@ impl Labels {
     pub(super) fn restore(&mut self, saved: SavedLabels) -> Vec<Option<String>> {
         let versions = saved.versions.into_iter().map(|(version, saved)| (Some(version), saved));
         let all = saved.main.map(|saved| (None, saved)).into_iter().chain(versions);
+        let performances = &mut self.performances;
         let refused = all.filter_map(|(version, saved)| {
-            let restored = self.performances.get_mut(&version).map(|performance| performance.restore(saved));
+            let restored = performances.get_mut(&version).map(|performance| performance.restore(saved));
             (!matches!(restored, Some(Ok(())))).then_some(version)
         });
-        refused.collect()
+        let refused = refused.collect();
+        self.is_used |= self.performances.values().any(Performance::is_used);
+        refused
     }
 
     pub(super) fn save_waiting(&self) -> SavedJoin {
@@ -289,6 +302,7 @@ impl Labels {
     pub(super) fn restore_waiting(&mut self, saved: SavedJoin) {
         self.join.restore(saved);
         self.counted.since = self.join.oldest();
+        self.is_used |= self.join.len() > 0 || self.join.waiting() > 0;
     }
 }
 

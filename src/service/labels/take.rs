@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Fate;
-use crate::detect::labels::Truth;
+use crate::detect::Truth;
 use crate::record::NAME_CHARS_MAX;
 use crate::service::Handle;
 use crate::tap::labels::{LabelLine, Named, decode};

@@ -31,7 +31,8 @@ pub struct LabelsView {
     pub rows_repeated: u64,
     /// Rows without a `request_id`: no label can be of them.
     pub rows_without_request: u64,
-    /// Since when rows are remembered; an orderly restart keeps them.
+    /// Since when rows are remembered: the start where a baseline has labels, else the first label; an orderly
+    /// restart keeps them. Null where none is.
     pub since: Option<Timestamp>,
 }
 

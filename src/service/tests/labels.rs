@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::*;
-use crate::detect::labels::{HARMFUL_SHIFT, PERFORMANCE, PerformanceReport, Skew};
+use crate::detect::{HARMFUL_SHIFT, PERFORMANCE, PerformanceReport, Skew};
 
 /// Whether the answer to a row is above a half; in health that is what turns out to be right.
 fn is_high(i: i64) -> bool {
@@ -88,7 +88,10 @@ async fn a_harmful_shift_is_told() {
 #[tokio::test]
 async fn without_a_reference_nothing_is_quiet() {
     let mut fed = Fed::new(setup(vec![a()]));
-    fed.feed_labelled(1_000, false).await;
+    // Rows are remembered once there is a label: a model that nobody labels costs no memory.
+    assert_eq!(fed.feed_labelled(10, false).await.waiting, 10);
+    assert_eq!((fed.labels().rows, fed.labels().since), (0, None));
+    assert_eq!(fed.feed_labelled(1_000, false).await.joined, 1_000);
     let report = fed.performance();
     assert_eq!((report.state, report.baseline), (StreamState::Undecided(Undecided::NoBaseline), None));
     assert!(report.risk.unwrap().lower > 0.4 && fed.handle.alerts().active.is_empty());
