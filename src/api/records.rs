@@ -34,7 +34,10 @@ pub(super) async fn labels(
     State(api): State<Api>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<LabelsTaken>, Refusal> {
-    let body = body?;
+    let body = body.map_err(|rejection| {
+        api.service.lost_labels();
+        Refusal::from(rejection)
+    })?;
     let taken = decoded(move || api.service.take_labels(&body)).await?;
     if taken.taken() == 0 && taken.malformed + taken.unknown_model > 0 {
         let first = taken.rejections.first().map_or("", String::as_str);

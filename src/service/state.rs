@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 
 use super::engine::Engine;
-use super::labels::SavedJoin;
+use super::labels::SavedWaiting;
 use super::model::{Evidence, Watched};
 use crate::alert::{self, Alert, Manager};
 use crate::store::{self, Dir};
@@ -97,8 +97,7 @@ fn close_what_nobody_holds(
 /// The files of what waits for labels. They are many rows: written at an orderly end alone, not every few seconds.
 pub(super) fn waiting_files(engine: &Engine) -> Result<Vec<(String, Vec<u8>)>, serde_json::Error> {
     let file = |(name, model): (&String, &Watched)| {
-        let saved = (name, model.labels.save_waiting());
-        Ok((file_of(WAITING, name), serde_json::to_vec(&saved)?))
+        Ok((file_of(WAITING, name), serde_json::to_vec(&model.labels.save_waiting(name))?))
     };
     engine.models.iter().map(file).collect()
 }
@@ -111,10 +110,9 @@ pub(super) fn restore_waiting(engine: &mut Engine, dir: &Dir) -> Result<Refusals
         let file = file_of(WAITING, name);
         let Some(bytes) = dir.read(&file, BYTES_MAX)? else { continue };
         dir.remove(&file)?;
-        match serde_json::from_slice::<(String, SavedJoin)>(&bytes) {
-            Ok((of, saved)) if of == *name => model.labels.restore_waiting(saved),
-            Ok((of, _)) => refusals.push(format!("{file} (model `{name}`): it is of model `{of}`")),
-            Err(error) => refusals.push(format!("{file} (model `{name}`): {error}")),
+        let saved = serde_json::from_slice::<SavedWaiting>(&bytes).map_err(|error| error.to_string());
+        if let Err(why) = saved.and_then(|saved| model.labels.restore_waiting(name, saved)) {
+            refusals.push(format!("{file} (model `{name}`): {why}"));
         }
     }
     Ok(refusals)

@@ -12,7 +12,7 @@ use super::engine::{Engine, ModelSetup, loaded};
 use super::handle::{Handle, Shared};
 use super::kept::Kept;
 use super::recent::RecentRows;
-use super::{Error, state};
+use super::{Error, labels, state};
 use crate::alert::{self, Delivered, Notifier};
 use crate::store::Dir;
 use crate::tap::ndjson::LINE_BYTES_MAX;
@@ -98,6 +98,7 @@ impl Service {
             latency_edges: &setup.latency_edges,
             series_max: setup.series_max,
         })?;
+        labels::OF_NO_MODEL.iter().for_each(|outcome| metrics.labels("", outcome, 0));
         let (intake, outlet) = tap::intake(setup.limits, Arc::clone(&losses));
         let mut engine =
             Engine::new(setup.models, &setup.alerts, losses, metrics.clone(), setup.effects_window)?;

@@ -46,7 +46,8 @@ pub struct Scored<'a> {
 /// The null hypothesis of the alarm is that the expected loss of the next labelled request, given all before in
 /// the order in which labels come, is at most the tolerated risk: the upper limit of the baseline's, raised by
 /// the tolerance. As long as it holds, the mean number of labelled requests to an alarm is at least the budget,
-/// for 95 % of baselines whose requests are independent. Labels that come sooner for wrong answers than for
+/// for 95 % of baselines whose requests are independent. Rows of one request whose labels do not come side by side
+/// count as requests of their own. Labels that come sooner for wrong answers than for
 /// right ones break it, and no skew by kind of answer shows that.
 ///
 /// A false recovery ends no watch: the bets begin anew, and a risk that is still too high is told again.

@@ -68,7 +68,7 @@ pub(super) struct Label {
 
 /// What becomes of a label. All but one are final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::service) enum Fate {
+pub(super) enum Fate {
     /// It is the first for a row that was seen.
     Joined,
     /// Its row may still come: it ends as joined, conflict, duplicate or unknown.
@@ -81,6 +81,8 @@ pub(in crate::service) enum Fate {
     Expired,
     /// No row of that name came in time.
     Unknown,
+    /// What the record carries as one is none.
+    Malformed,
 }
 
 /// Rows that wait for their labels, bounded in number, bytes and time; the oldest go first.
@@ -113,7 +115,7 @@ pub(super) struct Came {
 /// All that waits, for a restart.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::service) struct SavedJoin {
+pub(super) struct SavedJoin {
     rows: Vec<(String, u64, Answered)>,
     early: Vec<(String, u64, Label)>,
 }

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub(super) use join::SavedJoin;
-use join::{Answered, Bounds, Fate, Join, Label, Whose};
+use join::{Answered, Bounds, Fate, Join, Label, SavedJoin, Whose};
 pub use take::LabelsTaken;
+pub(super) use take::OF_NO_MODEL;
 pub use view::LabelsView;
 
 use super::Error;
@@ -65,6 +65,8 @@ pub(super) struct Labels {
     join: Join,
     /// By version; that of the model's baseline under nothing.
     performances: BTreeMap<Option<String>, Performance>,
+    /// The hashes of the baselines that these are of.
+    baselines: BTreeMap<Option<String>, String>,
     counts: BTreeMap<Fate, u64>,
     /// What the metrics have of them.
     told: BTreeMap<Fate, u64>,
@@ -88,6 +90,20 @@ struct Counted {
     since: Option<Timestamp>,
 }
 
+/// What waits for labels, and the baselines by which its answers were read.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SavedWaiting {
+    model: String,
+    main: Option<String>,
+    versions: BTreeMap<String, String>,
+    join: SavedJoin,
+}
+
+fn whose_of(place: Option<&str>) -> Whose {
+    place.map_or(Whose::Main, |version| Whose::Version(version.to_owned()))
+}
+
 /// What is kept of performance over a restart.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -103,6 +119,7 @@ impl Labels {
             settings,
             join: Join::new(Bounds { rows, bytes, wait }),
             performances: BTreeMap::new(),
+            baselines: BTreeMap::new(),
             counts: BTreeMap::new(),
             told: BTreeMap::new(),
             counted: Counted { nobodys: 0, repeated: 0, nameless: 0, unlabelled: 0, since: None },
@@ -122,8 +139,9 @@ impl Labels {
         let options = HarmOptions { tolerance: self.settings.tolerance, budget };
         let performance = Performance::new(baseline.schema(), reference, options);
         self.is_used |= performance.is_used();
+        self.baselines.insert(place.map(str::to_owned), baseline.content_hash().to_owned());
         if self.performances.insert(place.map(str::to_owned), performance).is_some() {
-            self.join.disown(&place.map_or(Whose::Main, |version| Whose::Version(version.to_owned())));
+            self.join.disown(&whose_of(place));
         }
         Ok(())
     }
@@ -160,7 +178,11 @@ impl Labels {
             let answer = answers.as_ref().and_then(|answers| answers.answer(batch, row));
             let answered_at = (*ts).min(now);
             let answered = Answered { whose: whose.clone(), answer, answered_at, at: now, label: None };
-            let own = batch.meta().label(row).and_then(Truth::of);
+            let written = batch.meta().label(row);
+            let own = written.and_then(Truth::of);
+            if written.is_some() && own.is_none() {
+                self.count(Fate::Malformed, 1);
+            }
             let own = own.map(|truth| Label { truth, known_at: answered_at, at: now });
             match batch.meta().request_id(row) {
                 Some(request) => {
@@ -295,20 +317,42 @@ impl Labels {
         refused
     }
 
-    pub(super) fn save_waiting(&self) -> SavedJoin {
-        self.join.save()
+    pub(super) fn save_waiting(&self, model: &str) -> SavedWaiting {
+        let versions =
+            self.baselines.iter().filter_map(|(version, hash)| Some((version.clone()?, hash.clone())));
+        SavedWaiting {
+            model: model.to_owned(),
+            main: self.baselines.get(&None).cloned(),
+            versions: versions.collect(),
+            join: self.join.save(),
+        }
     }
 
-    pub(super) fn restore_waiting(&mut self, saved: SavedJoin) {
-        self.join.restore(saved);
+    /// Goes on from what waited; rows that were answered to another baseline are nobody's.
+    ///
+    /// # Errors
+    /// When it is of another model, in words.
+    pub(super) fn restore_waiting(&mut self, model: &str, saved: SavedWaiting) -> Result<(), String> {
+        if saved.model != model {
+            return Err(format!("it is of model `{}`", saved.model));
+        }
+        self.join.restore(saved.join);
+        let versions = saved.versions.into_iter().map(|(version, hash)| (Some(version), hash));
+        for (place, hash) in saved.main.map(|hash| (None, hash)).into_iter().chain(versions) {
+            if self.baselines.get(&place) != Some(&hash) {
+                self.join.disown(&whose_of(place.as_deref()));
+            }
+        }
         self.counted.since = self.join.oldest();
         self.is_used |= self.join.len() > 0 || self.join.waiting() > 0;
+        Ok(())
     }
 }
 
 impl Fate {
     /// Those in one of which each label ends.
-    const FINAL: [Self; 5] = [Self::Joined, Self::Duplicate, Self::Conflict, Self::Expired, Self::Unknown];
+    const FINAL: [Self; 6] =
+        [Self::Joined, Self::Duplicate, Self::Conflict, Self::Expired, Self::Unknown, Self::Malformed];
 
     /// The word in metrics and answers.
     pub(super) const fn name(self) -> &'static str {
@@ -319,6 +363,7 @@ impl Fate {
             Self::Conflict => "conflict",
             Self::Expired => "expired",
             Self::Unknown => "unknown_request",
+            Self::Malformed => "malformed",
         }
     }
 }

@@ -58,12 +58,23 @@ impl LabelsTaken {
                 Fate::Conflict => &mut self.conflict,
                 Fate::Expired => &mut self.expired,
                 Fate::Unknown => &mut self.unknown_request,
+                Fate::Malformed => &mut self.malformed,
             } += n;
         }
     }
 }
 
+/// What becomes of labels of no model in particular.
+pub(in crate::service) const OF_NO_MODEL: [&str; 3] = ["malformed", "unknown_model", BODY_REFUSED];
+/// A body of labels that was refused whole: nobody knows how many they were.
+const BODY_REFUSED: &str = "body_refused";
+
 impl Handle {
+    /// Counts a body of labels that could not even be cut into lines.
+    pub fn lost_labels(&self) {
+        self.0.metrics.labels("", BODY_REFUSED, 1);
+    }
+
     /// Takes NDJSON labels in, each joined with the answer that it is of.
     #[must_use]
     pub fn take_labels(&self, body: &[u8]) -> LabelsTaken {

@@ -4,7 +4,7 @@ use super::join::Fate;
 use super::{Counted, Labels};
 use crate::units::Timestamp;
 
-/// What became of a model's labels since the start: each ends as exactly one of the first five.
+/// What became of a model's labels since the start: each ends as exactly one of the first six.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct LabelsView {
     /// The first of a row that was seen; those that a record itself carries among them.
@@ -17,6 +17,8 @@ pub struct LabelsView {
     pub expired: u64,
     /// No row of that name came, five minutes later either: sampled away, lost, or of before the start.
     pub unknown_request: u64,
+    /// What records carried as a label, and is none.
+    pub malformed: u64,
     /// Labels that wait for their row.
     pub waiting: u64,
     /// Labels of rows that no baseline judges: of a version without one, or of before the present one.
@@ -46,6 +48,7 @@ impl Labels {
             conflict: n(Fate::Conflict),
             expired: n(Fate::Expired),
             unknown_request: n(Fate::Unknown),
+            malformed: n(Fate::Malformed),
             waiting: self.join.waiting(),
             not_judged: *nobodys,
             rows: self.join.len(),
