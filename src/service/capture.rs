@@ -327,6 +327,27 @@ mod tests {
         assert!(!text.contains("r17"), "no row is kept");
     }
 
+    /// Rows that carry their label at once say what the answers cost.
+    #[test]
+    fn labels_of_live_rows_are_learnt() {
+        let mut live = capturing(options("{}"));
+        let labelled = |i: i64| {
+            let mut record = record(i, "");
+            let score = f64::from(u8::try_from(i % 89).unwrap()) / 100.0;
+            let answer = record.prediction.as_mut().unwrap();
+            answer.score = Some(crate::record::Scalar::Number(score));
+            record.label = Some(crate::record::Scalar::Bool(i % 3 == 0));
+            record
+        };
+        for i in 0..32 {
+            let body: Vec<Record> = (250 * i..250 * (i + 1)).map(labelled).collect();
+            live.take(&body, at(2_500 * i)).unwrap();
+        }
+        let baseline = live.finish(at(90_000)).unwrap().baseline;
+        let labels = crate::detect::Calibration::labels_of(baseline.calibration()).unwrap().unwrap();
+        assert_eq!((labels.requests(), labels.loss().name()), (8_000, "brier"));
+    }
+
     /// Too little, nothing, and rows without a time between them are no baseline.
     #[test]
     fn too_little_is_no_baseline() {

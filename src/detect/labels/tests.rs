@@ -226,6 +226,45 @@ fn false_alarms_keep_the_budget() {
     }
 }
 
+/// Requests of three rows that stand or fall together: a request counts once, and the budget holds; rows taken for
+/// independent of each other would break it.
+#[test]
+fn false_alarms_of_requests_keep_the_budget() {
+    let source = reference(3, 2_000, 0.1).unwrap();
+    let tolerated = performance(Some(source.clone()), 2.0).report(at(0)).baseline.unwrap().tolerated;
+    let mut random = StdRng::seed_from_u64(8);
+    let answer = Answer::Value(Truth::Number(0.0));
+    let mut mean_of = |has_names: bool| {
+        let mut total = 0;
+        for _ in 0..150 {
+            let mut live = performance(Some(source.clone()), 200.0);
+            for request in 0..20_000_u64 {
+                let all = random.random_bool(tolerated - 0.05);
+                let name = request.to_string();
+                let raised = (0..3).any(|_| {
+                    let is_wrong = all || random.random_bool(0.05 / (1.05 - tolerated));
+                    live.observe(&Scored {
+                        request: has_names.then_some(&name),
+                        answer: Some(&answer),
+                        truth: &Truth::Number(f64::from(u8::from(is_wrong))),
+                        answered_at: at(request),
+                        known_at: at(request),
+                    })
+                    .is_some()
+                });
+                total += 1;
+                if raised {
+                    break;
+                }
+            }
+        }
+        f64::from(total) / 150.0
+    };
+    let (requests, rows) = (mean_of(true), mean_of(false));
+    assert!(requests >= 200.0, "{requests} requests on average");
+    assert!(rows < 200.0, "{rows} requests on average");
+}
+
 /// A risk that rose is found after about ln(budget) over the Kullback-Leibler divergence, and what the alarm says
 /// of it is true.
 #[test]
