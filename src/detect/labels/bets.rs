@@ -39,6 +39,20 @@ pub(super) struct Money {
     run: f64,
     since: u64,
     since_at: Timestamp,
+    /// The losses since then, and how many they are.
+    losses: f64,
+    n: u64,
+}
+
+/// What the richest bet lives of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Rise {
+    /// Number and time of the first row.
+    pub(super) since: u64,
+    pub(super) since_at: Timestamp,
+    /// The mean loss from there on, and of how many it is.
+    pub(super) mean: f64,
+    pub(super) n: u64,
 }
 
 /// The loss that is judged: its number and the time of its row.
@@ -71,7 +85,8 @@ impl Bets {
 
     /// Money at rest.
     pub(super) fn rest(&self, at: At) -> Vec<Money> {
-        vec![Money { sum: 0.0, run: 1.0, since: at.number, since_at: at.ts }; self.stakes.len()]
+        let money = Money { sum: 0.0, run: 1.0, since: at.number, since_at: at.ts, losses: 0.0, n: 0 };
+        vec![money; self.stakes.len()]
     }
 
     /// Whether money is of these bets.
@@ -87,8 +102,11 @@ impl Bets {
             money.sum = (1.0 + money.sum) * factor;
             if money.run <= 1.0 {
                 (money.run, money.since, money.since_at) = (1.0, at.number, at.ts);
+                (money.losses, money.n) = (0.0, 0);
             }
             money.run *= factor;
+            money.losses += loss;
+            money.n += 1;
         }
         self.evidence(money)
     }
@@ -98,10 +116,11 @@ impl Bets {
         money.iter().map(|money| money.sum).sum::<f64>() / count(whole(self.stakes.len().max(1)))
     }
 
-    /// When that began of which the richest bet lives.
-    pub(super) fn since(money: &[Money]) -> Option<(u64, Timestamp)> {
-        let richest = money.iter().max_by(|a, b| a.sum.total_cmp(&b.sum))?;
-        Some((richest.since, richest.since_at))
+    /// What the richest bet lives of.
+    pub(super) fn rise(money: &[Money]) -> Option<Rise> {
+        let Money { since, since_at, losses, n, .. } =
+            *money.iter().max_by(|a, b| a.sum.total_cmp(&b.sum))?;
+        (n > 0).then(|| Rise { since, since_at, mean: losses / count(n), n })
     }
 
     /// Losses of 0 and 1, the widest there are, of this risk until the mean money reaches `threshold`, twice

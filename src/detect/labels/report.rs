@@ -1,6 +1,6 @@
 use serde::Serialize;
 
-use super::bets::Bets;
+use super::bets::{Bets, Rise};
 use super::loss::Loss;
 use super::performance::Performance;
 use super::skew::{Skew, SkewReport};
@@ -34,7 +34,7 @@ pub struct PerformanceReport {
     pub risk: Option<RiskInterval>,
     /// The risk of the baseline; null where it had no labels, or too few.
     pub baseline: Option<SourceRisk>,
-    /// Evidence that the risk rose over its threshold; null where nothing can be compared.
+    /// Evidence that the risk rose over its threshold; null where nothing can be compared, and while the alarm stands.
     pub of_threshold: Option<f64>,
     /// Labelled requests between two false alarms, on average at the least.
     pub budget_requests: f64,
@@ -111,7 +111,7 @@ impl Performance {
     }
 
     fn of_threshold(&self) -> Option<f64> {
-        let is_judged = self.above.can_win() && self.state.interval.n() > 0;
+        let is_judged = self.above.can_win() && self.state.interval.n() > 0 && !self.state.is_latched;
         is_judged.then(|| self.above.evidence(&self.state.money) / self.options.budget)
     }
 
@@ -161,7 +161,8 @@ impl Performance {
 
 /// The alarm that the risk rose, at a labelled request, before anything is reset.
 pub(super) fn alarm(performance: &Performance, evidence: f64, request: u64, known_at: Timestamp) -> Alarm {
-    let (since_row, since) = Bets::since(&performance.state.money).unwrap_or((request, known_at));
+    let rise = Bets::rise(&performance.state.money);
+    let (since_row, since) = rise.map_or((request, known_at), |rise| (rise.since, rise.since_at));
     let threshold = performance.options.budget;
     Alarm {
         row: request,
@@ -179,12 +180,12 @@ pub(super) fn alarm(performance: &Performance, evidence: f64, request: u64, know
             of_threshold: evidence / threshold,
             fired: true,
         }],
-        message: message(performance, since),
+        message: message(performance, rise),
     }
 }
 
-fn message(performance: &Performance, since: Timestamp) -> String {
-    let (Some(source), Some(risk)) = (performance.source(), performance.risk()) else {
+fn message(performance: &Performance, rise: Option<Rise>) -> String {
+    let (Some(source), Some(Rise { since_at, mean, n, .. })) = (performance.source(), rise) else {
         return format!("`{PERFORMANCE}`: the risk rose");
     };
     let what = match performance.loss {
@@ -193,8 +194,8 @@ fn message(performance: &Performance, since: Timestamp) -> String {
         Some(Loss::Absolute { .. }) | None => "scaled absolute error",
     };
     format!(
-        "`{PERFORMANCE}`: labels show a {what} above the tolerated {:.3} for rows since {since}: {:.3} over the last {} \
-         labelled requests ({:.3} to {:.3}), {:.3} in the baseline (at most {:.3})",
-        source.tolerated, risk.mean, risk.requests, risk.lower, risk.upper, source.mean, source.limit
+        "`{PERFORMANCE}`: {what} {mean:.3} in {n} labelled requests since {since_at}; baseline {:.3} (at most {:.3}), \
+         tolerated {:.3}",
+        source.mean, source.limit, source.tolerated
     )
 }
