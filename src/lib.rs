@@ -16,6 +16,7 @@ pub mod profile;
 pub mod baseline;
 pub mod detect;
 pub mod alert;
+pub mod oracle;
 pub mod slo;
 pub mod chaos;
 pub mod verdict;

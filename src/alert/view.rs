@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::timeline::Entry;
-use crate::detect::Share;
+use crate::detect::{Diagnosis, Share};
 use crate::units::Timestamp;
 
 /// How far an alert is.
@@ -134,6 +134,9 @@ pub struct Alert {
     pub accepted: Option<Signed>,
     /// Every detector with a part in it, largest first.
     pub shares: Vec<Share>,
+    /// Why, since when at the earliest and latest, and with what harm.
+    #[serde(default)]
+    pub diagnosis: Diagnosis,
 }
 
 /// What a finding or the time changed.

@@ -8,6 +8,8 @@ use super::out;
 use crate::baseline::Baseline;
 use crate::config;
 use crate::detect::check_names;
+use crate::oip::KnownAnswer;
+use crate::oracle::{Asker, KnownAnswers, Pinned, read_requests};
 use crate::service::ModelSetup;
 
 #[derive(Debug, Subcommand)]
@@ -57,6 +59,13 @@ impl Check {
             let versions = baselines_of_versions(model)?;
             let setup = ModelSetup { versions, ..ModelSetup::new(baseline_of(model)?) };
             setup.check().with_context(|| self.path.display().to_string())?;
+            let (known, pinned) = oracles_of(model)?;
+            if let Some(known) = &known {
+                Asker::of_live(known).with_context(|| format!("model `{}`", model.name))?;
+            }
+            if let Some(pinned) = &pinned {
+                Asker::of_copy(pinned).with_context(|| format!("model `{}`", model.name))?;
+            }
         }
         let models: Vec<&str> = config.models.iter().map(|m| m.name.as_str()).collect();
         if self.json {
@@ -89,6 +98,28 @@ pub(super) fn baseline_of(model: &config::Model) -> anyhow::Result<Baseline> {
 /// Those of its further versions.
 pub(super) fn baselines_of_versions(model: &config::Model) -> anyhow::Result<Vec<Baseline>> {
     model.versions.iter().map(|file| baseline_in(file, &model.name)).collect()
+}
+
+/// Who knows its right answers, with the requests that stand in files of their own.
+pub(super) fn oracles_of(model: &config::Model) -> anyhow::Result<(Option<KnownAnswers>, Option<Pinned>)> {
+    let (mut known, mut pinned) = (model.known_answers.clone(), model.pinned.clone());
+    if let Some(known) = &mut known
+        && let Some(file) = known.requests_file.take()
+    {
+        known.requests = requests_in(&file, model, "known_answers")?;
+    }
+    if let Some(pinned) = &mut pinned
+        && let Some(file) = pinned.requests_file.take()
+    {
+        pinned.requests = requests_in(&file, model, "pinned")?;
+    }
+    Ok((known, pinned))
+}
+
+fn requests_in(file: &Path, model: &config::Model, part: &str) -> anyhow::Result<Vec<KnownAnswer>> {
+    let shown = format!("model `{}`: `{part}.requests_file` `{}`", model.name, file.display());
+    let text = std::fs::read_to_string(file).with_context(|| format!("{shown}: cannot be read"))?;
+    read_requests(&text).context(shown)
 }
 
 fn baseline_in(file: &Path, model: &str) -> anyhow::Result<Baseline> {

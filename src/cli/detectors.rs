@@ -2,7 +2,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::out;
-use crate::detect::{EFFECTS, HARMFUL_SHIFT, HARMFUL_SHIFT_MANUAL, KINDS};
+use crate::detect::{Check, EFFECTS, HARMFUL_SHIFT, HARMFUL_SHIFT_MANUAL, KINDS};
 
 /// Characters of a line of the manual.
 const LINE_CHARS: usize = 96;
@@ -20,7 +20,7 @@ struct Manual {
     schema: &'static str,
     detectors: Vec<Detector>,
     /// What may alarm by labels, with a budget of its own.
-    labels: Effect,
+    labels: Label,
     effects: Vec<Effect>,
 }
 
@@ -28,9 +28,16 @@ struct Manual {
 #[derive(Debug, Serialize)]
 struct Detector {
     name: &'static str,
-    /// Its share of the alarm budget where every detector has something to look at; 0 for declared rules,
-    /// which need none.
+    /// Its share of the alarm budget where every detector has something to look at; 0 for declared rules and
+    /// known answers, which need none.
     weight: f64,
+    manual: &'static str,
+}
+
+/// What alarms by labels.
+#[derive(Debug, Serialize)]
+struct Label {
+    name: &'static str,
     manual: &'static str,
 }
 
@@ -38,6 +45,8 @@ struct Detector {
 #[derive(Debug, Serialize)]
 struct Effect {
     name: &'static str,
+    /// Whether `/metrics` has it, beside the API.
+    on_metrics: bool,
     manual: &'static str,
 }
 
@@ -49,11 +58,16 @@ impl Detectors {
             weight: k.weight() / all,
             manual: k.manual(),
         };
-        let effect = |e: &&dyn crate::detect::Effect| Effect { name: e.name(), manual: e.manual() };
+        let check = |c: Check| Detector { name: c.name(), weight: 0.0, manual: c.manual() };
+        let effect = |e: &&dyn crate::detect::Effect| Effect {
+            name: e.name(),
+            on_metrics: e.on_metrics(),
+            manual: e.manual(),
+        };
         let manual = Manual {
             schema: "silentry/detectors/v1",
-            detectors: KINDS.iter().map(detector).collect(),
-            labels: Effect { name: HARMFUL_SHIFT, manual: HARMFUL_SHIFT_MANUAL },
+            detectors: KINDS.iter().map(detector).chain(Check::ALL.map(check)).collect(),
+            labels: Label { name: HARMFUL_SHIFT, manual: HARMFUL_SHIFT_MANUAL },
             effects: EFFECTS.iter().map(effect).collect(),
         };
         if self.json {
@@ -78,11 +92,14 @@ impl Manual {
             };
             entry(&format!("{} ({share})", detector.name), detector.manual);
         }
-        out::say("By labels:\n");
+        out::say("By labels, with a budget of its own:\n");
         entry(self.labels.name, self.labels.manual);
-        out::say("Effect sizes, on /metrics and /v1/models/{model}: to read, never an alarm.\n");
+        out::say(
+            "Effect sizes, on /v1/models/{model} and, where it says so, on /metrics: to read, never an alarm.\n",
+        );
         for effect in &self.effects {
-            entry(effect.name, effect.manual);
+            let heading = format!("{}{}", effect.name, if effect.on_metrics { " (on /metrics)" } else { "" });
+            entry(&heading, effect.manual);
         }
     }
 }

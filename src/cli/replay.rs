@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::progress::Shown;
 use super::{baseline, out};
 use crate::config::COVERAGE_MIN;
-use crate::detect::{Alarm, Finding, StreamReport, StreamState};
+use crate::detect::{Alarm, Diagnosis, Finding, StreamReport, StreamState};
 use crate::lab::Progress;
 use crate::record::{Cell, Cells, Role, Schema};
 use crate::service::Recorded;
@@ -92,6 +92,7 @@ struct Line<'a> {
     score: f64,
     threshold: f64,
     message: &'a str,
+    diagnosis: &'a Diagnosis,
 }
 
 /// Features that a message names.
@@ -199,6 +200,7 @@ impl Replayed {
                 score: alarm.score,
                 threshold: alarm.threshold,
                 message: &alarm.message,
+                diagnosis: &alarm.diagnosis,
             };
             serde_json::to_writer(&mut lines, &line)?;
             lines.write_all(b"\n")?;

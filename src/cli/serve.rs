@@ -6,7 +6,7 @@ use clap::Args;
 use tokio::net::TcpListener;
 
 use super::baseline::{About, Live, More, learn_live};
-use super::config::{baseline_of, baselines_of_versions, read};
+use super::config::{baseline_of, baselines_of_versions, oracles_of, read};
 use super::{asked_to_stop, runtime};
 use crate::api;
 use crate::baseline::Seasonality;
@@ -108,7 +108,10 @@ fn model(config: &Config, model: &crate::config::Model) -> anyhow::Result<ModelS
         };
         (slo::Objective { name: slo.name.clone(), ordinary: slo.ordinary, kind }, slo.window)
     });
+    let (known_answers, pinned) = oracles_of(model)?;
     Ok(ModelSetup {
+        known_answers,
+        pinned,
         versions: baselines_of_versions(model)?,
         without: model.without.clone(),
         slos: slos.collect(),

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use super::{Config, Error, Objective};
 use crate::baseline::Budget;
+use crate::oracle;
 
 /// The most bytes of a name that ends up in labels and paths.
 const NAME_BYTES_MAX: usize = 128;
@@ -71,6 +72,11 @@ impl Config {
             if let Some(j) = model.versions.iter().position(|path| path.as_os_str().is_empty()) {
                 return wrong(format!("models[{i}].versions[{j}]"), "empty, expected a file");
             }
+            let known = model.known_answers.as_ref().map(|known| ("known_answers", known.check()));
+            let pinned = model.pinned.as_ref().map(|pinned| ("pinned", pinned.check()));
+            for (part, checked) in known.into_iter().chain(pinned) {
+                checked.or_else(|error| wrong_within(&format!("models[{i}].{part}"), error))?;
+            }
         }
         Ok(())
     }
@@ -132,6 +138,14 @@ fn check_name(field: &str, name: &str) -> Result<(), Error> {
 
 fn positive(field: &str, duration: Duration) -> Result<(), Error> {
     if duration.is_zero() { wrong(field, "0s, expected a duration above 0") } else { Ok(()) }
+}
+
+/// What is wrong within a part, by the path from the top.
+fn wrong_within(part: &str, error: oracle::Error) -> Result<(), Error> {
+    match error {
+        oracle::Error::Requests { field, message } => wrong(format!("{part}.{field}"), message),
+        other => wrong(part, other.to_string()),
+    }
 }
 
 fn wrong<T>(field: impl Into<String>, message: impl Into<String>) -> Result<T, Error> {

@@ -120,6 +120,10 @@ impl Config {
         for path in paths.chain([&mut self.state_dir]) {
             *path = base.join(&*path);
         }
+        for model in &mut self.models {
+            model.known_answers.iter_mut().for_each(|known| known.resolve(base));
+            model.pinned.iter_mut().for_each(|pinned| pinned.resolve(base));
+        }
         self.alerts.sinks.iter_mut().for_each(|sink| sink.resolve(base));
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::baseline::Budget;
+use crate::oracle::{KnownAnswers, Pinned};
 use crate::units::{Ratio, duration_text};
 
 /// What the tap may hold; rows beyond it are dropped and counted, never waited for.
@@ -77,6 +78,12 @@ pub struct Model {
     /// How its labels are taken.
     #[serde(default)]
     pub labels: Labels,
+    /// Requests whose answers are known, sent to the live model on a schedule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_answers: Option<KnownAnswers>,
+    /// A pinned copy of it, asked again for a share of its rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<Pinned>,
 }
 
 /// Labels that come later than the answers that they are of.

@@ -115,7 +115,7 @@ mod tests {
     /// What only the whole can know is said with the path to the field.
     #[test]
     fn contradictions_name_the_field() {
-        let wine = "models:\n  - {name: wine, baseline: b}\n";
+        let wine = "models:\n  - name: wine\n    baseline: b\n";
         let hook = "    - webhook: {url: 'http://h'}\n";
         let slo = "{name: p99, model: wine, success: {at_least: 0.9}}";
         for (yaml, expected) in [
@@ -142,6 +142,26 @@ mod tests {
             (
                 "models:\n  - {name: a/b, baseline: c}".to_owned(),
                 "field `models[0].name`: \"a/b\" is no name",
+            ),
+            (
+                format!("{wine}    known_answers: {{url: 'http://h'}}"),
+                "field `models[0].known_answers.requests`: there are 0, expected 1 to 256",
+            ),
+            (
+                format!("{wine}    known_answers: {{url: 'http://h', requests_file: f, every: 0s}}"),
+                "field `models[0].known_answers.every`: 0s, expected a duration above 0",
+            ),
+            (
+                format!("{wine}    pinned: {{url: 'http://h', share: 0}}"),
+                "field `models[0].pinned.share`: 0, expected a share of the requests above 0",
+            ),
+            (
+                format!("{wine}    pinned: {{url: 'http://h', tolerance: {{relative: 1}}}}"),
+                "field `models[0].pinned.tolerance.relative`: 1, expected a share from 0 to below 1",
+            ),
+            (
+                format!("{wine}    pinned: {{url: 'http://h', datatype: INT64}}"),
+                "field `models[0].pinned.datatype`: it holds no fractions, expected FP64",
             ),
             (format!("slo:\n  - {slo}"), "field `slo[0].model`: no model `wine`, expected one of []"),
             (format!("{wine}slo:\n  - {slo}\n  - {slo}"), "field `slo[1].name`: `p99` appears twice"),
@@ -188,11 +208,35 @@ mod tests {
     fn the_examples_are_valid() {
         let mut config = Config::read(&examples()).unwrap();
         assert_eq!(config.models[0].name, "wine");
+        let (known, pinned) = (&config.models[0].known_answers, &config.models[0].pinned);
+        let (known, pinned) = (known.clone().unwrap(), pinned.clone().unwrap());
+        assert_eq!(known.requests.len(), 1);
+        // What the example says beside addresses and names is the default.
+        let least =
+            |text: &str| Config::read(&format!("models:\n  - name: a\n    baseline: b\n    {text}")).unwrap();
+        let defaults = least("pinned: {url: 'http://h'}").models[0].pinned.clone().unwrap();
+        assert_eq!(
+            (pinned.share, pinned.timeout, pinned.tolerance),
+            (defaults.share, defaults.timeout, defaults.tolerance)
+        );
+        assert_eq!(
+            (pinned.in_flight_max, pinned.requests_per_second_max, pinned.datatype),
+            (defaults.in_flight_max, defaults.requests_per_second_max, defaults.datatype)
+        );
+        let defaults = least("known_answers: {url: 'http://h', requests_file: f}");
+        let defaults = defaults.models[0].known_answers.clone().unwrap();
+        assert_eq!(
+            (known.every, known.timeout, known.tolerance),
+            (defaults.every, defaults.timeout, defaults.tolerance)
+        );
         assert_eq!(config.alerts.sinks.len(), 2);
         assert!(matches!(config.slo[1].objective, Objective::Success { .. }));
         config.resolve(Path::new("/etc/silentry"));
         assert_eq!(config.models[0].baseline, Path::new("/etc/silentry/baselines/wine.json"));
         assert_eq!(config.state_dir, Path::new("/etc/silentry/silentry-state"));
+        let file = config.models[0].pinned.as_ref().and_then(|pinned| pinned.requests_file.as_deref());
+        assert_eq!(file, Some(Path::new("/etc/silentry/wine-answers.json")));
+        assert!(format!("{:?}", config.models[0].pinned).contains("/etc/silentry/pinned.token"));
         assert!(format!("{:?}", config.alerts.sinks).contains("/etc/silentry/alertmanager.token"));
     }
 

@@ -8,7 +8,7 @@ use super::evidence::{Evidence, Suspicion};
 use super::message::{self, Change};
 use super::monitor::{Monitor, reaches};
 use super::state::{Group, Step};
-use super::stream::{Source, Stream};
+use super::stream::{Source, Stream, Topic};
 use super::table::{Bet, Family, Table};
 use super::tails::Side;
 use super::{Alarm, KINDS, Share};
@@ -139,6 +139,8 @@ impl Monitor {
         shares: Vec<Share>,
     ) -> Option<Alarm> {
         let change = self.change(group, top, step)?;
+        let diagnosis = self.diagnose(group, top, (change.start, step), &change.features);
+        let message = message::sentence(&group.name, &change, step.judged) + &diagnosis.words();
         Some(Alarm {
             row: step.row.saturating_sub(1),
             ts: step.ts,
@@ -151,7 +153,8 @@ impl Monitor {
             since_row: change.start.row.saturating_sub(1),
             since: change.start.ts,
             shares,
-            message: message::sentence(&group.name, &change, step.judged),
+            message,
+            diagnosis,
         })
     }
 
@@ -165,7 +168,11 @@ impl Monitor {
         let cover = (bet.family == Family::Less).then(|| self.wiring.cover(stream, bet.index)).flatten();
         let side = cover.map_or(Side::Alone, |c| c.side);
         let subject = Subject { topic: calibrated.source.topic(), family: bet.family, bin, side };
-        let features = self.features(group, top);
+        let start = suspicion.map_or(step.start(), |s| self.state.start_of(s.since));
+        let features = match calibrated.source.topic() {
+            Topic::Coherence => self.incoherent(start, step),
+            _ => self.features(group, top),
+        };
         Some(Change {
             detector: kind.name(),
             kind: kind.kind(),
@@ -183,7 +190,7 @@ impl Monitor {
                 (Family::More, None) => Some(1),
                 _ => None,
             },
-            start: suspicion.map_or(step.start(), |s| self.state.start_of(s.since)),
+            start,
             baseline: match (bet.family, cover) {
                 (Family::Tilt, _) => None,
                 (_, Some(cover)) => Some(calibrated.pooled_cover(&cover.bins)),

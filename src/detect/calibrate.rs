@@ -9,7 +9,8 @@ use super::cut::{Code, SKIP};
 use super::dependence::{self, Sequence};
 use super::encode::Encoder;
 use super::hours::{Hours, Season};
-use super::influence::Joint;
+use super::influence::Influence;
+use super::joint::{self, Joint, Sample};
 use super::labels::Reference;
 use super::plan::{self, Seen};
 use super::steps::{Numbers, STEP_ROWS_MAX, chunks};
@@ -23,6 +24,8 @@ use crate::units::{Timestamp, count, whole};
 const PLAN_ONE_IN: u64 = 5;
 /// Planning stops after about so many rows; all later ones are counted.
 const PLAN_ROWS_MAX: u64 = 20_000;
+/// Of the first so many rows some are fitted; all later ones are counted.
+const FIT_ROWS_MAX: u64 = 2 * whole(joint::SAMPLE_ROWS_MAX);
 /// Fewer rows than this cannot carry a baseline of any budget.
 pub(super) const ROWS_MIN: u64 = 100;
 /// Steps, and bytes, kept to check whether they depend on each other.
@@ -45,6 +48,9 @@ pub struct Calibration {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) seconds: Vec<f64>,
     pub(super) streams: Vec<Stream>,
+    /// What columns tell of each other, which some of the streams are made of.
+    #[serde(default)]
+    pub(super) joint: Arc<Joint>,
     /// Steps farther apart than this are nearly independent, in all streams.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub(super) memory: u64,
@@ -116,7 +122,7 @@ impl Calibration {
 impl Calibration {
     /// What turns rows into the codes that were counted.
     pub(super) fn encoder(&self, schema: &Schema) -> Encoder {
-        Encoder::new(schema, &self.streams).at_sampling(self.sampling.unwrap_or(1.0))
+        Encoder::new(schema, &self.streams, &self.joint).at_sampling(self.sampling.unwrap_or(1.0))
     }
 
     /// Reads a calibration out of a baseline file and checks that it belongs to the schema.
@@ -136,6 +142,14 @@ impl Calibration {
             Self::deserialize(value).map_err(|e| Error::Calibration(format!("does not parse: {e}")))?;
         for stream in &calibration.streams {
             stream.check(schema, calibration.season.strata())?;
+        }
+        let joint = &calibration.joint;
+        let has = |stream: &Stream| match stream.source {
+            Source::Joint { scalar, .. } => joint.has(scalar),
+            _ => true,
+        };
+        if !joint.is_sound(schema.columns.len()) || !calibration.streams.iter().all(has) {
+            return Err(Error::Calibration("relations between columns do not fit the schema".to_owned()));
         }
         if calibration.seen.len() != calibration.season.strata() {
             return Err(Error::Calibration("hours do not fit its seasonality".to_owned()));
@@ -182,6 +196,12 @@ impl Calibration {
         self.labels.as_ref()
     }
 
+    /// How many features relations read; nothing where no relation was fitted.
+    pub(super) fn relations(&self) -> Option<usize> {
+        let has = self.streams.iter().any(|s| matches!(s.source, Source::Joint { .. }));
+        Some(self.joint.width()).filter(|width| has && *width > 0)
+    }
+
     /// The baseline's steps: rows of one request or entity run count once.
     #[must_use]
     pub const fn rows(&self) -> u64 {
@@ -200,6 +220,13 @@ fn plans(row: u64) -> bool {
     mixed(row).is_multiple_of(PLAN_ONE_IN) && row / PLAN_ONE_IN < PLAN_ROWS_MAX
 }
 
+/// Whether the request with this number may be fitted: what plans, and others up to about a half of all. What is
+/// made of relations is counted over the rest.
+fn fits(row: u64) -> bool {
+    let lane = (mixed(row) / PLAN_ONE_IN) % 8;
+    row < FIT_ROWS_MAX && (plans(row) || lane < 3)
+}
+
 /// A number that shares no period with the rows: splitmix64's finaliser (Steele et al., 2014). Every
 /// third row itself would be the first of each request of three.
 const fn mixed(row: u64) -> u64 {
@@ -209,6 +236,25 @@ const fn mixed(row: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// What steps are for, by their numbers.
+#[derive(Debug, Clone, Copy)]
+struct Lanes {
+    /// Whether a step plans bins.
+    plans: fn(u64) -> bool,
+    /// Whether relations are fitted to it.
+    fits: fn(u64) -> bool,
+}
+
+impl Lanes {
+    /// Two passes over the same rows.
+    const HALVES: Self = Self { plans, fits };
+    /// Everything plans and fits, and is counted nowhere.
+    const ALL: Self = Self { plans: |_| true, fits: |_| true };
+    /// Other rows than those that planned and fitted: some say what tilts and tails are made of.
+    const OTHERS: Self = Self { plans, fits: |_| false };
+    const NONE: Self = Self { plans: |_| false, fits: |_| false };
+}
+
 /// First pass over a baseline's rows: chooses the bins.
 #[derive(Debug)]
 pub struct Planner {
@@ -216,9 +262,9 @@ pub struct Planner {
     season: Season,
     columns: Vec<Planning>,
     seen: Seen,
+    sample: Sample,
     numbers: Numbers,
-    /// Which steps, by their number, plan bins.
-    which: fn(u64) -> bool,
+    which: Lanes,
 }
 
 impl Planner {
@@ -233,12 +279,13 @@ impl Planner {
     pub fn seasonal(schema: Arc<Schema>, season: Season) -> Self {
         let columns = schema.columns.iter().map(Planning::new).collect();
         let seen = Seen::new(&schema);
-        Self { schema, season, columns, seen, numbers: Numbers::default(), which: plans }
+        let sample = Sample::new(&schema);
+        Self { schema, season, columns, seen, sample, numbers: Numbers::default(), which: Lanes::HALVES }
     }
 
     /// The same, of which every step plans bins and none will be counted.
     pub(super) fn of_all(schema: Arc<Schema>, season: Season) -> Self {
-        Self { which: |_| true, ..Self::seasonal(schema, season) }
+        Self { which: Lanes::ALL, ..Self::seasonal(schema, season) }
     }
 
     /// Reads the next rows, in order.
@@ -249,7 +296,11 @@ impl Planner {
     }
 
     pub(super) fn observe_row(&mut self, batch: &Batch, row: usize) {
-        if self.numbers.number(batch, row).is_some_and(|(step, _)| (self.which)(step)) {
+        let Some((step, _)) = self.numbers.number(batch, row) else { return };
+        if (self.which.fits)(step) {
+            self.sample.observe(batch, row);
+        }
+        if (self.which.plans)(step) {
             for (planning, cells) in self.columns.iter_mut().zip(batch.columns()) {
                 planning.observe(cells.cell(row));
             }
@@ -267,18 +318,21 @@ impl Planner {
     /// # Errors
     /// [`Error::NoZone`] when nobody knows the season's time zone.
     pub fn finish(self) -> Result<Counter, Error> {
-        let strata = self.season.strata();
-        let streams = plan::streams(&self.schema, self.columns, self.seen, strata);
         let planned = Some(self.numbers.seen());
-        Ok(Counter { planned, which: plans, ..Counter::new(&self.schema, streams, self.season)? })
+        Ok(Counter { planned, which: Lanes::HALVES, ..self.counter()? })
     }
 
     /// The bins, ready to be counted over other rows than those that planned them. Some of these plan too:
     /// the scores of tilts, and what tails cover.
     pub(super) fn finish_for_others(self) -> Result<Counter, Error> {
+        Ok(Counter { which: Lanes::OTHERS, ..self.counter()? })
+    }
+
+    fn counter(self) -> Result<Counter, Error> {
         let strata = self.season.strata();
-        let streams = plan::streams(&self.schema, self.columns, self.seen, strata);
-        Ok(Counter { which: plans, ..Counter::new(&self.schema, streams, self.season)? })
+        let mut streams = plan::streams(&self.schema, self.columns, self.seen, strata);
+        let joint = joint::fit(&self.sample, &self.schema, &mut streams, strata);
+        Counter::new(&self.schema, (streams, Arc::new(joint)), self.season)
     }
 }
 
@@ -297,8 +351,7 @@ pub struct Counter {
     numbers: Numbers,
     /// The steps of the first pass over the same rows, where there was one.
     planned: Option<u64>,
-    /// Which steps planned bins.
-    which: fn(u64) -> bool,
+    which: Lanes,
     /// Whether it was given which streams have a table for each hour.
     keeps_strata: bool,
     clustered: bool,
@@ -309,27 +362,33 @@ pub struct Counter {
     current: Vec<Code>,
     current_rows: usize,
     current_plans: bool,
+    current_fits: bool,
     current_stratum: usize,
     /// By stream: the codes of the first steps, to see whether they depend on each other.
     kept: Vec<Vec<Code>>,
     kept_strata: Vec<u8>,
     kept_max: usize,
     /// Of rows that plan; none where weights are given.
-    joint: Option<Joint>,
+    influence: Option<Influence>,
+    joint: Arc<Joint>,
 }
 
 impl Counter {
     /// Counts rows none of which planned the bins.
-    fn new(schema: &Schema, streams: Vec<Stream>, season: Season) -> Result<Self, Error> {
+    fn new(
+        schema: &Schema,
+        (streams, joint): (Vec<Stream>, Arc<Joint>),
+        season: Season,
+    ) -> Result<Self, Error> {
         Ok(Self {
-            encoder: Encoder::new(schema, &streams),
+            encoder: Encoder::new(schema, &streams, &joint),
             hours: Hours::new(&season)?,
             seen: vec![0; season.strata()],
             times: None,
             season,
             numbers: Numbers::default(),
             planned: None,
-            which: |_| false,
+            which: Lanes::NONE,
             keeps_strata: false,
             clustered: false,
             entities: BTreeSet::new(),
@@ -337,11 +396,13 @@ impl Counter {
             current: Vec::new(),
             current_rows: 0,
             current_plans: false,
+            current_fits: false,
             current_stratum: 0,
             kept: vec![Vec::new(); streams.len()],
             kept_strata: Vec::new(),
             kept_max: KEPT_STEPS_MAX.min(KEPT_BYTES_MAX / streams.len().max(1)),
-            joint: Some(Joint::new(&streams)),
+            influence: Some(Influence::new(&streams)),
+            joint,
             streams,
         })
     }
@@ -359,9 +420,10 @@ impl Counter {
             ..stream.clone()
         };
         let streams = calibration.streams.iter().map(emptied).collect();
-        let new = Self::new(schema, streams, calibration.season.clone())?;
+        let relations = (streams, Arc::clone(&calibration.joint));
+        let new = Self::new(schema, relations, calibration.season.clone())?;
         let encoder = calibration.encoder(schema);
-        Ok(Self { encoder, keeps_strata: true, which: plans, joint: None, ..new })
+        Ok(Self { encoder, keeps_strata: true, which: Lanes::OTHERS, influence: None, ..new })
     }
 
     /// The same, which keeps no more than so many bytes to see whether its steps depend on each other.
@@ -410,7 +472,8 @@ impl Counter {
         if first || self.current_rows >= STEP_ROWS_MAX {
             self.close();
             self.note_entity(batch, row);
-            self.current_plans = (self.which)(step);
+            self.current_plans = (self.which.plans)(step);
+            self.current_fits = (self.which.fits)(step);
             let ts = batch.meta().ts().get(row).copied();
             self.current_stratum = ts.map_or(0, |ts| self.hours.stratum(ts));
             if let Some(ts) = ts {
@@ -449,9 +512,9 @@ impl Counter {
         if let Some(seen) = self.seen.get_mut(self.current_stratum) {
             *seen += 1;
         }
-        if let Some(joint) = self.joint.as_mut().filter(|_| self.current_plans) {
+        if let Some(influence) = self.influence.as_mut().filter(|_| self.current_plans) {
             // Of a step of several rows the first: the others are no news of their own.
-            joint.observe(&self.current);
+            influence.observe(&self.current);
         }
         let all = self.streams.len();
         let keeps = self.kept_strata.len() < self.kept_max;
@@ -467,8 +530,12 @@ impl Counter {
             let stratum = if stream.counts.len() == 1 { 0 } else { self.current_stratum };
             let Some(counts) = stream.counts.get_mut(stratum).filter(|_| rows > 0) else { continue };
             let share = 1.0 / count(whole(rows));
+            let is_chosen_by = match stream.source {
+                Source::Joint { .. } => self.current_plans || self.current_fits,
+                _ => self.current_plans,
+            };
             counts.trials_all += 1.0;
-            counts.trials += if self.current_plans { 0.0 } else { 1.0 };
+            counts.trials += if is_chosen_by { 0.0 } else { 1.0 };
             for code in codes() {
                 let bin = usize::from(code);
                 // Rounded shares of many steps must not add up to more than there were steps.
@@ -479,7 +546,7 @@ impl Counter {
                 if let Some(hits) = counts.hits_all.get_mut(bin) {
                     add(hits, counts.trials_all);
                 }
-                if let (false, Some(hits)) = (self.current_plans, counts.hits.get_mut(bin)) {
+                if let (false, Some(hits)) = (is_chosen_by, counts.hits.get_mut(bin)) {
                     add(hits, counts.trials);
                 }
             }
@@ -510,8 +577,8 @@ impl Counter {
         }
         self.check_contracts()?;
         let (memory, unchecked) = self.measure_clumping();
-        if let Some(joint) = &self.joint {
-            let influences = joint.influences(&self.streams);
+        if let Some(influence) = &self.influence {
+            let influences = influence.influences(&self.streams);
             self.streams.iter_mut().zip(influences).for_each(|(stream, weight)| stream.influence = weight);
         }
         for stream in self.streams.iter_mut().filter(|_| !self.keeps_strata) {
@@ -527,6 +594,7 @@ impl Counter {
             seen: self.seen,
             seconds,
             streams: self.streams,
+            joint: self.joint,
             memory: whole(memory),
             sampling: self.encoder.sampling().filter(|rate| *rate < 1.0),
             entities,

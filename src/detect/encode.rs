@@ -2,11 +2,13 @@
 
 use std::hash::{DefaultHasher, Hasher};
 use std::ops::Range;
+use std::sync::Arc;
 
 use arrow::array::{Array, StringArray};
 
 use super::bins::Bin;
 use super::cut::{Code, Cutter, SKIP, code};
+use super::joint::{self, Joint, Scalar};
 use super::memory::Recency;
 use super::steps::Steps;
 use super::stream::{MANY_ZEROS_MAX, Places, Rare, SAME_MAX, Source, Stream};
@@ -34,6 +36,8 @@ pub(super) struct Encoder {
     /// By column; none for columns that nobody watches.
     columns: Vec<Option<Watched>>,
     sources: Vec<Work>,
+    /// What relations make of rows; none where no stream asks.
+    relations: Option<Relations>,
     memory: Memory,
     // What follows is overwritten chunk by chunk.
     codes: Vec<Vec<Code>>,
@@ -55,6 +59,17 @@ enum Turn {
     Neither,
 }
 
+/// The relations that streams ask for, one scalar each.
+#[derive(Debug, Clone)]
+struct Relations {
+    joint: Arc<Joint>,
+    asked: Vec<Scalar>,
+    /// The first stream that asks: its columns' own come before it.
+    first: usize,
+    places: Arc<Places>,
+    numbers: joint::Numbers,
+}
+
 /// What there is to do for a stream, beside its column's own bins.
 #[derive(Debug, Clone)]
 struct Work {
@@ -64,6 +79,8 @@ struct Work {
     empty: Vec<(usize, Vec<bool>)>,
     /// By column of a stream that looks at other streams: that of its values, and that of its grid.
     others: Vec<(Option<usize>, Option<usize>)>,
+    /// For relations: which of the scalars asked for.
+    asks: usize,
 }
 
 /// A column with its stream of values.
@@ -88,7 +105,7 @@ struct Memory {
 }
 
 impl Encoder {
-    pub(super) fn new(schema: &Schema, streams: &[Stream]) -> Self {
+    pub(super) fn new(schema: &Schema, streams: &[Stream], joint: &Arc<Joint>) -> Self {
         let columns: Vec<Option<Watched>> = schema
             .columns
             .iter()
@@ -98,7 +115,9 @@ impl Encoder {
             })
             .collect();
         let places = Places::of(streams);
-        let sources: Vec<Work> = streams.iter().map(|s| Work::new(s, schema, (streams, &places))).collect();
+        let mut sources: Vec<Work> =
+            streams.iter().map(|s| Work::new(s, schema, (streams, &places))).collect();
+        let relations = Relations::new(&mut sources, joint, places);
         let entities = sources.iter().filter(|w| matches!(w.source, Source::Entity { .. })).count();
         Self {
             memory: Memory {
@@ -120,6 +139,7 @@ impl Encoder {
             begins: Vec::new(),
             columns,
             sources,
+            relations,
         }
     }
 
@@ -156,6 +176,12 @@ impl Encoder {
         self.codes.len()
     }
 
+    /// A row of the last chunk as relations read it, and its answer less what the surrogate says.
+    pub(super) fn relation_row(&self, place: usize) -> Option<(&[f32], f64)> {
+        let relations = self.relations.as_ref()?;
+        relations.numbers.row(place, &relations.asked)
+    }
+
     /// Whether a row of the last chunk begins a step.
     pub(super) fn begins(&self, place: usize) -> bool {
         self.begins.get(place).copied().unwrap_or(true)
@@ -173,6 +199,11 @@ impl Encoder {
         self.read_requests(batch, rows);
         self.read_steps(batch, rows);
         for (stream, work) in self.sources.iter().enumerate() {
+            if let Some(relations) = self.relations.as_mut().filter(|r| r.first == stream) {
+                let (codes, places) = (self.codes.as_slice(), relations.places.as_ref());
+                let chunk = joint::Chunk { batch, rows, codes, places };
+                relations.joint.compute(&chunk, &relations.asked, &mut relations.numbers);
+            }
             let mut codes = self.codes.get_mut(stream).map(std::mem::take).unwrap_or_else(Vec::new);
             let mut view = View {
                 batch,
@@ -184,6 +215,7 @@ impl Encoder {
                 rows_hash: &self.rows_hash,
                 repeated: &self.repeated,
                 turns: &self.turns,
+                numbers: self.relations.as_ref().map(|r| &r.numbers),
                 memory: &mut self.memory,
             };
             work.codes(&mut view, &mut codes);
@@ -305,6 +337,7 @@ struct View<'a> {
     rows_hash: &'a [u64],
     repeated: &'a [bool],
     turns: &'a [Turn],
+    numbers: Option<&'a joint::Numbers>,
     memory: &'a mut Memory,
 }
 
@@ -318,10 +351,34 @@ impl View<'_> {
     }
 }
 
+impl Relations {
+    /// Tells every stream that asks which of the scalars is its own.
+    fn new(sources: &mut [Work], joint: &Arc<Joint>, places: Places) -> Option<Self> {
+        let (mut asked, mut first) = (Vec::new(), None);
+        for (stream, work) in sources.iter_mut().enumerate() {
+            if let Source::Joint { scalar, .. } = work.source {
+                first = first.or(Some(stream));
+                work.asks = asked.len();
+                asked.push(scalar);
+            }
+        }
+        Some(Self {
+            joint: Arc::clone(joint),
+            asked,
+            first: first?,
+            places: Arc::new(places),
+            numbers: joint::Numbers::default(),
+        })
+    }
+}
+
 impl Work {
     fn new(stream: &Stream, schema: &Schema, (streams, places): (&[Stream], &Places)) -> Self {
         let plan = match &stream.source {
-            Source::Column { plan, .. } | Source::Age { plan, .. } | Source::Tag { plan, .. } => Some(plan),
+            Source::Column { plan, .. }
+            | Source::Age { plan, .. }
+            | Source::Tag { plan, .. }
+            | Source::Joint { plan, .. } => Some(plan),
             _ => None,
         };
         let empty = match &stream.source {
@@ -336,7 +393,7 @@ impl Work {
             }
             _ => Vec::new(),
         };
-        Self { source: stream.source.clone(), cutter: plan.map(Cutter::new), empty, others }
+        Self { source: stream.source.clone(), cutter: plan.map(Cutter::new), empty, others, asks: 0 }
     }
 
     fn codes(&self, view: &mut View<'_>, codes: &mut Vec<Code>) {
@@ -381,6 +438,7 @@ impl Work {
             Source::Entity { members } => changed(members, view, codes),
             Source::Tag { name, .. } => self.tags(name, view, codes),
             Source::Pair { second, ranges, .. } => self.pair(*second, ranges, view, codes),
+            Source::Joint { .. } => self.relation(view, codes),
         }
         // A source without its column bets on nothing.
         codes.resize(view.rows.len(), SKIP);
@@ -445,6 +503,12 @@ impl Work {
         if let Ok(cells) = Cells::new(name, Values::Text(tag.clone()), None) {
             cutter.codes(&cells, view.rows.clone(), codes);
         }
+    }
+
+    fn relation(&self, view: &View<'_>, codes: &mut Vec<Code>) {
+        let (Some(cutter), Some(numbers)) = (&self.cutter, view.numbers) else { return };
+        let of = |v: &f64| if v.is_nan() { SKIP } else { cutter.code(Cell::Number(*v)) };
+        codes.extend(numbers.get(self.asks).iter().map(of));
     }
 
     fn pair(&self, second: usize, ranges: &[Option<(f64, f64)>], view: &View<'_>, codes: &mut Vec<Code>) {

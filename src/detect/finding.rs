@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use super::diagnosis::Diagnosis;
 use crate::units::Timestamp;
 
 /// Part of the evidence of one alarm, by detector.
@@ -40,11 +41,15 @@ pub struct Alarm {
     pub shares: Vec<Share>,
     /// The sentence for people.
     pub message: String,
+    /// Why, since when at the earliest and latest, and with what harm.
+    #[serde(default)]
+    pub diagnosis: Diagnosis,
 }
 
 /// What a row, or time that passed without one, changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "finding")]
+#[expect(clippy::large_enum_variant, reason = "most findings are alarms, and few are held at once")]
 pub enum Finding {
     /// A group went wrong; it stays latched until resolved.
     Raised(Alarm),
@@ -100,6 +105,12 @@ pub enum Undecided {
     Accepted,
     /// Its alert is so old that nobody knows whether it still holds.
     Stale,
+    /// Who knows the right answers was not asked, or did not answer, too often lately.
+    Unanswered,
+    /// The answers are of another version than those that they could be held against.
+    OtherVersion,
+    /// The pinned copy of the model is no judge: it answers wrongly itself.
+    JudgeWrong,
     /// No label has come yet, or none for a while.
     NoLabels,
     /// Too many labels cannot be held against the answers that they are of.
@@ -124,6 +135,9 @@ impl Undecided {
             Self::Filling => "filling",
             Self::Accepted => "accepted",
             Self::Stale => "stale",
+            Self::Unanswered => "unanswered",
+            Self::OtherVersion => "other_version",
+            Self::JudgeWrong => "judge_wrong",
             Self::NoLabels => "no_labels",
             Self::Unscored => "unscored",
             Self::Skewed => "skewed",

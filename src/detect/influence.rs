@@ -22,7 +22,7 @@ const ANSWERS_MAX: usize = 4;
 
 /// Rows by bin of each feature and bin of each answer.
 #[derive(Debug, Clone)]
-pub(super) struct Joint {
+pub(super) struct Influence {
     tables: Vec<Of>,
 }
 
@@ -38,7 +38,7 @@ struct Of {
 
 type Row = [u32; ANSWER_BINS_MAX];
 
-impl Joint {
+impl Influence {
     pub(super) fn new(streams: &[Stream]) -> Self {
         let columns = |role: Role| {
             let values = streams.iter().enumerate().filter(move |(_, s)| s.role == role);

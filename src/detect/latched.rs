@@ -10,9 +10,9 @@ use super::recovery::{Badness, Dose, Of};
 use super::setup::ROW_RATE;
 use super::state::{Group, Latch, Step};
 use super::stream::{Role, Topic};
-use super::table::{Bet, Family, TILTS};
+use super::table::{Bet, Family};
 use super::tails::Side;
-use super::{Alarm, Finding, KINDS, Share};
+use super::{Alarm, Diagnosis, Finding, KINDS, Share, scores};
 use crate::units::{Timestamp, count};
 
 /// After an alarm every row is looked at for further detectors, for so many rows;
@@ -51,7 +51,7 @@ impl Monitor {
         let feature = self.calibration.streams.get(stream).map(|s| s.name.clone());
         let explained =
             self.state.groups.get(index).is_some_and(|g| g.role == Role::Output && g.latch.is_none())
-                && self.outputs_are_explained();
+                && self.is_explained(Role::Output);
         let told = if explained { self.cause() } else { Some(index) };
         let Some(group) = told.and_then(|i| self.state.groups.get_mut(i)) else { return };
         if let Some(latch) = &mut group.latch {
@@ -80,9 +80,9 @@ impl Monitor {
         findings.push(Finding::Raised(alarm));
     }
 
-    /// The input group whose alarm explains the answers.
+    /// The group whose alarm explains the answers.
     fn cause(&self) -> Option<usize> {
-        self.state.groups.iter().position(|g| g.role == Role::Input && !g.is_free())
+        self.state.groups.iter().position(|g| Role::Output.follows(g.role) && !g.is_free())
     }
 
     /// The part of rows that became hits, of those that the stream tells of since the change began.
@@ -105,12 +105,13 @@ impl Monitor {
     /// The badness of a tilt that the baseline would have were it to lean as the most evident tilt to this
     /// side says, beyond the most that health has. Tells its spread too.
     pub(super) fn dose_of_tilt(&self, stream: usize, bet: Bet, badness: &mut Badness) -> Option<f64> {
-        let lean = *TILTS.get(bet.index)?;
-        let same_side = TILTS.iter().enumerate().filter(|(_, l)| lean * **l > 0.0);
+        let strengths = scores::strengths(self.calibration.streams.get(stream)?);
+        let lean = *strengths.get(bet.index)?;
+        let same_side = strengths.iter().enumerate().filter(|(_, l)| lean * **l > 0.0);
         let evident = same_side.filter_map(|(index, _)| {
             Some((index, self.suspicion(stream, Bet { family: Family::Tilt, index })?.nats))
         });
-        let wide = |index: usize| TILTS.get(index).map_or(0.0, |l: &f64| l.abs());
+        let wide = |index: usize| strengths.get(index).map_or(0.0, |l: &f64| l.abs());
         // Where evidence has reached its end for several, it is the widest.
         let (evident, _) =
             evident.reduce(|a, b| if b.1 > a.1 || b.1 >= a.1 && wide(b.0) > wide(a.0) { b } else { a })?;
@@ -142,7 +143,7 @@ impl Monitor {
                 continue;
             }
             let own = group.streams.clone();
-            let is_input = group.role == Role::Input;
+            let role = group.role;
             self.note_fired_in(index, &own, step, findings);
             let mut anew = self.suspects(&own);
             if let Some(latch) = self.state.groups.get(index).and_then(|g| g.latch.as_ref()) {
@@ -153,12 +154,12 @@ impl Monitor {
                 }
                 self.latch(index, latch);
             }
-            if is_input {
-                let answers =
-                    self.state.groups.iter().filter(|g| g.role == Role::Output && g.latch.is_none());
-                let streams: Vec<usize> = answers.flat_map(|g| g.streams.iter().copied()).collect();
-                self.note_fired_in(index, &streams, step, findings);
-            }
+            let explained = |g: &&Group| {
+                matches!(g.role, Role::Output | Role::Relations) && g.role.follows(role) && g.latch.is_none()
+            };
+            let follow = self.state.groups.iter().filter(explained);
+            let streams: Vec<usize> = follow.flat_map(|g| g.streams.iter().copied()).collect();
+            self.note_fired_in(index, &streams, step, findings);
         }
     }
 
@@ -190,16 +191,13 @@ impl Monitor {
             }
             group.latch = None;
             let mut streams = group.streams.clone();
-            let name = group.name.clone();
+            let (name, role) = (group.name.clone(), group.role);
             findings.push(Finding::Resolved { group: name, row: step.row.saturating_sub(1), ts: step.ts });
-            if !self.outputs_are_explained() {
-                // What follows from inputs begins anew with them.
-                let follows = |g: &&super::state::Group| {
-                    matches!(g.role, Role::Output | Role::Rows) && g.latch.is_none()
-                };
-                let streams_of = self.state.groups.iter().filter(follows);
-                streams.extend(streams_of.flat_map(|g| g.streams.iter().copied()));
-            }
+            // What followed from it, and from nothing else, begins anew with it.
+            let follows =
+                |g: &&Group| g.role.follows(role) && g.latch.is_none() && !self.is_explained(g.role);
+            let streams_of = self.state.groups.iter().filter(follows);
+            streams.extend(streams_of.flat_map(|g| g.streams.iter().copied()));
             self.state.restart(&streams, step);
         }
     }
@@ -263,6 +261,7 @@ impl Monitor {
             since: start.ts,
             shares: vec![share],
             message: rate.message(group, start.ts),
+            diagnosis: Diagnosis::default(),
         }
     }
 }

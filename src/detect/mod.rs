@@ -16,17 +16,22 @@ mod bet;
 mod bins;
 mod bootstrap;
 mod calibrate;
+mod cause;
+mod checks;
 mod contract;
 mod cut;
 mod dependence;
+mod diagnosis;
 mod effect;
 mod encode;
 mod evidence;
 mod finding;
 mod fitness;
 mod grid;
+mod harm;
 mod hours;
 mod influence;
+mod joint;
 mod labels;
 mod latched;
 mod learn;
@@ -45,6 +50,7 @@ mod rate;
 mod recovery;
 mod relearn;
 mod report;
+mod roc;
 mod scores;
 mod setup;
 mod state;
@@ -62,13 +68,18 @@ pub use bet::{KINDS, Kind, Subject};
 pub use bins::Bin;
 pub use bootstrap::{Bootstrap, Recording, RunLength};
 pub use calibrate::{Calibration, Counter, Planner};
-pub use effect::{EFFECTS, Effect, EffectSize, effect_sizes};
+pub use cause::{CLASSES, Cause, Class, Shown, Symptom};
+pub use checks::{Answered, Check, CheckReport, Checker, Held, Outcome, Recovering, Terms, Unanswered};
+pub use diagnosis::{Diagnosis, Harm};
+pub use effect::rows::{NoEstimate, Reconstruction, Residual, domain_auc};
+pub use effect::{EFFECTS, Effect, EffectSize, NotMeasured, Pair, effect_sizes, on_metrics};
 pub use finding::{Alarm, Finding, Share, StreamState, Undecided};
+pub use harm::{Cbpe, DirectLoss, EstimatedPerformance, LabelShift, ScoredRow, label_shift};
 pub use hours::Season;
 pub use labels::{
-    Answer, Answers, HARMFUL_SHIFT, HARMFUL_SHIFT_MANUAL, HarmOptions, Loss, PERFORMANCE, Performance,
-    PerformanceReport, Reference, ReferenceLearner, RiskInterval, SavedPerformance, Scored, Skew, SkewReport,
-    SkewShare, SourceRisk, Truth,
+    Answer, Answers, HARMFUL_SHIFT, HARMFUL_SHIFT_MANUAL, HarmOptions, Loss, Performance, PerformanceReport,
+    Reference, ReferenceLearner, RiskInterval, SavedPerformance, Scored, Skew, SkewReport, SkewShare,
+    SourceRisk, Truth,
 };
 pub use learn::Learner;
 pub use monitor::{Monitor, Saved};
@@ -166,7 +177,7 @@ pub enum Error {
 /// The names of all detectors that may alarm, in the order of the manual.
 #[must_use]
 pub fn names() -> Vec<&'static str> {
-    KINDS.iter().map(|b| b.name()).collect()
+    KINDS.iter().map(|b| b.name()).chain(Check::ALL.map(Check::name)).collect()
 }
 
 /// Checks that every name is a detector's.
@@ -174,7 +185,8 @@ pub fn names() -> Vec<&'static str> {
 /// # Errors
 /// [`Error::UnknownDetector`] for the first that is not.
 pub fn check_names<'a>(mut names: impl Iterator<Item = &'a str>) -> Result<(), Error> {
-    match names.find(|name| !KINDS.iter().any(|k| k.name() == *name)) {
+    let known = self::names();
+    match names.find(|name| !known.contains(name)) {
         Some(name) => Err(Error::UnknownDetector { name: name.to_owned() }),
         None => Ok(()),
     }

@@ -8,6 +8,7 @@ use super::contract::is_judged;
 use super::encode::Encoder;
 use super::evidence::{Asked, Evidence};
 use super::hours::Hours;
+use super::joint::Recent;
 use super::queue::{Queue, Span, Steps};
 use super::rate::Rate;
 use super::recovery::{Dose, Of};
@@ -49,6 +50,8 @@ pub struct Monitor {
     /// Positions of the streams of declared rules.
     contracts: Vec<usize>,
     pub(super) whose: Whose,
+    /// Rows in memory, to tell what an alarm does to answers; none where no relation is known.
+    pub(super) recent: Option<Recent>,
     // What follows is overwritten chunk by chunk.
     before: Vec<Evidence>,
     totals: Vec<f64>,
@@ -95,6 +98,7 @@ impl Monitor {
             contracts: contracts.collect(),
             whose: Whose::All,
             encoder: calibration.encoder(&schema),
+            recent: calibration.relations().map(Recent::new),
             hours: Hours::new(calibration.season())?,
             queue: Queue::new(calibration.streams.len()),
             before: state.evidence.clone(),
@@ -191,7 +195,7 @@ impl Monitor {
             let first = self.queue.begin_chunk(|stream| encoder.of(stream));
             for (in_chunk, row) in rows.enumerate() {
                 let begins = self.encoder.begins(in_chunk);
-                self.take_row(batch, row, (first + in_chunk, begins), arrival, &mut findings);
+                self.take_row(batch, row, (in_chunk, first + in_chunk, begins), arrival, &mut findings);
             }
             self.judge_queued(&mut findings);
         }
@@ -202,7 +206,7 @@ impl Monitor {
         &mut self,
         batch: &Batch,
         row: usize,
-        (place, begins): (usize, bool),
+        (in_chunk, place, begins): (usize, usize, bool),
         arrival: Option<Timestamp>,
         findings: &mut Vec<Finding>,
     ) {
@@ -215,6 +219,11 @@ impl Monitor {
         if is_judged(batch, row) && self.whose.includes(batch, row) {
             self.state.last_seen = Some(arrival.unwrap_or(ts));
             self.state.is_silent = false;
+            if let (Some(recent), Some((features, residual))) =
+                (&mut self.recent, self.encoder.relation_row(in_chunk))
+            {
+                recent.push(self.state.row, features, residual);
+            }
             self.gather(place, ts, begins, findings);
         } else {
             self.queue.skip(place);
@@ -366,9 +375,8 @@ impl Monitor {
 
     /// Adds up the evidence of every group that is free to alarm and compares it with the threshold.
     fn judge(&mut self, step: Step, findings: &mut Vec<Finding>) {
-        let explained = self.outputs_are_explained();
-        let follows = |g: &Group| matches!(g.role, Role::Output | Role::Rows);
-        let free = |g: &Group| g.is_free() && !(explained && follows(g));
+        let taken: Vec<Role> = self.state.groups.iter().filter(|g| !g.is_free()).map(|g| g.role).collect();
+        let free = |g: &Group| g.is_free() && !taken.iter().any(|role| g.role.follows(*role));
         let settled: f64 = self.state.groups.iter().filter(|g| free(g)).map(|g| self.settled_of(g)).sum();
         if reaches(settled, self.threshold) != Some(false) {
             self.judge_free(&free, step, findings);
@@ -397,28 +405,30 @@ impl Monitor {
         }
     }
 
-    /// The group with the most evidence. Answers follow their inputs: where an input group has a
-    /// noticeable part of the evidence, it is the cause.
+    /// The group with the most evidence. Answers and relations follow features: where a group that explains the
+    /// worst has a noticeable part of the evidence, it is the cause, features before what they tell of each other.
     fn guilty(&self, shares: &[(usize, f64)]) -> Option<usize> {
-        let most = |of: Option<Role>| {
-            let mine = shares.iter().filter(|(index, _)| {
-                of.is_none_or(|role| self.state.groups.get(*index).is_some_and(|g| g.role == role))
-            });
+        let role = |index: usize| self.state.groups.get(index).map(|g| g.role);
+        let most = |is: &dyn Fn(usize) -> bool| {
+            let mine = shares.iter().filter(|(index, _)| is(*index));
             mine.copied().reduce(|a, b| if b.1 > a.1 { b } else { a })
         };
-        let (worst, _) = most(None)?;
-        let is_output = self.state.groups.get(worst).is_some_and(|g| g.role == Role::Output);
-        match most(Some(Role::Input)) {
-            Some((input, share)) if is_output && share >= CAUSE_SHARE * self.threshold => Some(input),
-            _ => Some(worst),
-        }
+        let (worst, _) = most(&|_| true)?;
+        // Rows seen before, or from elsewhere, are a cause of their own.
+        let Some(own) = role(worst).filter(|role| matches!(role, Role::Output | Role::Relations)) else {
+            return Some(worst);
+        };
+        let causes = [Role::Input, Role::Relations].into_iter().filter(|cause| own.follows(*cause));
+        let mut found = causes.filter_map(|cause| most(&|index| role(index) == Some(cause)));
+        let cause = found.find(|(_, share)| *share >= CAUSE_SHARE * self.threshold);
+        Some(cause.map_or(worst, |(cause, _)| cause))
     }
 
     /// The weighted evidence of one group, that of bets on less as of the last block.
     fn settled_of(&self, group: &Group) -> f64 {
         match group.role {
             Role::Traffic => self.evidence_of(group),
-            Role::Input | Role::Output | Role::Rows => self.settled_in(&group.streams),
+            Role::Input | Role::Output | Role::Relations | Role::Rows => self.settled_in(&group.streams),
         }
     }
 
@@ -431,7 +441,7 @@ impl Monitor {
     pub(super) fn evidence_of(&self, group: &Group) -> f64 {
         match group.role {
             Role::Traffic => self.state.rate.as_ref().map_or(0.0, Rate::total),
-            Role::Input | Role::Output | Role::Rows => self.evidence_in(&group.streams),
+            Role::Input | Role::Output | Role::Relations | Role::Rows => self.evidence_in(&group.streams),
         }
     }
 
@@ -441,9 +451,9 @@ impl Monitor {
         streams.iter().filter_map(of).sum()
     }
 
-    /// Whether the alarm of an input group explains what the answers do.
-    pub(super) fn outputs_are_explained(&self) -> bool {
-        self.state.groups.iter().any(|g| g.role == Role::Input && !g.is_free())
+    /// Whether the alarm of some group explains what groups of a role do.
+    pub(super) fn is_explained(&self, role: Role) -> bool {
+        self.state.groups.iter().any(|g| role.follows(g.role) && !g.is_free())
     }
 
     /// Raises the alarm of one group, latches it and starts all others anew.

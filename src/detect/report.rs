@@ -132,8 +132,7 @@ impl Monitor {
         if !self.evidence_of(group).is_finite() {
             return StreamState::Undecided(Undecided::NotANumber);
         }
-        let follows = matches!(group.role, Role::Output | Role::Rows);
-        if !group.is_free() || (follows && self.outputs_are_explained()) {
+        if !group.is_free() || self.is_explained(group.role) {
             return StreamState::Undecided(Undecided::Explained);
         }
         if self.is_filling(group, kind) {

@@ -3,7 +3,8 @@
 use statrs::distribution::{ContinuousCDF, Normal};
 
 use super::bins::Bin;
-use super::stream::{Stream, Topic};
+use super::joint::Side;
+use super::stream::{Source, Stream, Topic};
 use super::table::TILTS;
 
 /// Ranks nearer to the ends than this count as this near.
@@ -11,9 +12,49 @@ const RANK_MIN: f64 = 1e-4;
 /// Exponents beyond this are cut: no row may be worth more.
 const EXPONENT_MAX: f64 = 6.0;
 
+/// Tilts of a stream of which one side is harm, in standard deviations towards that side.
+const ONE_SIDED: [f64; TILTS.len()] = [2.0, 0.7, 0.3, 0.14, 0.09, 0.2, 0.45, 1.0];
+/// From this score on a bin of a relation is unusual to one side.
+const OUTER: f64 = 0.6;
+
+/// The tilts that are bet on, in standard deviations of the bins' normal scores.
+pub(super) fn strengths(stream: &Stream) -> [f64; TILTS.len()] {
+    match side(stream) {
+        None | Some(Side::Both) => TILTS,
+        Some(Side::Up) => ONE_SIDED,
+        Some(Side::Down) => ONE_SIDED.map(|l| -l),
+    }
+}
+
+/// The side of a relation that is harm; nothing for other streams.
+fn side(stream: &Stream) -> Option<Side> {
+    match stream.source {
+        Source::Joint { scalar, .. } => Some(scalar.harm()),
+        _ => None,
+    }
+}
+
+/// By bin: whether it may be bet on that it becomes commoner. Of relations those where they are broken.
+pub(super) fn is_harm(stream: &Stream) -> Vec<bool> {
+    let Some(side) = side(stream) else { return vec![true; stream.bins.len()] };
+    let scores = of(stream);
+    let up = |z: f64| z >= OUTER;
+    let down = |z: f64| z <= -OUTER;
+    let score = |bin: usize| scores.as_ref()?.get(bin).copied().flatten();
+    let is = |z: f64| match side {
+        Side::Both => up(z) || down(z),
+        Side::Up => up(z),
+        Side::Down => down(z),
+    };
+    (0..stream.bins.len()).map(|bin| score(bin).is_some_and(is)).collect()
+}
+
 /// Whether a stream has bins that lie on a line.
 pub(super) fn has_any(stream: &Stream) -> bool {
-    let on_a_line = matches!(stream.source.topic(), Topic::Value | Topic::Age);
+    let on_a_line = matches!(
+        stream.source.topic(),
+        Topic::Value | Topic::Age | Topic::Residual | Topic::Coherence | Topic::Given | Topic::Odds
+    );
     on_a_line && stream.bins.iter().filter(|b| b.place().is_some_and(f64::is_finite)).count() > 1
 }
 
@@ -58,7 +99,25 @@ pub(super) fn of(stream: &Stream) -> Option<Vec<Option<f64>>> {
             *place = Some((z - mean) / spread);
         }
     }
+    if side(stream).is_some() {
+        beyond(stream, &mut by_bin);
+    }
     Some(by_bin)
+}
+
+/// What lies beyond all that planning rows had counts as what lies farthest out. Only for relations: a single number
+/// that was never seen is a bin's own news, and a relation broken farther than ever is more of the same.
+fn beyond(stream: &Stream, by_bin: &mut [Option<f64>]) {
+    let known = || by_bin.iter().flatten().copied();
+    let (low, high) =
+        (known().reduce(|a, b| if b < a { b } else { a }), known().reduce(|a, b| if b > a { b } else { a }));
+    for (score, bin) in by_bin.iter_mut().zip(&stream.bins).filter(|(score, _)| score.is_none()) {
+        *score = match bin {
+            Bin::BelowRange | Bin::FarBelow => low,
+            Bin::AboveRange | Bin::FarAbove => high,
+            _ => None,
+        };
+    }
 }
 
 /// By bin: `exp(l z)`. A bin without a score has weight 1: what was never seen is left to other bets.
@@ -69,11 +128,15 @@ pub(super) fn weights(scores: &[Option<f64>], tilt: f64) -> Vec<f64> {
 
 /// By tilt and bin: the weight over the upper confidence limit of the mean weight, so that its mean is at
 /// most 1.
-pub(super) fn tilts(scores: &[Option<f64>], upper_mean: impl Fn(&[f64]) -> f64) -> Vec<Vec<f64>> {
+pub(super) fn tilts(
+    scores: &[Option<f64>],
+    strengths: &[f64],
+    upper_mean: impl Fn(&[f64]) -> f64,
+) -> Vec<Vec<f64>> {
     let of = |tilt: &f64| {
         let weights = weights(scores, *tilt);
         let mean = upper_mean(&weights);
         weights.iter().map(|w| w / mean).collect()
     };
-    TILTS.iter().map(of).collect()
+    strengths.iter().map(of).collect()
 }

@@ -20,7 +20,7 @@ use crate::units::{PerSecond, Timestamp, count, whole};
 
 /// The version of everything else that judges: shares bet on, factors, bands, tests of recovery. To be
 /// raised with any change to them, so that no evidence outlives its rules.
-const RULES: u32 = 6;
+const RULES: u32 = 7;
 /// The group of the row rate.
 const TRAFFIC_GROUP: &str = Schema::TRAFFIC_GROUP;
 /// The detector of the row rate: the one whose stream is not cut into bins.
@@ -156,8 +156,9 @@ fn claims(stream: &Stream) -> Owners {
         KINDS.iter().position(|k| k.claims(&Subject { topic, family, bin, side: Side::Alone }))
     };
     let has_scores = scores::has_any(stream);
+    let is_harm = scores::is_harm(stream);
     Owners {
-        more: stream.bins.iter().map(|b| owner(Family::More, b)).collect(),
+        more: stream.bins.iter().zip(is_harm).map(|(b, is)| owner(Family::More, b).filter(|_| is)).collect(),
         less: stream.bins.iter().map(|b| owner(Family::Less, b)).collect(),
         tilt: stream.bins.first().filter(|_| has_scores).and_then(|b| owner(Family::Tilt, b)),
         covers: tails::covers(stream),
@@ -285,8 +286,9 @@ fn limits_of(stream: &Stream, owners: &Owners, delta: &dyn Fn(Bet) -> f64, known
     let effective: Vec<f64> =
         stream.counts.iter().flat_map(|c| &c.hits).map(|hits| hits / stream.clumping).collect();
     let tilt = delta(Bet { family: Family::Tilt, index: 0 });
-    all.tilts =
-        scores.map_or_else(Vec::new, |z| scores::tilts(&z, |w| mean::upper_mean(w, &effective, tilt)));
+    all.tilts = scores.map_or_else(Vec::new, |z| {
+        scores::tilts(&z, &scores::strengths(stream), |w| mean::upper_mean(w, &effective, tilt))
+    });
     vec![all]
 }
 
@@ -312,7 +314,8 @@ fn limits_by_stratum(
     let upper = strata::stratum_limits(&table, level, strata::UNNOTICED).upper;
     let covered = strata::Table { hits: &covered.0, trials: &covered.1 };
     let lower = strata::stratum_limits(&covered, level, strata::UNNOTICED).lower;
-    let tilts: Vec<Vec<Vec<f64>>> = scores.map_or_else(Vec::new, |z| by_tilt(&table, z, level));
+    let tilts: Vec<Vec<Vec<f64>>> =
+        scores.map_or_else(Vec::new, |z| by_tilt(&table, (z, &scores::strengths(stream)), level));
     let limits_in = |stratum: usize| {
         let of = |all: &[Vec<Option<f64>>], unknown: f64| -> Vec<f64> {
             let limits = all.get(stratum).map_or(&[][..], Vec::as_slice);
@@ -329,10 +332,14 @@ fn limits_by_stratum(
 }
 
 /// By stratum and tilt: each bin's weight over the limit of its mean there; 1 where there is none.
-fn by_tilt(table: &strata::Table<'_>, scores: &[Option<f64>], delta: f64) -> Vec<Vec<Vec<f64>>> {
+fn by_tilt(
+    table: &strata::Table<'_>,
+    (scores, strengths): (&[Option<f64>], &[f64]),
+    delta: f64,
+) -> Vec<Vec<Vec<f64>>> {
     let mut all: Vec<Vec<Vec<f64>>> = vec![Vec::new(); table.hits.len()];
-    for tilt in TILTS {
-        let weights = scores::weights(scores, tilt);
+    for tilt in strengths {
+        let weights = scores::weights(scores, *tilt);
         let means = strata::stratum_mean_limits(table, &weights, delta, strata::UNNOTICED);
         for (tilts, mean) in all.iter_mut().zip(means) {
             tilts.push(weights.iter().map(|w| mean.map_or(1.0, |mean| w / mean)).collect());

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Error;
 use super::bins::{Bin, Plan};
 use super::cut::{Code, SKIP};
+use super::joint::Scalar;
 use crate::record::{Contract, Schema, Status};
 
 /// What a stream is made from. Columns are named by their position in the schema.
@@ -42,6 +43,8 @@ pub(super) enum Source {
     Tag { name: String, plan: Plan },
     /// Two answers together: by bin of the first, the range of the second.
     Pair { first: usize, second: usize, ranges: Vec<Option<(f64, f64)>> },
+    /// What a relation between columns makes of a row; columns are those that it is told of.
+    Joint { scalar: Scalar, columns: Vec<usize>, plan: Plan },
     /// The same as [`Source::Group`], in the rows of one replica, region, client ….
     Slice { tag: String, value: String, members: Vec<usize>, has_defaults: bool, usual: usize },
 }
@@ -83,6 +86,14 @@ pub enum Topic {
     Mix,
     /// Answers that belong together.
     Pair,
+    /// Answers against what the features foretell.
+    Residual,
+    /// Whether features belong together.
+    Coherence,
+    /// A feature against what others foretell.
+    Given,
+    /// Categories that come together, or a clock and the hour.
+    Odds,
 }
 
 /// By column: which stream has its values and which its grid, so that wide tables need no search.
@@ -129,6 +140,7 @@ impl Source {
             Self::Age { .. } => Topic::Age,
             Self::Tag { .. } => Topic::Mix,
             Self::Pair { .. } => Topic::Pair,
+            Self::Joint { scalar, .. } => scalar.topic(),
         }
     }
 
@@ -152,6 +164,7 @@ impl Source {
             | Self::Slice { members, .. } => members.clone(),
             Self::Unusual { members, .. } => members.iter().map(|m| m.position).collect(),
             Self::Pair { first, second, .. } => vec![*first, *second],
+            Self::Joint { columns, .. } => columns.clone(),
             Self::Replay | Self::Duplicate | Self::Tag { .. } => Vec::new(),
         }
     }
@@ -187,7 +200,10 @@ impl Source {
     /// The bins in the order of their codes.
     pub(super) fn bins(&self) -> Vec<Bin> {
         match self {
-            Self::Column { plan, .. } | Self::Age { plan, .. } | Self::Tag { plan, .. } => plan.bins(),
+            Self::Column { plan, .. }
+            | Self::Age { plan, .. }
+            | Self::Tag { plan, .. }
+            | Self::Joint { plan, .. } => plan.bins(),
             Self::Group { has_defaults, .. } | Self::Slice { has_defaults, .. } => {
                 let mut bins = vec![if *has_defaults { Bin::GroupDefault } else { Bin::GroupZero }];
                 bins.extend((1..=MANY_ZEROS_MAX).rev().map(Bin::ManyZeros));
@@ -233,10 +249,23 @@ pub(super) enum Role {
     Input,
     /// Its answers.
     Output,
+    /// What features tell of each other.
+    Relations,
     /// Rows as a whole, and where they come from.
     Rows,
     /// The row rate.
     Traffic,
+}
+
+impl Role {
+    /// Whether an alarm of a group of the other role explains what one of this role shows: answers and relations
+    /// follow from features, and answers from features that do not belong together.
+    pub(super) const fn follows(self, other: Self) -> bool {
+        matches!(
+            (self, other),
+            (Self::Output | Self::Relations | Self::Rows, Self::Input) | (Self::Output, Self::Relations)
+        )
+    }
 }
 
 /// Steps of the baseline by bin, for one stratum of one stream.

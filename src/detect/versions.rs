@@ -1,7 +1,7 @@
 //! What a monitor does with the rows of a version that its baseline is not of.
 
 use super::stream::Role;
-use super::{Alarm, Calibration, Finding, Monitor};
+use super::{Alarm, Calibration, Diagnosis, Finding, Monitor};
 use crate::record::Batch;
 use crate::units::Timestamp;
 
@@ -58,6 +58,7 @@ pub fn unknown_version(version: &str, expected: &str, row: u64, ts: Timestamp) -
             "no baseline for this version: rows of version `{version}` came, the baseline is of `{expected}`; \
              their features are judged by it, their answers are not"
         ),
+        diagnosis: Diagnosis::default(),
     }
 }
 
@@ -87,6 +88,12 @@ impl Monitor {
         let mut groups = self.state.groups.iter().filter(|group| group.role != Role::Traffic);
         let drifted = groups.find(|group| group.latch.is_some() && !group.is_accepted())?;
         Some(&drifted.name)
+    }
+
+    /// Whether a group's alarm is open: latched, and its change accepted by nobody.
+    #[must_use]
+    pub fn holds(&self, group: &str) -> bool {
+        self.state.groups.iter().any(|g| g.name == group && g.latch.is_some() && !g.is_accepted())
     }
 
     /// Judges only some rows. Others count for the row rate and have their number.

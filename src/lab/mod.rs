@@ -3,6 +3,8 @@
 //! Everything runs in one process on loopback and on real sockets: the model service sends what its
 //! model saw through the tap's client to silentry's API, as any service would.
 
+#[cfg(test)]
+mod answers;
 mod baseline;
 mod known;
 mod progress;

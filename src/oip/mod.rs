@@ -1,12 +1,15 @@
-//! Open Inference Protocol v2 over REST: its messages as serde types, and tables out of tensors.
+//! Open Inference Protocol v2 over REST: its messages as serde types, tables out of tensors, and
+//! whether an answer is the expected one.
 //!
 //! A model service parses requests and writes answers with these types; a tap reads both. Numbers
 //! are doubles here, as in every record: integers beyond 2^53 lose their last digits.
 
+mod compare;
 mod data;
 mod message;
 mod table;
 
+pub use compare::{Expected, KnownAnswer, Tolerance, Wrong, are_other, compare, compare_predictions};
 pub use message::{Datatype, ErrorBody, InferRequest, InferResponse, RequestedOutput, Tensor};
 pub use table::table;
 

@@ -15,12 +15,13 @@ use super::view::{RunView, Standing};
 use crate::alert::{self, Alert, Change, Manager, State};
 use crate::baseline::Baseline;
 use crate::chaos::{Act, Experiment, Target};
+use crate::oracle::{KnownAnswers, Pinned};
 use crate::record::{BatchBuilder, Record, Role};
 use crate::slo::Objective;
 use crate::tap::{Losses, Reason};
 use crate::telemetry::{Metrics, Outcome, Stage};
 use crate::units::{Ratio, Timestamp};
-use crate::verdict::{Frozen, KnownAnswers, Verdict};
+use crate::verdict::{self, Frozen, Verdict};
 
 /// Runs kept, ended ones among them; the oldest that has ended goes first.
 const RUNS_MAX: usize = 100;
@@ -40,6 +41,10 @@ pub struct ModelSetup {
     pub coverage_min: Ratio,
     /// How labels are taken.
     pub labels: LabelSettings,
+    /// Requests whose answers are known.
+    pub known_answers: Option<KnownAnswers>,
+    /// A pinned copy that is asked for some rows again.
+    pub pinned: Option<Pinned>,
 }
 
 impl ModelSetup {
@@ -56,6 +61,8 @@ impl ModelSetup {
             slos: Vec::new(),
             coverage_min: Self::COVERAGE_MIN,
             labels: LabelSettings::DEFAULT,
+            known_answers: None,
+            pinned: None,
         }
     }
 
@@ -397,7 +404,7 @@ impl Engine {
         self.run(id)?.store_answered(at, took)
     }
 
-    pub(super) fn know_answers(&mut self, id: &str, known: KnownAnswers) -> Result<(), Error> {
+    pub(super) fn know_answers(&mut self, id: &str, known: verdict::KnownAnswers) -> Result<(), Error> {
         self.run(id)?.know_answers(known);
         Ok(())
     }

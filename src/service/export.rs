@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 use super::view::{Standing, unless_lost};
 use super::{Error, Handle};
 use crate::alert::State;
-use crate::detect::{StreamReport, StreamState, Undecided};
+use crate::detect::{StreamReport, StreamState, Undecided, on_metrics};
 use crate::telemetry::{self as metrics, AlertLevel};
 
 /// How open alerts show in the metrics, the most urgent last.
@@ -61,7 +61,10 @@ impl Handle {
             metrics.alert(&model.model, group, AlertLevel::Inactive);
         }
         metrics.risk(&model.model, model.risk.map(|risk| (risk.lower, risk.mean, risk.upper)));
-        for effect in &model.effects {
+        for check in &model.checks {
+            metrics.answer_last(&model.model, check.detector, check.last_answer);
+        }
+        for effect in model.effects.iter().filter(|effect| on_metrics(effect.statistic)) {
             metrics.feature_drift(&model.model, &effect.column, effect.statistic, effect.value);
         }
     }

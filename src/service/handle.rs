@@ -12,9 +12,11 @@ use super::kept::Kept;
 use super::model::Snapshot;
 use super::recent::RecentRows;
 use super::run::RunRequest;
-use super::view::{AlertsView, Health, ModelView, RunView, TapView};
+use super::view::{AlertsView, CheckView, Health, ModelView, RunView, TapView};
 use crate::alert::{Change, Event, Notifier};
 use crate::chaos::{Act, Experiment};
+use crate::detect::Check;
+use crate::oracle::PinnedCopy;
 use crate::record::Record;
 use crate::tap::ndjson;
 use crate::tap::oip::ExchangeLine;
@@ -85,6 +87,8 @@ pub(super) struct Shared {
     /// Taken out when the service stops.
     pub(super) notifier: Mutex<Option<Notifier>>,
     pub(super) metrics: Metrics,
+    /// The pinned copies of models that have one.
+    pub(super) copies: BTreeMap<String, Arc<PinnedCopy>>,
     pub(super) clock: Clock,
     pub(super) line_bytes_max: usize,
     /// Why rows are not judged now, when they are not.
@@ -286,7 +290,7 @@ impl Handle {
         let told = |snapshot: Snapshot| {
             let view = snapshot.view(now);
             let recent = self.0.arrivals().view(&view.model, now);
-            view.with_recent(recent)
+            self.with_judge(view.with_recent(recent))
         };
         snapshots.into_iter().map(told).collect()
     }
@@ -300,7 +304,18 @@ impl Handle {
         let snapshot = self.0.engine().snapshot(name, now)?;
         let view = snapshot.view(now);
         let recent = self.0.arrivals().view(name, now);
-        Ok(view.with_recent(recent))
+        Ok(self.with_judge(view.with_recent(recent)))
+    }
+
+    /// Says what known answers say of the pinned copy.
+    fn with_judge(&self, mut view: ModelView) -> ModelView {
+        let is_of_copy = |check: &&mut CheckView| check.report.detector == Check::PinnedCopy.name();
+        if let (Some(copy), Some(check)) =
+            (self.0.copies.get(&view.model), view.answer_checks.iter_mut().find(is_of_copy))
+        {
+            check.judged = Some(copy.judged());
+        }
+        view
     }
 
     /// How far the learning of a baseline is, where one is learnt.

@@ -5,8 +5,10 @@
 //! rehearsals hold. Nothing here knows HTTP shapes or flags.
 
 mod arrivals;
+mod asking;
 mod capture;
 mod check;
+mod checks;
 mod compare;
 mod engine;
 mod export;
@@ -49,7 +51,7 @@ pub use relearn::Relearnt;
 pub use run::{Latencies, RunRequest};
 pub use tasks::{Service, Setup};
 pub use versions::Adopted;
-pub use view::{AlertsView, Health, ModelView, RunView, TapView, VersionView};
+pub use view::{AlertsView, CheckView, Health, ModelView, RunView, TapView, VersionView};
 
 /// What the service cannot do.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +82,14 @@ pub enum Error {
         model: String,
         /// Why.
         source: crate::detect::Error,
+    },
+    /// Who knows the model's right answers cannot be asked.
+    #[error("model `{model}`: {source}")]
+    Oracle {
+        /// The model.
+        model: String,
+        /// Why.
+        source: crate::oracle::Error,
     },
     /// The model's service levels cannot be measured.
     #[error(transparent)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Error;
+use super::checks::Checks;
 use super::engine::ModelSetup;
 use super::judge::{Judge, OTHERS, Scope, decided};
 use super::labels::{Labels, SavedLabels};
@@ -12,11 +13,12 @@ use super::recent::RecentRows;
 use super::relearn::{Counted, Paused};
 use super::run::record_row;
 use super::strangers::{GONE_AFTER, Judged, Stranger, Strangers, VERSION_KIND};
-use super::view::{ModelView, SloView, Standing, VersionView};
+use super::view::{CheckView, ModelView, SloView, Standing, VersionView};
 use crate::alert::{Alert, State};
 use crate::baseline::Baseline;
 use crate::detect::{
-    self, Calibration, Finding, PERFORMANCE, PerformanceReport, StreamReport, StreamState, Undecided,
+    self, Answered, Calibration, Check, Finding, Held, PerformanceReport, StreamReport, StreamState,
+    Undecided,
 };
 use crate::record::{Batch, Record, Schema};
 use crate::slo::{Meter, Span};
@@ -67,6 +69,7 @@ pub(super) struct Watched {
     coverage_min: Ratio,
     without: Vec<String>,
     meters: Vec<Meter>,
+    pub(super) checks: Checks,
     pub(super) labels: Labels,
 }
 
@@ -83,6 +86,7 @@ pub(super) struct Evidence {
     #[serde(default)]
     seen: BTreeMap<String, Stranger>,
     #[serde(default)]
+    checks: BTreeMap<Check, Held>,
     labels: Option<SavedLabels>,
 }
 
@@ -94,7 +98,8 @@ pub(super) fn version_of(record: &Record) -> Option<&str> {
 impl Watched {
     pub(super) fn new(setup: ModelSetup) -> Result<Self, Error> {
         setup.check()?;
-        let ModelSetup { baseline, versions, without, slos, coverage_min, labels } = setup;
+        let checks = Checks::new(&setup);
+        let ModelSetup { baseline, versions, without, slos, coverage_min, labels, .. } = setup;
         let mut labels = Labels::new(labels);
         labels.hold_against(None, &baseline)?;
         for baseline in &versions {
@@ -109,8 +114,18 @@ impl Watched {
         let versions = judges.collect::<Result<_, _>>()?;
         let meters = slos.into_iter().map(|(objective, window)| Meter::new(objective, window));
         let meters = meters.collect::<Result<_, _>>()?;
-        let (run, last_arrival) = (None, None);
-        Ok(Self { main, versions, strangers, run, last_arrival, coverage_min, without, meters, labels })
+        Ok(Self {
+            main,
+            versions,
+            strangers,
+            run: None,
+            last_arrival: None,
+            coverage_min,
+            without,
+            meters,
+            checks,
+            labels,
+        })
     }
 
     pub(super) fn model(&self) -> &str {
@@ -153,6 +168,7 @@ impl Watched {
             Route::Main => {
                 let findings = self.main.observe(batch, unexpected, now);
                 self.strangers.take_back_since(&findings);
+                let findings = self.checks.join(findings);
                 return findings.into_iter().map(|finding| (None, finding)).collect();
             }
             Route::Version(version) => match self.versions.get_mut(version) {
@@ -190,6 +206,18 @@ impl Watched {
         self.strangers.relearn(&self.main.baseline, judged, now)
     }
 
+    /// Takes what became of a question to who knows the right answer.
+    pub(super) fn checked(&mut self, check: Check, answered: Answered, now: Timestamp) -> Option<Finding> {
+        let others = self.main.monitor.holds(Schema::OUTPUT_GROUP) || self.checks.holds_but(check);
+        let was_held = self.checks.hold();
+        let finding = self.checks.take(check, answered, now)?;
+        if !was_held {
+            self.strangers.take_back_since(std::slice::from_ref(&finding));
+        }
+        // Its part is over, and the alert is not.
+        (!others || !matches!(finding, Finding::Resolved { .. })).then_some(finding)
+    }
+
     /// Takes the run that is under way, or that there is none.
     pub(super) fn set_run(&mut self, run: Option<String>) {
         self.run = run;
@@ -202,6 +230,9 @@ impl Watched {
         }
         if let Some((group, accepted)) = self.strangers.monitor.latched() {
             return Paused::Latched { group: group.to_owned(), accepted };
+        }
+        if self.checks.hold() {
+            return Paused::Latched { group: Schema::OUTPUT_GROUP.to_owned(), accepted: false };
         }
         // What one version is given may be wrong for all. A version that is gone does not recover any more.
         let is_there = |judge: &&Judge| judge.last.is_none_or(|last| now < last.plus(GONE_AFTER));
@@ -221,6 +252,7 @@ impl Watched {
         let mut told: Vec<Told> = Vec::new();
         let findings = self.main.monitor.advance(now);
         self.strangers.take_back_since(&findings);
+        let findings = self.checks.join(findings);
         told.extend(findings.into_iter().map(|finding| (None, finding)));
         self.main.last.get_or_insert(now);
         self.main.close_window(now, effects_window);
@@ -255,7 +287,10 @@ impl Watched {
         }
         match alert.version.as_deref() {
             Some(version) if alert.kind == VERSION_KIND => self.strangers.accept(version),
-            None => drop(self.main.monitor.accept(&alert.group)),
+            None => {
+                self.main.monitor.accept(&alert.group);
+                self.checks.accept(&alert.group);
+            }
             Some(version) => {
                 let judge = self.versions.get_mut(version).map(|judge| &mut judge.monitor);
                 let monitor = judge.unwrap_or(&mut self.strangers.monitor);
@@ -290,6 +325,7 @@ impl Watched {
             Some(version) => self.versions.get_mut(version),
             None => {
                 self.strangers = strangers;
+                self.checks.forget();
                 Some(&mut self.main)
             }
         };
@@ -393,6 +429,7 @@ impl Watched {
     /// What the metrics show, without the service levels: those are much to sum up.
     pub(super) fn standing(&self, stale: &[&Alert], now: Timestamp) -> Standing {
         let mut detectors = self.main.monitor.report();
+        detectors.extend(self.checks.stream_reports(now));
         unless_stale(&mut detectors, None, stale);
         detectors.extend(self.version_views(stale, now).into_iter().flat_map(|view| view.detectors));
         for (version, report) in self.labels.stream_reports(now) {
@@ -404,6 +441,7 @@ impl Watched {
             model: self.model().to_owned(),
             detectors,
             effects: self.main.effects.clone(),
+            checks: self.checks.reports(),
             risk: self.labels.report(None, now).and_then(|report| report.risk),
         }
     }
@@ -443,6 +481,7 @@ impl Watched {
             judges.chain([&self.main.monitor, &self.strangers.monitor]).map(detect::Monitor::rows).sum();
         let baseline = &self.main.baseline;
         let mut detectors = self.main.monitor.report();
+        detectors.extend(self.checks.stream_reports(now));
         unless_stale(&mut detectors, None, stale);
         let mut performance = self.labels.report(None, now);
         performance.iter_mut().for_each(|report| performance_unless_stale(report, None, stale));
@@ -465,6 +504,7 @@ impl Watched {
             relearnt: self.strangers.relearnt(baseline, &self.paused(now)),
             coverage_min: self.coverage_min,
             recent: None,
+            answer_checks: self.checks.reports().into_iter().map(CheckView::of).collect(),
             performance,
             labels: self.labels.view(),
         };
@@ -480,6 +520,7 @@ impl Watched {
             versions: self.versions.iter().map(saved).collect(),
             others: self.strangers.are_there_at_all().then(|| self.strangers.monitor.save()),
             seen: self.strangers.seen().clone(),
+            checks: self.checks.save(),
             labels: Some(self.labels.save()),
         }
     }
@@ -500,8 +541,9 @@ impl Watched {
                 None => refuse(Some(&version), detect::Error::StateOfAnother),
             }
         }
-        // Which versions are strangers depends on the model's baseline alone.
+        // Which versions are strangers depends on the model's baseline alone; and the alerts of checks end with it.
         if is_main_known {
+            self.checks.restore(evidence.checks);
             let others = evidence.others.map_or(Ok(()), |saved| self.strangers.monitor.restore(saved));
             others.unwrap_or_else(|error| refuse(Some(OTHERS), error));
             let mut seen = evidence.seen;
@@ -532,6 +574,10 @@ impl Watched {
                 self.strangers.are_there_at_all() && !refused.contains(&alert.version)
             }
             Some(version) => self.versions.contains_key(version) && !refused.contains(&alert.version),
+            None if alert.group == Schema::OUTPUT_GROUP => {
+                let is_held = self.main.monitor.holds(&alert.group) || self.checks.hold();
+                is_held && !refused.contains(&None)
+            }
             None => !refused.contains(&None),
         }
     }
@@ -549,7 +595,8 @@ fn unless_stale(reports: &mut [StreamReport], version: Option<&str>, stale: &[&A
 
 /// The same of a risk whose alert is too old to be believed.
 fn performance_unless_stale(report: &mut PerformanceReport, version: Option<&str>, stale: &[&Alert]) {
-    let is_its = |alert: &&&Alert| alert.version.as_deref() == version && alert.group == PERFORMANCE;
+    let is_its =
+        |alert: &&&Alert| alert.version.as_deref() == version && alert.group == Schema::PERFORMANCE_GROUP;
     if report.state == StreamState::Drifted && stale.iter().any(|alert| is_its(&alert)) {
         report.state = StreamState::Undecided(Undecided::Stale);
     }

@@ -7,6 +7,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::arrivals::Arrivals;
+use super::asking::{Oracles, Rescorer};
 use super::capture::{Capture, Capturing};
 use super::engine::{Engine, ModelSetup, loaded};
 use super::handle::{Handle, Shared};
@@ -100,6 +101,7 @@ impl Service {
         })?;
         labels::OF_NO_MODEL.iter().for_each(|outcome| metrics.labels("", outcome, 0));
         let (intake, outlet) = tap::intake(setup.limits, Arc::clone(&losses));
+        let oracles = Oracles::new(&setup.models)?;
         let mut engine =
             Engine::new(setup.models, &setup.alerts, losses, metrics.clone(), setup.effects_window)?;
         engine.capturing = setup.capture.map(Capturing::new).transpose()?;
@@ -119,6 +121,7 @@ impl Service {
                 );
             }
         }
+        engine.show_checks();
         let (delivered, deliveries) = mpsc::channel(DELIVERIES);
         let wiring = alert::Wiring {
             clock: setup.clock.clone(),
@@ -140,26 +143,28 @@ impl Service {
             intake,
             notifier: Mutex::new(Some(notifier)),
             metrics,
+            copies: oracles.copies.clone(),
             clock: setup.clock,
             line_bytes_max: setup.line_bytes_max,
             stopped: Mutex::new(None),
             failed: Mutex::new(None),
         }));
         let every = setup.state.map(|(_, every)| every);
-        Ok(Self::spawn(handle, outlet, deliveries, state, every))
+        Ok(Self::spawn(handle, (outlet, deliveries, oracles), state, every))
     }
 
     fn spawn(
         handle: Handle,
-        outlet: Outlet,
-        deliveries: mpsc::Receiver<Delivered>,
+        (outlet, deliveries, oracles): (Outlet, mpsc::Receiver<Delivered>, Oracles),
         state: Option<Dir>,
         every: Option<Duration>,
     ) -> Self {
         let (shutdown, stopping) = watch::channel(false);
         let shared = || Arc::clone(&handle.0);
         let (mut judging, mut others) = (JoinSet::new(), JoinSet::new());
-        judging.spawn(judge(Alarmed::new(shared(), "judges rows"), outlet, stopping.clone()));
+        let rescorers = oracles.spawn(&handle.0, &mut others, &stopping);
+        let alarmed = Alarmed::new(shared(), "judges rows");
+        judging.spawn(judge(alarmed, outlet, rescorers, stopping.clone()));
         others.spawn(tick(Alarmed::new(shared(), "lets time pass"), stopping.clone()));
         let noting = Alarmed::new(shared(), "notes deliveries");
         others.spawn(note_deliveries(noting, deliveries, stopping.clone()));
@@ -204,18 +209,18 @@ impl Service {
 }
 
 /// Waits for the end; a service that is gone has ended too.
-async fn stopped(stopping: &mut watch::Receiver<bool>) {
+pub(super) async fn stopped(stopping: &mut watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
 }
 
 /// The service in the hands of a task: when the task panics, health says so.
-struct Alarmed {
+pub(super) struct Alarmed {
     shared: Arc<Shared>,
     task: &'static str,
 }
 
 impl Alarmed {
-    const fn new(shared: Arc<Shared>, task: &'static str) -> Self {
+    pub(super) const fn new(shared: Arc<Shared>, task: &'static str) -> Self {
         Self { shared, task }
     }
 }
@@ -237,7 +242,12 @@ impl Drop for Alarmed {
     }
 }
 
-async fn judge(shared: Alarmed, mut outlet: Outlet, mut stopping: watch::Receiver<bool>) {
+async fn judge(
+    shared: Alarmed,
+    mut outlet: Outlet,
+    mut rescorers: Vec<Rescorer>,
+    mut stopping: watch::Receiver<bool>,
+) {
     let mut is_stopping = false;
     loop {
         let records = tokio::select! {
@@ -259,6 +269,7 @@ async fn judge(shared: Alarmed, mut outlet: Outlet, mut stopping: watch::Receive
             shared.arrivals().not_judged(model, *rows, now);
         }
         shared.tell(&taken.changes);
+        rescorers.iter_mut().for_each(|rescorer| rescorer.offer(&records, &shared, now));
     }
     let mut stopped = shared.stopped.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     *stopped = Some("the service is shutting down".to_owned());
@@ -319,6 +330,7 @@ fn put_back(engine: &mut Engine, kept: &Kept) {
 struct Said {
     last: Option<Timestamp>,
     other_versions: BTreeMap<String, u64>,
+    unanswered: BTreeMap<(String, &'static str, &'static str), u64>,
 }
 
 impl Said {
@@ -330,6 +342,15 @@ impl Said {
         for source in shared.arrivals().shared_names(now) {
             tracing::warn!(source, "several processes send under one name: give each its own `source`");
         }
+        let unanswered = shared.engine().unanswered();
+        for ((model, detector, why), all) in &unanswered {
+            let before = self.unanswered.get(&(model.clone(), *detector, *why)).copied().unwrap_or(0);
+            if *all > before {
+                let answers = all - before;
+                tracing::warn!(model, detector, why, answers, "nobody knows whether these answers are right");
+            }
+        }
+        self.unanswered = unanswered;
         let others = shared.engine().other_versions();
         for (model, rows) in others {
             let before = self.other_versions.insert(model.clone(), rows).unwrap_or(0);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::OnceLock;
 
+mod answers;
 mod labels;
 mod operate;
 mod relearn;
@@ -153,6 +154,22 @@ impl Fed {
     /// Lets the ticking task run, on paused time.
     async fn ticks(&self) {
         tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    }
+}
+
+/// Effect sizes of a window are all on the API; among the metrics only those that say so.
+#[tokio::test(start_paused = true)]
+async fn few_effect_sizes_are_metrics() {
+    let mut fed = Fed::new(setup(vec![a()]));
+    fed.ticks().await;
+    fed.feed(61 * RATE, |i| row("a", i, "")).await;
+    fed.ticks().await;
+    let sizes = fed.handle.model("a").unwrap().effects;
+    for effect in crate::detect::EFFECTS {
+        let name = effect.name();
+        assert!(sizes.iter().any(|size| size.statistic == name && size.value.is_some()), "{name}");
+        let series = format!("statistic=\"{name}\"");
+        assert_eq!(fed.handle.metrics().unwrap().contains(&series), effect.on_metrics(), "{name}");
     }
 }
 

@@ -9,8 +9,10 @@ use super::relearn::Relearnt;
 use crate::alert::{Alert, SinkStatus};
 use crate::chaos::Journal;
 use crate::detect::{
-    EffectSize, PerformanceReport, ROW_RATE, RiskInterval, StreamReport, StreamState, Undecided,
+    Check, CheckReport, EffectSize, PerformanceReport, ROW_RATE, RiskInterval, StreamReport, StreamState,
+    Undecided,
 };
+use crate::oracle::Judged;
 use crate::slo::{Meter, Span, Summary};
 use crate::units::{PerSecond, Ratio, Timestamp};
 
@@ -59,6 +61,24 @@ pub struct ModelView {
     pub performance: Option<PerformanceReport>,
     /// What became of its labels.
     pub labels: LabelsView,
+    /// Answers held against known ones, where that is configured.
+    pub answer_checks: Vec<CheckView>,
+}
+
+/// How one detector that holds answers against known ones stands; its state is among `detectors`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct CheckView {
+    /// Its counts since silentry was started.
+    #[serde(flatten)]
+    pub report: CheckReport,
+    /// What known answers say of the pinned copy itself; null where there is none.
+    pub judged: Option<Judged>,
+}
+
+impl CheckView {
+    pub(super) const fn of(report: CheckReport) -> Self {
+        Self { report, judged: None }
+    }
 }
 
 /// How the rows of one version of a model stand.
@@ -116,13 +136,16 @@ pub(super) struct Standing {
     pub(super) model: String,
     pub(super) detectors: Vec<StreamReport>,
     pub(super) effects: Vec<EffectSize>,
+    pub(super) checks: Vec<CheckReport>,
     /// Of the model's baseline.
     pub(super) risk: Option<RiskInterval>,
 }
 
 /// A detector that would be quiet is undecided when too many rows were lost, or nobody counts them.
 pub(super) fn unless_lost(detectors: &mut [StreamReport], recent: Option<RecentRows>) {
-    for report in detectors.iter_mut() {
+    // Known answers come from no row that could be lost.
+    let is_of_rows = |report: &&mut StreamReport| report.detector != Check::KnownAnswer.name();
+    for report in detectors.iter_mut().filter(is_of_rows) {
         report.state = state_unless_lost(report.state, recent);
     }
 }

@@ -41,6 +41,8 @@ pub struct Metrics {
     baseline_info: Family<IntGauge>,
     detection_latency: Family<Histogram>,
     clock: Family<Gauge>,
+    answers_checked: Family<IntCounter>,
+    answer_last: Family<Gauge>,
     labels: Family<IntCounter>,
     risk: Family<Gauge>,
 }
@@ -84,6 +86,8 @@ impl Metrics {
             baseline_info: f.add(BASELINE_INFO)?,
             detection_latency: f.add_histogram(DETECTION_LATENCY, &DETECTION_EDGES)?,
             clock: f.add(CLOCK)?,
+            answers_checked: f.add(ANSWERS_CHECKED)?,
+            answer_last: f.add(ANSWER_LAST)?,
             labels: f.add(LABELS)?,
             risk: f.add(RISK)?,
         })
@@ -190,6 +194,17 @@ impl Metrics {
     /// One inference took this long.
     pub fn inference(&self, model: &str, took: Duration) {
         observe(self.latency.get(&[model]), took);
+    }
+
+    /// `n` answers of the model were held against known ones by a detector; `result` is `right`, `wrong` or the
+    /// reason why there was none to hold.
+    pub fn answers_checked(&self, model: &str, detector: &str, result: &str, n: u64) {
+        add(self.answers_checked.get(&[model, detector, result]), n);
+    }
+
+    /// When the last answer came that a detector could hold against a known one.
+    pub fn answer_last(&self, model: &str, detector: &str, at: Option<Timestamp>) {
+        measured(&self.answer_last, &[model, detector], at.map(seconds));
     }
 
     /// One part of the time that an alert took.
@@ -399,6 +414,8 @@ mod tests {
         m.alert_fired(model);
         m.feature_drift(model, "age\n\"years\"", "psi", Some(0.1));
         m.inference(model, Duration::from_millis(20));
+        m.answers_checked(model, "pinned_copy", "timeout", 1);
+        m.answer_last(model, "pinned_copy", Some(Timestamp::from_millis(1_700_000_000_000)));
     }
 
     /// The judge of names, help and escapes is Prometheus itself.
@@ -411,7 +428,7 @@ mod tests {
         m.detection_latency("zero_rate", Stage::Detector, Duration::from_secs(1));
         let text = text(&m);
         let families = text.lines().filter(|l| l.starts_with("# TYPE")).count();
-        assert_eq!(families, 17, "a family without a series is not checked:\n{text}");
+        assert_eq!(families, 19, "a family without a series is not checked:\n{text}");
         promtool(&text);
     }
 

@@ -68,6 +68,16 @@ pub(super) const DETECTION_LATENCY: Named = named(
 );
 pub(super) const CLOCK: Named =
     named("silentry_clock_unixtime_seconds", &[], "This process's clock when it was asked.");
+pub(super) const ANSWERS_CHECKED: Named = named(
+    "silentry_answers_checked_total",
+    &["model", "detector", "result"],
+    "Answers held against known ones: right, wrong, or why there was none to hold against.",
+);
+pub(super) const ANSWER_LAST: Named = named(
+    "silentry_answer_last_timestamp_seconds",
+    &["model", "detector"],
+    "When the last answer came that could be held against a known one. Absent before the first.",
+);
 pub(super) const LABELS: Named = named(
     "silentry_labels_total",
     &["model", "outcome"],

@@ -69,7 +69,11 @@ fn one_line(args: &[&str], ran: &Ran) {
 async fn wrong_configurations() {
     let files = Files::new("bad-config").await;
     let other = files.write("other.json", std::fs::read(&files.baseline).expect("built"));
+    let answers = files.write("answers.yaml", "- {nme: a}\n");
     let model = |name: &str, file: &str| format!("models:\n  - {{name: {name}, baseline: {file}}}\n");
+    let asking = |more: &str| {
+        format!("listen: 127.0.0.1:0\nmodels:\n  - {{name: credit, baseline: {other}, {more}}}\n")
+    };
     let cases = [
         ("lisen: 127.0.0.1:1\n".to_owned(), vec!["line 1", "unknown field `lisen`", "expected"]),
         ("listen: nowhere\n".to_owned(), vec!["line 1", "`nowhere` is no address", "expected IP:PORT"]),
@@ -86,6 +90,18 @@ async fn wrong_configurations() {
         (
             format!("models:\n  - {{name: credit, baseline: {other}, without: [zero_rat]}}\n"),
             vec!["models[0].without", "`zero_rat`", "expected one of", "zero_rate"],
+        ),
+        (
+            asking("known_answers: {url: 'http://h', requests_file: none.yaml}"),
+            vec!["model `credit`", "`known_answers.requests_file`", "none.yaml", "cannot be read"],
+        ),
+        (
+            asking(&format!("pinned: {{url: 'http://h', requests_file: {answers}}}")),
+            vec!["`pinned.requests_file`", "answers.yaml", "unknown field `nme`", "expected"],
+        ),
+        (
+            asking("pinned: {url: 'http://h', authorization: {file: none.token}}"),
+            vec!["model `credit`", "pinned.authorization", "none.token"],
         ),
         ("models: [\n".to_owned(), vec!["line"]),
         ("- just a list\n".to_owned(), vec!["line 1", "expected"]),

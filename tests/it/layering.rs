@@ -46,6 +46,7 @@ const ROOMS: &[Room] = &[
     pure("baseline", &["units", "record", "sketch", "profile"]),
     pure("detect", &["units", "record", "sketch", "profile", "baseline"]),
     edge("alert", Only(&["units", "telemetry", "detect"])),
+    edge("oracle", Only(&["units", "record", "oip", "tap", "detect", "alert"])),
     pure("slo", &["units", "record"]),
     edge("chaos", Only(&["units", "resp"])),
     pure("verdict", &["units", "record", "alert", "slo", "chaos"]),
@@ -68,7 +69,7 @@ const ROOMS: &[Room] = &[
         ]),
     ),
     edge("lab", AllAboveBut(&[])),
-    edge("config", Only(&["units", "telemetry", "tap", "baseline", "detect", "alert", "slo"])),
+    edge("config", Only(&["units", "telemetry", "tap", "baseline", "detect", "alert", "oracle", "slo"])),
     edge("cli", AllAboveBut(&[])),
 ];
 

@@ -2,6 +2,7 @@
 
 use silentry::chaos::Experiment;
 use silentry::config::Config;
+use silentry::oracle::read_requests;
 use silentry::record::{Record, SchemaFile};
 
 /// The block of the README whose first line begins so, without its fences.
@@ -22,6 +23,9 @@ fn its_files_are_taken() {
     let config = Config::read(&block("# silentry.yaml")).expect("the configuration");
     assert_eq!(config.models.len(), 1);
     assert_eq!(config.alerts.sinks.len(), 2);
+    let asking = Config::read(&block("models:")).expect("the models that are asked");
+    assert!(asking.models[0].known_answers.is_some() && asking.models[0].pinned.is_some());
+    assert_eq!(read_requests(&block("# churn-answers.yaml")).expect("the known answers").len(), 1);
     let experiment = Experiment::read(&block("# game-day.yaml")).expect("the experiment");
     experiment.check_detectors(&silentry::detect::names()).expect("its detectors");
     for fault in &experiment.faults {

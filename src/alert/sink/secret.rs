@@ -93,7 +93,8 @@ impl HttpUrl {
     }
 
     /// The address as it was given.
-    pub(super) fn get(&self) -> reqwest::Url {
+    #[must_use]
+    pub fn get(&self) -> reqwest::Url {
         self.0.clone()
     }
 

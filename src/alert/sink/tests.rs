@@ -39,6 +39,7 @@ pub(super) fn alert(id: u64, state: State) -> Alert {
         silence: None,
         accepted: None,
         shares: Vec::new(),
+        diagnosis: crate::detect::Diagnosis::default(),
     }
 }
 

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::read;
 use crate::cli::out;
+use crate::detect::on_metrics;
 use crate::service::{ColumnDiff, Compared, compare};
 
 #[derive(Debug, Args)]
@@ -85,7 +86,9 @@ fn details(column: &ColumnDiff) -> String {
             all.push(format!("{what} {:.2} % -> {:.2} %", one * 100.0, two * 100.0));
         }
     }
-    let known = column.effects.iter().filter_map(|(name, value)| Some((name, (*value)?)));
+    // A line has room for those that are metrics; the document has all.
+    let short = column.effects.iter().filter(|(name, _)| on_metrics(name));
+    let known = short.filter_map(|(name, value)| Some((name, (*value)?)));
     all.extend(known.map(|(name, value)| format!("{name} {value:.4}")));
     all.join(", ")
 }

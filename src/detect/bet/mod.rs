@@ -3,21 +3,25 @@
 //! A detector here is a family of bets on bins of streams. It holds its name, its share of the
 //! alarm budget and its words; the ledger does the betting.
 
+mod coherence;
 mod consistency;
 mod contract;
 mod default_rate;
 mod drift;
 mod duplicates;
+mod feature_given;
 mod feature_status;
 mod mix;
 mod nan_rate;
 mod null_rate;
 mod out_of_range;
+mod pair_odds;
 mod replayed_rows;
 mod resolution;
 mod row_rate;
 mod staleness;
 mod stuck;
+mod surrogate_residual;
 mod type_error;
 mod unseen;
 mod unusual_rows;
@@ -45,6 +49,20 @@ pub struct Subject<'a> {
 }
 
 impl Subject<'_> {
+    /// Whether it is on what a relation makes of a row: always a finite number, so that other bins stay empty.
+    fn is_of_relation(&self, topic: Topic) -> bool {
+        let is_possible = !matches!(
+            self.bin,
+            Bin::Null | Bin::WrongType | Bin::NotANumber | Bin::Infinite | Bin::Zero | Bin::Unseen
+        );
+        self.topic == topic
+            && match self.family {
+                Family::More => is_possible,
+                Family::Less => false,
+                Family::Tilt => true,
+            }
+    }
+
     fn is_more_of(&self, topic: Topic) -> bool {
         self.topic == topic && self.family == Family::More
     }
@@ -87,6 +105,10 @@ pub const KINDS: &[&dyn Kind] = &[
     &replayed_rows::ReplayedRows,
     &duplicates::Duplicates,
     &consistency::Consistency,
+    &surrogate_residual::SurrogateResidual,
+    &coherence::Coherence,
+    &feature_given::FeatureGiven,
+    &pair_odds::PairOdds,
     &feature_status::FeatureStatus,
     &staleness::Staleness,
     &mix::Mix,

@@ -1,4 +1,4 @@
-use super::{Effect, Pair};
+use super::{Effect, NotMeasured, Pair};
 use crate::units::count;
 
 /// Kolmogorov-Smirnov statistic.
@@ -13,8 +13,12 @@ impl Effect for KolmogorovSmirnov {
         "Kolmogorov-Smirnov statistic: the largest distance between the two distribution functions, from 0 to 1; numbers only. Exact where a bin of the sketch holds one value; else low by at most the largest share of one bin (0.8 % wide). As scipy.stats.ks_2samp."
     }
 
-    fn measure(&self, pair: &Pair) -> Option<f64> {
-        let Pair::Numbers(values) = pair else { return None };
+    fn on_metrics(&self) -> bool {
+        true
+    }
+
+    fn measure(&self, pair: &Pair) -> Result<f64, NotMeasured> {
+        let values = pair.values()?;
         let (all_p, all_q) = pair.totals()?;
         let (mut below_p, mut below_q, mut largest) = (0, 0, 0.0);
         for (_, p, q) in values {
@@ -25,6 +29,6 @@ impl Effect for KolmogorovSmirnov {
                 largest = gap;
             }
         }
-        Some(largest)
+        Ok(largest)
     }
 }

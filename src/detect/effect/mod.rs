@@ -3,10 +3,22 @@
 //! Every statistic compares the finite values of one column in a window with those of the baseline.
 //! Nulls, NaN and values of another type are rates of their own, not part of a distribution.
 
+mod anderson_darling;
+mod chi_square;
+mod cramer_von_mises;
+mod cramers_v;
+mod energy;
+mod g;
+mod hellinger;
 mod jensen_shannon;
 mod ks;
+mod kullback_leibler;
 mod psi;
+pub(super) mod rows;
+mod total_variation;
 mod wasserstein;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +26,7 @@ use serde::Serialize;
 
 use crate::profile::Profile;
 use crate::sketch::{Categories, Histogram, Sketch};
+use crate::units::count;
 
 /// A statistic of two distributions.
 pub trait Effect: Sync {
@@ -21,13 +34,57 @@ pub trait Effect: Sync {
     fn name(&self) -> &'static str;
     /// What it measures: unit, range, convention, source.
     fn manual(&self) -> &'static str;
-    /// Its value; nothing when it is not defined for such columns, or when one side is empty.
-    fn measure(&self, pair: &Pair) -> Option<f64>;
+    /// Its value.
+    ///
+    /// # Errors
+    /// [`NotMeasured`] when it is not defined for such columns, or when one side is empty.
+    fn measure(&self, pair: &Pair) -> Result<f64, NotMeasured>;
+    /// Whether it is among the metrics too, where each is a series a column; the others are on the API.
+    fn on_metrics(&self) -> bool {
+        false
+    }
 }
 
 /// Every effect size, in the order of the manual.
-pub const EFFECTS: &[&dyn Effect] =
-    &[&psi::Psi, &jensen_shannon::JensenShannon, &ks::KolmogorovSmirnov, &wasserstein::Wasserstein];
+pub const EFFECTS: &[&dyn Effect] = &[
+    &psi::Psi,
+    &jensen_shannon::JensenShannon,
+    &ks::KolmogorovSmirnov,
+    &wasserstein::Wasserstein,
+    &hellinger::Hellinger,
+    &total_variation::TotalVariation,
+    &kullback_leibler::KullbackLeibler,
+    &energy::Energy,
+    &cramers_v::CramersV,
+    &chi_square::ChiSquare,
+    &g::G,
+    &cramer_von_mises::CramerVonMises,
+    &anderson_darling::AndersonDarling,
+];
+
+/// Why a statistic has no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NotMeasured {
+    /// The window lacks the column.
+    NoColumn,
+    /// Free text, of which only lengths are known.
+    FreeText,
+    /// The two sides hold values of different kinds.
+    KindsDiffer,
+    /// The statistic is of numbers, and these are words.
+    NotNumeric,
+    /// The baseline has no value of the column.
+    BaselineEmpty,
+    /// The window has no value of the column: all null, NaN or of another type.
+    WindowEmpty,
+    /// The statistic needs more rows.
+    TooFewRows,
+    /// Both sides hold one and the same value, or one bin.
+    OneValue,
+    /// The numbers are too large for the arithmetic.
+    NotFinite,
+}
 
 /// One column in the baseline and in a window, value by value.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,13 +99,16 @@ pub enum Pair {
 const BINS: u64 = 10;
 
 impl Pair {
-    /// Two sketches of one column; nothing when they are of different kinds or of free text.
-    #[must_use]
-    pub fn of(baseline: &Sketch, window: &Sketch) -> Option<Self> {
+    /// Two sketches of one column.
+    ///
+    /// # Errors
+    /// [`NotMeasured`] when they are of different kinds or of free text.
+    pub fn of(baseline: &Sketch, window: &Sketch) -> Result<Self, NotMeasured> {
         match (baseline, window) {
-            (Sketch::Numeric(b), Sketch::Numeric(w)) => Some(Self::numbers(b.histogram(), w.histogram())),
-            (Sketch::Categories(b), Sketch::Categories(w)) => Some(Self::words(b, w)),
-            _ => None,
+            (Sketch::Numeric(b), Sketch::Numeric(w)) => Ok(Self::numbers(b.histogram(), w.histogram())),
+            (Sketch::Categories(b), Sketch::Categories(w)) => Ok(Self::words(b, w)),
+            (Sketch::Lengths(_), Sketch::Lengths(_)) => Err(NotMeasured::FreeText),
+            _ => Err(NotMeasured::KindsDiffer),
         }
     }
 
@@ -95,13 +155,31 @@ impl Pair {
         bins
     }
 
-    /// The two totals; nothing when one is empty.
-    fn totals(&self) -> Option<(f64, f64)> {
-        let (p, q) = match self {
+    /// Shares of both sides by bin.
+    fn shares(&self) -> Result<Vec<(f64, f64)>, NotMeasured> {
+        let (all_p, all_q) = self.totals()?;
+        let filled = self.binned().into_iter().filter(|(p, q)| p + q > 0);
+        Ok(filled.map(|(p, q)| (count(p) / all_p, count(q) / all_q)).collect())
+    }
+
+    /// The values of numbers.
+    fn values(&self) -> Result<&[(f64, u64, u64)], NotMeasured> {
+        match self {
+            Self::Numbers(values) => Ok(values),
+            Self::Words(_) => Err(NotMeasured::NotNumeric),
+        }
+    }
+
+    /// The two totals, neither of them 0.
+    fn totals(&self) -> Result<(f64, f64), NotMeasured> {
+        match match self {
             Self::Numbers(v) => v.iter().fold((0, 0), |(a, b), (_, p, q)| (a + p, b + q)),
             Self::Words(v) => v.iter().fold((0, 0), |(a, b), (p, q)| (a + p, b + q)),
-        };
-        (p > 0 && q > 0).then(|| (crate::units::count(p), crate::units::count(q)))
+        } {
+            (0, _) => Err(NotMeasured::BaselineEmpty),
+            (_, 0) => Err(NotMeasured::WindowEmpty),
+            (p, q) => Ok((count(p), count(q))),
+        }
     }
 }
 
@@ -114,85 +192,34 @@ pub struct EffectSize {
     pub statistic: &'static str,
     /// Its value; absent when it is not known or not defined, never 0 for that.
     pub value: Option<f64>,
+    /// Why there is no value, when there is none.
+    pub unknown: Option<NotMeasured>,
 }
 
-/// Every statistic of every column that both profiles have.
+/// Every statistic of every column of the baseline.
 #[must_use]
 pub fn effect_sizes(baseline: &Profile, window: &Profile) -> Vec<EffectSize> {
     let mut sizes = Vec::new();
     for (column, reference) in baseline.columns() {
-        let pair = window.sketch(&column.name).and_then(|now| Pair::of(reference, now));
+        let now = window.sketch(&column.name).ok_or(NotMeasured::NoColumn);
+        let pair = now.and_then(|now| Pair::of(reference, now));
         for effect in EFFECTS {
-            let value = pair.as_ref().and_then(|p| effect.measure(p)).filter(|v| v.is_finite());
-            sizes.push(EffectSize { column: column.name.clone(), statistic: effect.name(), value });
+            let measured = pair.as_ref().map_err(|why| *why).and_then(|pair| effect.measure(pair));
+            let measured =
+                measured.and_then(|v| if v.is_finite() { Ok(v) } else { Err(NotMeasured::NotFinite) });
+            sizes.push(EffectSize {
+                column: column.name.clone(),
+                statistic: effect.name(),
+                value: measured.ok(),
+                unknown: measured.err(),
+            });
         }
     }
     sizes
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// One line of tests/reference/effects.jsonl: two samples of whole numbers and what scipy says.
-    #[derive(serde::Deserialize)]
-    struct Case {
-        name: String,
-        baseline: Vec<f64>,
-        window: Vec<f64>,
-        ks: f64,
-        wasserstein: f64,
-        binned: Vec<(u64, u64)>,
-        jensen_shannon: f64,
-        psi: f64,
-    }
-
-    fn histogram(values: &[f64]) -> Histogram {
-        let mut histogram = Histogram::default();
-        for value in values {
-            histogram.add(*value);
-        }
-        histogram
-    }
-
-    fn value(name: &str, pair: &Pair) -> Option<f64> {
-        EFFECTS.iter().find(|e| e.name() == name).unwrap().measure(pair)
-    }
-
-    /// Agreement with scipy and numpy to 1e-9 where values have bins of their own.
-    #[test]
-    fn agrees_with_scipy() {
-        let cases: Vec<Case> = include_str!("../../../tests/reference/effects.jsonl")
-            .lines()
-            .filter(|l| !l.starts_with('#'))
-            .map(|l| serde_json::from_str(l).unwrap())
-            .collect();
-        assert!(cases.len() >= 5, "the table is there");
-        for case in cases {
-            let pair = Pair::numbers(&histogram(&case.baseline), &histogram(&case.window));
-            assert_eq!(pair.binned(), case.binned, "{}", case.name);
-            for (name, expected) in [
-                ("ks", case.ks),
-                ("wasserstein", case.wasserstein),
-                ("jensen_shannon", case.jensen_shannon),
-                ("psi", case.psi),
-            ] {
-                let ours = value(name, &pair).unwrap();
-                assert!((ours - expected).abs() < 1e-9, "{} {name}: {ours}, expected {expected}", case.name);
-            }
-        }
-    }
-
-    /// Identical samples are at distance 0 (two all-zero columns too) and an empty side at none.
-    #[test]
-    fn identical_is_zero_and_empty_is_unknown() {
-        for values in [vec![0.0; 50], (0..50).map(f64::from).collect()] {
-            let same = Pair::numbers(&histogram(&values), &histogram(&values));
-            let empty = Pair::numbers(&histogram(&values), &histogram(&[]));
-            for effect in EFFECTS {
-                assert!(effect.measure(&same).unwrap().abs() < 1e-12, "{}", effect.name());
-                assert_eq!(effect.measure(&empty), None, "{}", effect.name());
-            }
-        }
-    }
+/// Whether the statistic of that name is among the metrics.
+#[must_use]
+pub fn on_metrics(statistic: &str) -> bool {
+    EFFECTS.iter().any(|effect| effect.name() == statistic && effect.on_metrics())
 }

@@ -1,5 +1,4 @@
-use super::{Effect, Pair};
-use crate::units::count;
+use super::{Effect, NotMeasured, Pair};
 
 /// A share of 0 is raised to this, as most implementations do: without it the index is infinite.
 const FLOOR: f64 = 1e-4;
@@ -16,13 +15,16 @@ impl Effect for Psi {
         "Population stability index: sum over bins of (q - p) ln(q / p), in nats, from 0 without upper bound. Bins are deciles of the baseline, or words; a share of 0 counts as 0.0001. Siddiqi (2006), Credit Risk Scorecards."
     }
 
-    fn measure(&self, pair: &Pair) -> Option<f64> {
-        let (all_p, all_q) = pair.totals()?;
+    fn on_metrics(&self) -> bool {
+        true
+    }
+
+    fn measure(&self, pair: &Pair) -> Result<f64, NotMeasured> {
         let raised = |share: f64| if share > FLOOR { share } else { FLOOR };
-        let terms = pair.binned().into_iter().filter(|(p, q)| p + q > 0).map(|(p, q)| {
-            let (p, q) = (raised(count(p) / all_p), raised(count(q) / all_q));
+        let terms = pair.shares()?.into_iter().map(|(p, q)| {
+            let (p, q) = (raised(p), raised(q));
             (q - p) * (q / p).ln()
         });
-        Some(terms.sum())
+        Ok(terms.sum())
     }
 }

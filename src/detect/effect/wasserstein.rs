@@ -1,4 +1,4 @@
-use super::{Effect, Pair};
+use super::{Effect, NotMeasured, Pair};
 use crate::units::count;
 
 /// Wasserstein-1 distance.
@@ -13,8 +13,12 @@ impl Effect for Wasserstein {
         "Wasserstein-1 (earth mover's) distance in the unit of the column, from 0 without upper bound; numbers only. Exact where a bin of the sketch holds one value; else every value is moved by at most 0.4 %. As scipy.stats.wasserstein_distance."
     }
 
-    fn measure(&self, pair: &Pair) -> Option<f64> {
-        let Pair::Numbers(values) = pair else { return None };
+    fn on_metrics(&self) -> bool {
+        true
+    }
+
+    fn measure(&self, pair: &Pair) -> Result<f64, NotMeasured> {
+        let values = pair.values()?;
         let (all_p, all_q) = pair.totals()?;
         let (mut below_p, mut below_q, mut distance) = (0, 0, 0.0);
         let mut last: Option<f64> = None;
@@ -26,6 +30,6 @@ impl Effect for Wasserstein {
             below_q += q;
             last = Some(*value);
         }
-        Some(distance)
+        Ok(distance)
     }
 }

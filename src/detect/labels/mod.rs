@@ -29,5 +29,3 @@ pub const HARMFUL_SHIFT: &str = "harmful_shift";
 /// What it sees, for the manual.
 pub const HARMFUL_SHIFT_MANUAL: &str = "Answers that cost more against their labels than in the baseline: labels in \
     records or at POST /v1/labels. Beside the ledger, with a budget of its own (`labels.budget` of a model).";
-/// The group of that alarm: not that of the answers, whose own alarms begin and end by other evidence.
-pub const PERFORMANCE: &str = "performance";

@@ -2,7 +2,6 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::PERFORMANCE;
 use super::bets::{At, Bets, Money};
 use super::interval::Interval;
 use super::loss::{Answer, Answers, Loss, Truth};
@@ -193,7 +192,7 @@ impl Performance {
             state.is_latched = false;
             self.reset(at);
             return Some(Finding::Resolved {
-                group: PERFORMANCE.to_owned(),
+                group: Schema::PERFORMANCE_GROUP.to_owned(),
                 row: at.number,
                 ts: scored.known_at,
             });

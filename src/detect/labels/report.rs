@@ -1,11 +1,13 @@
 use serde::Serialize;
 
+use super::HARMFUL_SHIFT;
 use super::bets::{Bets, Rise};
 use super::loss::Loss;
 use super::performance::Performance;
 use super::skew::{Skew, SkewReport};
-use super::{HARMFUL_SHIFT, PERFORMANCE};
+use crate::detect::diagnosis::{Diagnosis, Harm};
 use crate::detect::{Alarm, Share, StreamReport, StreamState, Undecided};
+use crate::record::Schema;
 use crate::units::{Ratio, Timestamp, count};
 
 /// The chance that a risk is ever outside of its limits.
@@ -101,7 +103,12 @@ impl Performance {
     pub fn stream_report(&self, fresh: Timestamp) -> StreamReport {
         let state = self.state_now(fresh, self.state.settled.report().state);
         let of_threshold = self.of_threshold();
-        StreamReport { group: PERFORMANCE.to_owned(), detector: HARMFUL_SHIFT, of_threshold, state }
+        StreamReport {
+            group: Schema::PERFORMANCE_GROUP.to_owned(),
+            detector: HARMFUL_SHIFT,
+            of_threshold,
+            state,
+        }
     }
 
     /// Whether labels are of use here: the baseline has a risk, or some came.
@@ -170,7 +177,7 @@ pub(super) fn alarm(performance: &Performance, evidence: f64, request: u64, know
         detector: HARMFUL_SHIFT.to_owned(),
         kind: "risk".to_owned(),
         features: vec![performance.answers.name().to_owned()],
-        group: PERFORMANCE.to_owned(),
+        group: Schema::PERFORMANCE_GROUP.to_owned(),
         score: evidence,
         threshold,
         since_row,
@@ -181,12 +188,26 @@ pub(super) fn alarm(performance: &Performance, evidence: f64, request: u64, know
             fired: true,
         }],
         message: message(performance, rise),
+        diagnosis: Diagnosis { harm: harm(performance, rise), ..Diagnosis::default() },
+    }
+}
+
+/// What it does to decisions, where labels are of classes. Why, they do not tell.
+fn harm(performance: &Performance, rise: Option<Rise>) -> Harm {
+    match (&performance.loss, performance.source(), rise) {
+        (Some(Loss::Wrong { .. }), Some(source), Some(Rise { mean, n, .. })) => {
+            let more_wrong_per_1000 = 1_000.0 * (mean - source.mean);
+            Harm::Labelled { more_wrong_per_1000, requests: n }
+        }
+        _ => Harm::unknown("labels tell what answers cost, and not how many decisions are wrong"),
     }
 }
 
 fn message(performance: &Performance, rise: Option<Rise>) -> String {
+    // Not that of the answers, whose own alarms begin and end by other evidence.
+    let group = Schema::PERFORMANCE_GROUP;
     let (Some(source), Some(Rise { since_at, mean, n, .. })) = (performance.source(), rise) else {
-        return format!("`{PERFORMANCE}`: the risk rose");
+        return format!("`{group}`: the risk rose");
     };
     let what = match performance.loss {
         Some(Loss::Wrong { .. }) => "share of wrong answers",
@@ -194,7 +215,7 @@ fn message(performance: &Performance, rise: Option<Rise>) -> String {
         Some(Loss::Absolute { .. }) | None => "scaled absolute error",
     };
     format!(
-        "`{PERFORMANCE}`: {what} {mean:.3} in {n} labelled requests since {since_at}; baseline {:.3} (at most {:.3}), \
+        "`{group}`: {what} {mean:.3} in {n} labelled requests since {since_at}; baseline {:.3} (at most {:.3}), \
          tolerated {:.3}",
         source.mean, source.limit, source.tolerated
     )

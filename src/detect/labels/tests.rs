@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::interval::Interval;
 use super::*;
-use crate::detect::{Calibration, Finding, Season, StreamState, Undecided};
+use crate::detect::{Calibration, Finding, Harm, Season, StreamState, Undecided};
 use crate::record::{Batch, BatchBuilder, Column, Kind, Record, Role, Scalar, Schema};
 use crate::units::{Ratio, Timestamp};
 
@@ -311,11 +311,14 @@ fn alarms_begin_and_end() {
     else {
         panic!("{found:?}")
     };
-    assert_eq!((first.detector.as_str(), group.as_str()), (HARMFUL_SHIFT, PERFORMANCE));
+    assert_eq!((first.detector.as_str(), group.as_str()), (HARMFUL_SHIFT, Schema::PERFORMANCE_GROUP));
     assert!((3_000..3_200).contains(&first.row), "{}", first.row);
     assert!((2_900..3_100).contains(&first.since_row), "{}", first.since_row);
     assert!(first.score >= first.threshold && first.ts == at(first.row + 2), "{first:?}");
     assert!(first.message.starts_with("`performance`: share of wrong answers 0."), "{}", first.message);
+    let Harm::Labelled { more_wrong_per_1000, requests } = first.diagnosis.harm else { panic!("{first:?}") };
+    assert!((200.0..700.0).contains(&more_wrong_per_1000), "{first:?}");
+    assert_eq!(requests, first.row + 1 - first.since_row, "{first:?}");
     let told: f64 = first.message.split_whitespace().nth(5).unwrap().parse().unwrap();
     assert!((0.3..0.8).contains(&told), "what it rose to, not the mean of all: {}", first.message);
     assert!((5_000..7_000).contains(row), "{row}");

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::*;
-use crate::detect::{HARMFUL_SHIFT, PERFORMANCE, PerformanceReport, Skew};
+use crate::detect::{HARMFUL_SHIFT, PerformanceReport, Skew};
+use crate::record::Schema;
 
 /// Whether the answer to a row is above a half; in health that is what turns out to be right.
 fn is_high(i: i64) -> bool {
@@ -72,7 +73,7 @@ async fn a_harmful_shift_is_told() {
     fed.feed_labelled(300, false).await;
     let active = fed.handle.alerts().active;
     let [alert] = active.as_slice() else { panic!("{active:?}") };
-    assert_eq!((alert.group.as_str(), alert.detector.as_str()), (PERFORMANCE, HARMFUL_SHIFT));
+    assert_eq!((alert.group.as_str(), alert.detector.as_str()), (Schema::PERFORMANCE_GROUP, HARMFUL_SHIFT));
     assert!(alert.fired_at.is_some() && alert.message.contains("Brier score"), "{}", alert.message);
     assert!((25_000..26_500).contains(&alert.since.as_millis()), "{}", alert.since);
     assert_eq!(fed.performance().state, StreamState::Drifted);

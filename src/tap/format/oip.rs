@@ -129,7 +129,9 @@ pub fn records(
     };
     let rows = table(request.inputs, exchange.features)?;
     let several = rows.len() > 1;
-    let mut predictions = answers(answer, rows.len())?.into_iter();
+    let answered =
+        answer.map_or_else(|| Ok(vec![None; rows.len()]), |answer| predictions(answer, rows.len()));
+    let mut predictions = answered?.into_iter();
     let record = |(i, features): (u64, BTreeMap<String, Scalar>)| Record {
         features,
         prediction: predictions.next().flatten(),
@@ -165,10 +167,14 @@ fn empty(exchange: &Exchange<'_>) -> Record {
     }
 }
 
-/// The prediction of each row; none where no output has a known name.
-fn answers(answer: Option<InferResponse>, rows: usize) -> Result<Vec<Option<Prediction>>, NotRows> {
+/// The prediction of each of so many rows, outputs being known by name as for [`records`]; none where no output
+/// has a known name.
+///
+/// # Errors
+/// [`NotRows::Output`] for an answer for another number of rows.
+pub fn predictions(answer: InferResponse, rows: usize) -> Result<Vec<Option<Prediction>>, NotRows> {
     let mut predictions = vec![None; rows];
-    for output in answer.into_iter().flat_map(|answer| answer.outputs) {
+    for output in answer.outputs {
         match output.name.as_str() {
             "predict" | "predictions" | "prediction" | "label" => {
                 let float = output.datatype.is_float();

@@ -1,0 +1,188 @@
+//! What an alarm says beyond that something changed: since when at the earliest and latest, why, and with what harm.
+
+use serde::{Deserialize, Serialize};
+
+use super::cause::{Cause, Class, Shown, causes};
+use super::evidence::Suspicion;
+use super::joint::{Flips, Rows};
+use super::monitor::Monitor;
+use super::state::{Group, Start, Step};
+use super::stream::Role;
+use super::table::{Bet, Family};
+use crate::units::count;
+
+/// Starts that are so many nats less likely than the likeliest are left out: 95 % of an interval for a change point
+/// by its likelihood ratio (Siegmund 1988, J. Roy. Stat. Soc. B 50:31, about `exp(-x)` on either side).
+const START_NATS: f64 = 3.5;
+/// Shares of rows hit that a start is looked for with.
+const SHARE_MIN: f64 = 0.01;
+const SHARE_MAX: f64 = 0.9;
+
+/// Why, since when and with what harm.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Diagnosis {
+    /// The first row of the fault, at the earliest and at the latest (0-based); none where nothing tells.
+    pub since_rows: Option<(u64, u64)>,
+    /// Everything that is otherwise than in health at this row, most evident first.
+    pub symptoms: Vec<Shown>,
+    /// The classes that this speaks for, most likely first.
+    pub causes: Vec<Cause>,
+    /// What it does to decisions.
+    pub harm: Harm,
+}
+
+impl Default for Diagnosis {
+    fn default() -> Self {
+        let harm = Harm::unknown("nothing tells what it does to answers");
+        Self { since_rows: None, symptoms: Vec::new(), causes: Vec::new(), harm }
+    }
+}
+
+/// Decisions that come out otherwise because of the fault.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum Harm {
+    /// As the surrogate of the model and the rows in memory tell.
+    Estimated {
+        /// Of a thousand rows since the start, from 0 to 1,000. A decision is the side of one half that a
+        /// probability or class is on; a number is another one when it moves by more than half of all healthy
+        /// answers spread.
+        flipped_per_1000: f64,
+        /// Whether it is a lower bound: the share of decisions moved by so much, and more may have been flipped.
+        at_least: bool,
+        /// Rows of the fault that it is made from.
+        rows: u64,
+    },
+    /// As labels tell: answers that are wrong, whether by a fault or because the world changed.
+    Labelled {
+        /// Of a thousand labelled requests since the start, so many more than of a thousand of the baseline's: up to
+        /// 1,000.
+        more_wrong_per_1000: f64,
+        /// Labelled requests that it is made from.
+        requests: u64,
+    },
+    /// Nobody knows.
+    Unknown {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Harm {
+    pub(super) fn unknown(reason: &str) -> Self {
+        Self::Unknown { reason: reason.to_owned() }
+    }
+
+    fn words(&self) -> String {
+        match self {
+            Self::Estimated { flipped_per_1000, at_least, .. } => {
+                let least = if *at_least { "at least" } else { "about" };
+                format!("{least} {flipped_per_1000:.0} of 1,000 decisions flipped")
+            }
+            Self::Labelled { more_wrong_per_1000, .. } => {
+                format!("{more_wrong_per_1000:.0} more of 1,000 labelled answers wrong")
+            }
+            Self::Unknown { reason } => format!("harm unknown: {reason}"),
+        }
+    }
+}
+
+impl Diagnosis {
+    /// What follows the sentence on what changed.
+    pub(super) fn words(&self) -> String {
+        let mut told = String::new();
+        if let Some(first) = self.causes.first() {
+            told.push_str(&format!("; likely {}", first.class));
+            if let Some(next) = self.causes.get(1) {
+                told.push_str(&format!(" rather than {}", next.class));
+            }
+        }
+        told.push_str(&format!("; {}", self.harm.words()));
+        told
+    }
+}
+
+impl Monitor {
+    /// Why a group alarms by a bet, since when, and with what harm.
+    pub(super) fn diagnose(
+        &self,
+        group: &Group,
+        (stream, bet): (usize, Bet),
+        (start, step): (Start, Step),
+        features: &[String],
+    ) -> Diagnosis {
+        let symptoms = self.symptoms();
+        let causes = causes(&symptoms);
+        let harm = self.harm(group, start, step, features, causes.first().map(|c| c.class));
+        let since_rows = self.suspicion(stream, bet).map(|s| self.interval(stream, bet, s, (start, step)));
+        Diagnosis { since_rows, symptoms, causes, harm }
+    }
+
+    /// The rows between which the likelihood ratio of a bet puts the start.
+    fn interval(
+        &self,
+        stream: usize,
+        bet: Bet,
+        suspicion: Suspicion,
+        (start, step): (Start, Step),
+    ) -> (u64, u64) {
+        let told = self.calibration.streams.get(stream).map_or(1.0, |s| self.calibration.told_share(s));
+        let steps = count(step.judged.saturating_sub(start.judged) + 1);
+        let growth = suspicion.nats / steps;
+        // Before the start, a bet loses by each step; after it, it gains by each.
+        let loss = match (bet.family, suspicion.hits) {
+            (Family::More, Some(hits)) => {
+                let share = f64::from(hits) / (steps * told);
+                -(1.0 - share.clamp(SHARE_MIN, SHARE_MAX)).ln() * told
+            }
+            _ => growth,
+        };
+        let rows =
+            |nats_a_step: f64| if nats_a_step > 0.0 { ceil(START_NATS / nats_a_step) } else { u64::MAX };
+        let first = start.row.saturating_sub(1);
+        let last = step.row.saturating_sub(1);
+        (first.saturating_sub(rows(loss)), first.saturating_add(rows(growth)).min(last))
+    }
+
+    fn harm(
+        &self,
+        group: &Group,
+        start: Start,
+        step: Step,
+        features: &[String],
+        class: Option<Class>,
+    ) -> Harm {
+        let Some(recent) = &self.recent else {
+            return Harm::unknown("no relation between answers and features is known");
+        };
+        let rows = Rows::of(recent, start.row, step.row);
+        let joint = &self.calibration.joint;
+        let found = match (group.role, class) {
+            (Role::Traffic, _) => Err("rows that are not there have no decision"),
+            (Role::Output, _) => joint.answers_flipped(&rows),
+            (_, Some(Class::Fallback | Class::Missing | Class::Stale | Class::WrongEntity)) => {
+                let columns: Vec<usize> = features.iter().filter_map(|f| self.schema.position(f)).collect();
+                joint.features_flipped(&rows, &columns)
+            }
+            _ => joint.decisions_shifted(&rows),
+        };
+        match found {
+            Ok(Flips { share, at_least, rows }) => {
+                Harm::Estimated { flipped_per_1000: 1_000.0 * share, at_least, rows }
+            }
+            Err(reason) => Harm::unknown(reason),
+        }
+    }
+
+    /// The features that do not belong together since a row, as the relation between them tells.
+    pub(super) fn incoherent(&self, start: Start, step: Step) -> Vec<String> {
+        let Some(recent) = &self.recent else { return Vec::new() };
+        let columns = self.calibration.joint.incoherent(&Rows::of(recent, start.row, step.row));
+        columns.into_iter().filter_map(|p| self.schema.columns.get(p)).map(|c| c.name.clone()).collect()
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of rows, from 1")]
+const fn ceil(rows: f64) -> u64 {
+    rows.ceil() as u64
+}

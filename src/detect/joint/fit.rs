@@ -1,0 +1,234 @@
+//! Fits every relation to the sample, and makes its streams.
+
+use super::coherence::Coherence;
+use super::given::Given;
+use super::inputs::{Column, INPUTS_MAX, Input, Inputs};
+use super::odds::Odds;
+use super::sample::{Sample, Sampled};
+use super::surrogate::{NoSurrogate, Surrogate, Target, chosen};
+use super::{Joint, ROWS_MIN, Scalar};
+use crate::detect::bins::{Plan, Planning};
+use crate::detect::stream::{Role, Source, Stream};
+use crate::record::{Cell, Column as SchemaColumn, Contract, Kind, Role as ColumnRole, Schema};
+
+/// Of five rows of the sample one is not fitted: it cuts the bins of what relations leave, and says whether a
+/// relation holds at all.
+const HELD_ONE_IN: usize = 5;
+
+/// Fits relations between the columns whose streams are given, and adds the streams of those found.
+pub(in crate::detect) fn fit(
+    sample: &Sample,
+    schema: &Schema,
+    streams: &mut Vec<Stream>,
+    strata: usize,
+) -> Joint {
+    let mut fitting = Fitting { schema, strata, joint: Joint::default(), made: Vec::new() };
+    if sample.rows() < ROWS_MIN {
+        let (rows, least) = (sample.rows(), ROWS_MIN);
+        fitting.joint.lacks.push(format!(
+            "no relation between columns is watched: {rows} rows to fit one to, expected {least} at least (half of the baseline's)"
+        ));
+        return fitting.joint;
+    }
+    let columns = sampled(sample, streams);
+    fitting.all(sample, &columns, streams);
+    streams.extend(fitting.made);
+    fitting.joint
+}
+
+/// Every column of the sample that has a stream of its values, with its bins.
+fn sampled(sample: &Sample, streams: &[Stream]) -> Vec<Sampled> {
+    let of = |stream: &Stream| match &stream.source {
+        Source::Column { position, plan } => sample.column(*position, plan),
+        _ => None,
+    };
+    streams.iter().filter_map(of).collect()
+}
+
+struct Fitting<'a> {
+    schema: &'a Schema,
+    strata: usize,
+    joint: Joint,
+    made: Vec<Stream>,
+}
+
+const fn is_fitted(row: usize) -> bool {
+    row % HELD_ONE_IN != HELD_ONE_IN - 1
+}
+
+impl Fitting<'_> {
+    fn all(&mut self, sample: &Sample, columns: &[Sampled], streams: &[Stream]) {
+        let role = |position: usize| self.schema.columns.get(position).map(|c| c.role);
+        let is = |wanted: ColumnRole| move |s: &&Sampled| role(s.position) == Some(wanted);
+        let answers: Vec<Target> =
+            columns.iter().filter(is(ColumnRole::Output)).filter_map(Target::new).collect();
+        let answers = chosen(answers);
+        let order = answers.first().map(|target| target.values.as_slice());
+        let bins = |position: usize| {
+            let stream = streams
+                .iter()
+                .find(|s| matches!(&s.source, Source::Column { position: p, .. } if *p == position));
+            stream.map_or(&[][..], |s| s.bins.as_slice())
+        };
+        let features: Vec<&Sampled> = columns.iter().filter(is(ColumnRole::Input)).collect();
+        let mut inputs: Vec<(Input, &Sampled)> =
+            features.iter().filter_map(|s| Some((Input::new(s, bins(s.position), order)?, *s))).collect();
+        if inputs.len() > INPUTS_MAX {
+            let left = inputs.len() - INPUTS_MAX;
+            self.joint.lacks.push(format!(
+                "{left} features take part in no relation: the first {INPUTS_MAX} that vary do"
+            ));
+            inputs.truncate(INPUTS_MAX);
+        }
+        if inputs.is_empty() {
+            self.joint.lacks.push("no relation between columns is watched: no feature varies".to_owned());
+            return;
+        }
+        let width = inputs.len();
+        let mut matrix = vec![f32::NAN; sample.rows() * width];
+        let mut scores = Vec::with_capacity(width);
+        for (place, (input, sampled)) in inputs.iter().enumerate() {
+            let column = Column::of_sample(sampled);
+            input.fill(&column, matrix.get_mut(place..).unwrap_or(&mut []), width);
+            let mut of_input = Vec::new();
+            input.scores(&column, &mut of_input);
+            scores.push(of_input);
+        }
+        self.joint.inputs = Inputs { columns: inputs.iter().map(|(input, _)| input.clone()).collect() };
+        self.surrogates(&answers, (&matrix, width));
+        self.coherence((&matrix, width));
+        self.given(&scores);
+        self.pairs(&features);
+        self.clocks(&features, sample.hours());
+    }
+
+    fn surrogates(&mut self, answers: &[Target], (matrix, width): (&[f32], usize)) {
+        if answers.is_empty() {
+            self.joint.lacks.push("answers against features are not watched: no answer varies".to_owned());
+        }
+        for target in answers {
+            let name = self.name(target.position);
+            match Surrogate::fit(target, (matrix, width), is_fitted) {
+                Ok((surrogate, residuals)) => {
+                    let which = self.joint.surrogates.len();
+                    let sizes: Vec<f64> = residuals.iter().map(|v| v.abs()).collect();
+                    self.joint.surrogates.push(surrogate);
+                    let columns = vec![target.position];
+                    self.stream(Scalar::Residual(which), &columns, &name, Role::Output, &residuals);
+                    self.stream(Scalar::ResidualSize(which), &columns, &name, Role::Output, &sizes);
+                }
+                Err(NoSurrogate::TooFew) => self.joint.lacks.push(format!(
+                    "answers `{name}` against features are not watched: too few rows have an answer"
+                )),
+                Err(NoSurrogate::Unexplained(left)) => self.joint.lacks.push(format!(
+                    "answers `{name}` against features are not watched: the features that are recorded leave \
+                     {:.0} % of the answers' variance unexplained",
+                    100.0 * if left < 1.0 { left } else { 1.0 }
+                )),
+            }
+        }
+    }
+
+    fn coherence(&mut self, (matrix, width): (&[f32], usize)) {
+        let groups: Vec<Vec<usize>> = self
+            .schema
+            .input_groups()
+            .into_iter()
+            .map(|(_, members)| {
+                let place = |p: &usize| self.joint.inputs.columns.iter().position(|i| i.position == *p);
+                members.iter().filter_map(place).collect::<Vec<usize>>()
+            })
+            .filter(|members| !members.is_empty())
+            .collect();
+        match Coherence::fit((matrix, width), &groups, is_fitted) {
+            Some((coherence, says)) => {
+                self.joint.coherence = Some(coherence);
+                let columns: Vec<usize> = self.joint.inputs.columns.iter().map(|i| i.position).collect();
+                self.stream(Scalar::Coherence, &columns, "features", Role::Relations, &says);
+            }
+            None => self.joint.lacks.push(
+                "whether features belong to one entity is not watched: they tell nothing of each other"
+                    .to_owned(),
+            ),
+        }
+    }
+
+    fn given(&mut self, scores: &[Vec<f32>]) {
+        let is_number = |input: usize| self.joint.inputs.columns.get(input).is_some_and(|i| !i.is_of_words());
+        for (given, left) in Given::fit(scores, is_number, is_fitted) {
+            let Some(position) = self.joint.inputs.columns.get(given.input).map(|i| i.position) else {
+                continue;
+            };
+            let which = self.joint.given.len();
+            self.joint.given.push(given);
+            let name = self.name(position);
+            self.stream(Scalar::Given(which), &[position], &name, Role::Relations, &left);
+        }
+    }
+
+    fn pairs(&mut self, features: &[&Sampled]) {
+        let words: Vec<(usize, &[u8])> = features
+            .iter()
+            .filter(|s| s.numbers.is_none())
+            .map(|s| (s.position, s.codes.as_slice()))
+            .collect();
+        for odds in Odds::pairs(&words) {
+            let Some(second) = odds.second else { continue };
+            let columns = [odds.first, second];
+            let codes = |position: usize| features.iter().find(|s| s.position == position).map(|s| &s.codes);
+            let (Some(a), Some(b)) = (codes(odds.first), codes(second)) else { continue };
+            let nats: Vec<f64> =
+                held(a.iter().zip(b)).map(|(a, b)| odds.of(*a, *b).map_or(f64::NAN, f64::from)).collect();
+            let name = format!("{} × {}", self.name(odds.first), self.name(second));
+            let which = self.joint.odds.len();
+            self.joint.odds.push(odds);
+            self.stream(Scalar::Odds(which), &columns, &name, Role::Relations, &nats);
+        }
+    }
+
+    fn clocks(&mut self, features: &[&Sampled], hours: &[u8]) {
+        for sampled in features {
+            let Some(odds) = Odds::clock(sampled.position, &sampled.codes, hours) else { continue };
+            let nats: Vec<f64> = held(sampled.codes.iter().zip(hours))
+                .map(|(code, hour)| odds.of(*code, *hour).map_or(f64::NAN, f64::from))
+                .collect();
+            let which = self.joint.odds.len();
+            self.joint.odds.push(odds);
+            let name = self.name(sampled.position);
+            self.stream(Scalar::Odds(which), &[sampled.position], &name, Role::Relations, &nats);
+        }
+    }
+
+    /// A stream of a scalar, in bins cut from what the rows that were not fitted have.
+    fn stream(&mut self, scalar: Scalar, columns: &[usize], name: &str, role: Role, values: &[f64]) {
+        let plain = SchemaColumn {
+            name: String::new(),
+            role: ColumnRole::Meta,
+            kind: Kind::Numeric,
+            group: String::new(),
+            default: None,
+            contract: Contract::default(),
+        };
+        let mut planning = Planning::new(&plain);
+        values.iter().filter(|v| v.is_finite()).for_each(|v| planning.observe(Cell::Number(*v)));
+        let plan: Plan = planning.plan();
+        let group = match role {
+            Role::Output => {
+                let column = columns.first().and_then(|p| self.schema.columns.get(*p));
+                column.map_or_else(|| Schema::OUTPUT_GROUP.to_owned(), |c| c.group.clone())
+            }
+            _ => Schema::RELATIONS_GROUP.to_owned(),
+        };
+        let source = Source::Joint { scalar, columns: columns.to_vec(), plan };
+        self.made.push(Stream::new(source, name, &group, role, self.strata));
+    }
+
+    fn name(&self, position: usize) -> String {
+        self.schema.columns.get(position).map_or_else(String::new, |c| c.name.clone())
+    }
+}
+
+/// Those of rows that were not fitted.
+fn held<T>(rows: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
+    rows.enumerate().filter(|(row, _)| !is_fitted(*row)).map(|(_, row)| row)
+}

@@ -1,0 +1,230 @@
+//! What a model would have answered, as far as its features tell: boosted trees fitted to its answers in health.
+
+use serde::{Deserialize, Serialize};
+
+use super::single;
+use super::trees::{Growth, Trees};
+use crate::detect::cut::Code;
+use crate::units::{count, whole};
+
+/// Answers that have a surrogate, at the most.
+pub(super) const SURROGATES_MAX: usize = 3;
+/// Numbers with fewer distinct values than this are classes.
+const CLASSES_MAX: usize = 12;
+/// Probabilities nearer to 0 and 1 than this count as this near.
+const PROBABILITY_MIN: f64 = 1e-4;
+/// Of what is left of an answer's variance on rows that were not fitted, no more than this may be left, or features
+/// tell nothing of the answer.
+const LEFT_MAX: f64 = 0.9;
+/// Answers that go together as closely as this are one.
+const SAME: f64 = 0.99;
+const GROWTH: Growth = Growth { rounds: 120, depth: 6, rate: 0.12, classes: false };
+
+/// One answer and what foretells it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Surrogate {
+    /// The answer's column.
+    pub(super) position: usize,
+    scale: Scale,
+    trees: Trees,
+}
+
+/// On which scale an answer is compared: one on which the same step means about as much everywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Scale {
+    /// A probability, as the logarithm of its odds.
+    Odds,
+    /// A number, as the inverse hyperbolic sine of its distance from the median: even near it, logarithmic far out.
+    Number { middle: f64, unit: f64 },
+    /// 1 in one bin of the answer's stream, else 0.
+    Class(Code),
+}
+
+impl Scale {
+    /// An answer on this scale; NaN where there is none.
+    fn of(self, number: f64, code: Code) -> f64 {
+        match self {
+            Self::Odds => {
+                let p = number.clamp(PROBABILITY_MIN, 1.0 - PROBABILITY_MIN);
+                (p / (1.0 - p)).ln()
+            }
+            Self::Number { middle, unit } => ((number - middle) / unit).asinh(),
+            Self::Class(class) => f64::from(u8::from(code == class)),
+        }
+    }
+
+    /// The scale of an answer of the sample; nothing where it never varies.
+    fn new(numbers: Option<&[f64]>, codes: &[Code]) -> Option<Self> {
+        let mut sorted: Vec<f64> = numbers.unwrap_or(&[]).iter().copied().filter(|v| v.is_finite()).collect();
+        sorted.sort_by(f64::total_cmp);
+        let mut distinct = sorted.clone();
+        distinct.dedup_by(|a, b| a.total_cmp(b).is_eq());
+        if distinct.len() > CLASSES_MAX {
+            let at = |part: usize| sorted.get(sorted.len() * part / 4).copied();
+            let (low, middle, high) = (at(1)?, at(2)?, at(3)?);
+            if sorted.first().is_some_and(|v| *v >= 0.0) && sorted.last().is_some_and(|v| *v <= 1.0) {
+                return Some(Self::Odds);
+            }
+            // Where half of all answers are one number, by what the others spread.
+            let width = distinct.last()? - distinct.first()?;
+            let unit = if high > low { high - low } else { width / 4.0 };
+            return (unit.is_finite() && unit > 0.0).then_some(Self::Number { middle, unit });
+        }
+        let mut rows = [0_u64; 256];
+        for code in codes {
+            if let Some(n) = rows.get_mut(usize::from(*code)) {
+                *n += 1;
+            }
+        }
+        let by_rows = (0_u8..=u8::MAX).zip(rows).max_by_key(|(code, n)| (*n, u8::MAX - *code));
+        let (most, n) = by_rows?;
+        (n < whole(codes.len())).then_some(Self::Class(most))
+    }
+}
+
+/// An answer of the sample on its scale.
+pub(super) struct Target {
+    pub(super) position: usize,
+    scale: Scale,
+    pub(super) values: Vec<f64>,
+    is_class: bool,
+}
+
+impl Target {
+    /// Nothing where the answer never varies.
+    pub(super) fn new(sampled: &super::sample::Sampled) -> Option<Self> {
+        let scale = Scale::new(sampled.numbers.as_deref(), &sampled.codes)?;
+        let number = |row: usize| sampled.numbers.as_ref().and_then(|n| n.get(row)).copied();
+        let values: Vec<f64> = sampled
+            .codes
+            .iter()
+            .enumerate()
+            .map(|(row, code)| scale.of(number(row).unwrap_or(f64::NAN), *code))
+            .collect();
+        Some(Self { position: sampled.position, scale, values, is_class: matches!(scale, Scale::Class(_)) })
+    }
+}
+
+/// The answers that are worth a surrogate: numbers before classes, and none that another one tells already.
+pub(super) fn chosen(mut targets: Vec<Target>) -> Vec<Target> {
+    targets.sort_by_key(|t| (t.is_class, t.position));
+    let mut chosen: Vec<Target> = Vec::new();
+    for target in targets {
+        let is_told = chosen.iter().any(|other| {
+            // A class that is cut out of a number is told by the number.
+            (target.is_class && !other.is_class) || correlation(&target.values, &other.values).abs() > SAME
+        });
+        if !is_told && chosen.len() < SURROGATES_MAX {
+            chosen.push(target);
+        }
+    }
+    chosen
+}
+
+/// Pearson's, over rows where both are known; 0 where one does not vary.
+fn correlation(a: &[f64], b: &[f64]) -> f64 {
+    let pairs: Vec<(f64, f64)> =
+        a.iter().zip(b).filter(|(a, b)| a.is_finite() && b.is_finite()).map(|(a, b)| (*a, *b)).collect();
+    let n = count(whole(pairs.len()));
+    let (sum_a, sum_b) = pairs.iter().fold((0.0, 0.0), |(x, y), (a, b)| (x + a, y + b));
+    let (mean_a, mean_b) = (sum_a / n, sum_b / n);
+    let (mut aa, mut ab, mut bb) = (0.0, 0.0, 0.0);
+    for (a, b) in pairs {
+        let (a, b) = (a - mean_a, b - mean_b);
+        (aa, ab, bb) = (aa + a * a, ab + a * b, bb + b * b);
+    }
+    let found = ab / (aa * bb).sqrt();
+    if found.is_finite() { found } else { 0.0 }
+}
+
+/// Why an answer has no surrogate.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum NoSurrogate {
+    /// It is null in nearly all rows.
+    TooFew,
+    /// Features leave so much of its variance, from 0 to 1 and more.
+    Unexplained(f64),
+}
+
+impl Surrogate {
+    /// Fits trees to the rows for which `fits` holds, and judges them by the others. Gives the residuals of those
+    /// others too, NaN where there is no answer.
+    pub(super) fn fit(
+        target: &Target,
+        (matrix, width): (&[f32], usize),
+        fits: impl Fn(usize) -> bool,
+    ) -> Result<(Self, Vec<f64>), NoSurrogate> {
+        let is_known = |row: usize| target.values.get(row).is_some_and(|v| v.is_finite());
+        let of = |wanted: bool| -> (Vec<f32>, Vec<f64>) {
+            let (mut x, mut y) = (Vec::new(), Vec::new());
+            for row in (0..target.values.len()).filter(|row| is_known(*row) && fits(*row) == wanted) {
+                x.extend_from_slice(matrix.get(row * width..(row + 1) * width).unwrap_or(&[]));
+                y.push(target.values.get(row).copied().unwrap_or(0.0));
+            }
+            (x, y)
+        };
+        let (x, y) = of(true);
+        let (others, expected) = of(false);
+        if y.len() < super::ROWS_MIN / 2 || expected.len() < super::ROWS_MIN / 8 {
+            return Err(NoSurrogate::TooFew);
+        }
+        let y: Vec<f32> = y.into_iter().map(single).collect();
+        let trees = Trees::fit(&x, width, &y, GROWTH).ok_or(NoSurrogate::TooFew)?;
+        let mut told = Vec::new();
+        trees.of(&others, &mut told);
+        let residuals: Vec<f64> = expected.iter().zip(&told).map(|(y, told)| y - f64::from(*told)).collect();
+        let left = spread(&residuals) / spread(&expected);
+        // What is not a number explains nothing.
+        if left < LEFT_MAX {
+            Ok((Self { position: target.position, scale: target.scale, trees }, residuals))
+        } else {
+            Err(NoSurrogate::Unexplained(left))
+        }
+    }
+
+    /// What the trees say of rows, to be compared with the answers.
+    pub(super) fn foretell(&self, matrix: &[f32], out: &mut Vec<f32>) {
+        self.trees.of(matrix, out);
+    }
+
+    /// An answer less what the trees say; NaN where there is no answer.
+    pub(super) fn residual(&self, number: f64, code: Code, told: f32) -> f64 {
+        self.scale.of(number, code) - f64::from(told)
+    }
+
+    /// Whether two answers on the surrogate's scale are different decisions: on different sides of even odds, of one
+    /// half, or for numbers farther apart than half of all answers in health.
+    pub(super) fn differs(&self, a: f64, b: f64) -> bool {
+        match self.scale {
+            Scale::Odds => (a > 0.0) != (b > 0.0),
+            Scale::Class(_) => (a > 0.5) != (b > 0.5),
+            Scale::Number { .. } => (a.sinh() - b.sinh()).abs() > 1.0,
+        }
+    }
+
+    /// 1 where an answer is a decision for rather than against; of numbers, where it is above the median.
+    pub(super) fn decides(&self, answer: f64) -> f64 {
+        let limit = if matches!(self.scale, Scale::Class(_)) { 0.5 } else { 0.0 };
+        f64::from(u8::from(answer > limit))
+    }
+
+    pub(super) const fn is_of_numbers(&self) -> bool {
+        !matches!(self.scale, Scale::Class(_))
+    }
+
+    pub(super) fn is_sound(&self, width: usize) -> bool {
+        let scale = match self.scale {
+            Scale::Number { middle, unit } => middle.is_finite() && unit.is_finite() && unit > 0.0,
+            Scale::Odds | Scale::Class(_) => true,
+        };
+        scale && self.trees.width() == width
+    }
+}
+
+/// The mean square about 0, which is what a residual should be near to, or about the mean.
+fn spread(values: &[f64]) -> f64 {
+    let n = count(whole(values.len()));
+    let mean = values.iter().sum::<f64>() / n;
+    values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n
+}

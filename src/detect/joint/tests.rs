@@ -1,0 +1,344 @@
+//! Relations on rows made here.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::{Float64Array, StringArray};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::Scalar;
+use crate::baseline::Budget;
+use crate::detect::stream::{Role as StreamRole, Source};
+use crate::detect::{Calibration, Error, Finding, Monitor, Options, Season, normal};
+use crate::record::{Batch, Cells, Column, Kind, Meta, Role, Schema, Values};
+use crate::units::{PerSecond, Timestamp};
+
+/// Columns of numbers and of words.
+enum Of {
+    Numbers(Vec<Option<f64>>),
+    Words(Vec<Option<String>>),
+}
+
+fn numbers(values: impl IntoIterator<Item = f64>) -> Of {
+    Of::Numbers(values.into_iter().map(Some).collect())
+}
+
+fn words<T: Into<String>>(values: impl IntoIterator<Item = T>) -> Of {
+    Of::Words(values.into_iter().map(|v| Some(v.into())).collect())
+}
+
+/// Rows, ten a second, of features named `f0`, `f1` … and answers named `y0`, `y1` ….
+fn table(features: Vec<Of>, answers: Vec<Of>) -> Batch {
+    table_every(100, 0, features, answers)
+}
+
+/// The same, so many milliseconds apart, from a row of a longer table on.
+fn table_every(millis: i64, from: usize, features: Vec<Of>, answers: Vec<Of>) -> Batch {
+    let (mut columns, mut cells, mut rows) = (Vec::new(), Vec::new(), 0);
+    for (letter, role, group, all) in
+        [("f", Role::Input, "store", features), ("y", Role::Output, "output", answers)]
+    {
+        for (i, of) in all.into_iter().enumerate() {
+            let name = format!("{letter}{i}");
+            let (kind, values) = match of {
+                Of::Numbers(v) => {
+                    rows = v.len();
+                    (Kind::Numeric, Values::Number(Float64Array::from(v)))
+                }
+                Of::Words(v) => {
+                    rows = v.len();
+                    (Kind::Categorical, Values::Text(StringArray::from(v)))
+                }
+            };
+            columns.push(Column::plain(&name, role, kind, group));
+            cells.push(Cells::new(&name, values, None).unwrap());
+        }
+    }
+    let schema = Arc::new(Schema::new("m".into(), None, columns).unwrap());
+    let times =
+        (from..from + rows).map(|i| Timestamp::from_millis(millis * i64::try_from(i).unwrap())).collect();
+    Batch::new(schema, cells, Meta::of_times(times)).unwrap()
+}
+
+fn normals(random: &mut StdRng, rows: usize) -> Vec<f64> {
+    (0..rows).map(|_| normal::quantile(random.random_range(1e-9..1.0))).collect()
+}
+
+/// What the world of these tests does: three features that hang together, and a model that answers by them.
+struct World {
+    features: [Vec<f64>; 3],
+    answers: Vec<f64>,
+}
+
+fn answer(a: f64, b: f64, c: f64) -> f64 {
+    1.0 / (1.0 + (-(1.5 * a + b * c)).exp())
+}
+
+fn world(seed: u64, rows: usize) -> World {
+    let mut random = StdRng::seed_from_u64(seed);
+    let a = normals(&mut random, rows);
+    let b: Vec<f64> = a.iter().zip(normals(&mut random, rows)).map(|(a, e)| 0.9 * a + 0.4 * e).collect();
+    let c: Vec<f64> = a.iter().zip(normals(&mut random, rows)).map(|(a, e)| a * a + 0.5 * e).collect();
+    let answers = (0..rows).map(|i| answer(a[i], b[i], c[i])).collect();
+    World { features: [a, b, c], answers }
+}
+
+impl World {
+    fn batch(&self) -> Batch {
+        self.part(0..self.answers.len())
+    }
+
+    fn part(&self, rows: std::ops::Range<usize>) -> Batch {
+        let of = |values: &Vec<f64>| numbers(values[rows.clone()].to_vec());
+        table_every(100, rows.start, self.features.iter().map(of).collect(), vec![of(&self.answers)])
+    }
+}
+
+/// The same values in the order of other rows: no marginal changes.
+fn shifted(values: &[f64], by: usize) -> Vec<f64> {
+    (0..values.len()).map(|i| values[(i + by) % values.len()]).collect()
+}
+
+fn monitor(calibration: &Calibration, batch: &Batch, rows: u64) -> Monitor {
+    let options = Options { budget: Budget::Rows(rows), rate: PerSecond::of(0), without: BTreeSet::new() };
+    Monitor::new(batch.schema().clone(), calibration.clone(), options).unwrap()
+}
+
+/// Row, group and detector of the first alarm.
+fn first(calibration: &Calibration, batch: &Batch) -> Option<(u64, String, String)> {
+    let findings = monitor(calibration, batch, 100_000).observe(batch);
+    findings.into_iter().find_map(|finding| match finding {
+        Finding::Raised(alarm) => Some((alarm.row, alarm.group, alarm.detector)),
+        _ => None,
+    })
+}
+
+fn scalars(calibration: &Calibration) -> Vec<(String, Scalar)> {
+    let of = |s: &crate::detect::stream::Stream| match s.source {
+        Source::Joint { scalar, .. } => Some((s.name.clone(), scalar)),
+        _ => None,
+    };
+    calibration.streams.iter().filter_map(of).collect()
+}
+
+fn fitted(batch: &Batch) -> Calibration {
+    Calibration::fit(batch, Season::none()).unwrap()
+}
+
+/// Answers of other rows, features of other entities: no column changes, and both are found, each where it is.
+#[test]
+fn what_leaves_every_column_as_it_was_is_found() {
+    let calibration = fitted(&world(1, 12_000).batch());
+    assert_eq!(first(&calibration, &world(2, 20_000).batch()), None, "healthy rows are quiet");
+    let mut shuffled = world(3, 3_000);
+    shuffled.answers = shifted(&shuffled.answers, 7);
+    let (row, group, detector) = first(&calibration, &shuffled.batch()).unwrap();
+    assert!(row < 40 && group == "output" && detector == "surrogate_residual", "{row} {group} {detector}");
+    let mut mixed = world(4, 3_000);
+    mixed.features[1] = shifted(&mixed.features[1], 7);
+    let [a, b, c] = &mixed.features;
+    mixed.answers = (0..a.len()).map(|i| answer(a[i], b[i], c[i])).collect();
+    let (row, group, detector) = first(&calibration, &mixed.batch()).unwrap();
+    assert!(row < 60 && group == Schema::RELATIONS_GROUP, "{row} {group} {detector}");
+    assert!(["coherence", "feature_given_others"].contains(&detector.as_str()), "{detector}");
+}
+
+/// Another model behind the same name: features and the marginal of answers stay, their relation does not.
+#[test]
+fn another_model_is_found() {
+    let calibration = fitted(&world(1, 12_000).batch());
+    let mut other = world(5, 4_000);
+    let [a, b, c] = &other.features;
+    other.answers = (0..a.len()).map(|i| answer(a[i], b[i], 0.7 * c[i] + 0.3)).collect();
+    let (row, group, detector) = first(&calibration, &other.batch()).unwrap();
+    assert!(row < 400 && group == "output" && detector == "surrogate_residual", "{row} {group} {detector}");
+}
+
+/// Once features that do not belong together are told of, what the answers do is explained by them.
+#[test]
+fn a_relation_explains_answers() {
+    let calibration = fitted(&world(1, 12_000).batch());
+    let mut mixed = world(4, 3_000);
+    // The model saw the right features, the tap those of another entity: both relations are broken.
+    mixed.features[1] = shifted(&mixed.features[1], 7);
+    let batch = mixed.batch();
+    let mut monitor = monitor(&calibration, &batch, 100_000);
+    let raised: Vec<String> = monitor
+        .observe(&batch)
+        .into_iter()
+        .filter_map(|f| if let Finding::Raised(alarm) = f { Some(alarm.group) } else { None })
+        .collect();
+    assert_eq!(raised, [Schema::RELATIONS_GROUP], "one fault, one alarm");
+}
+
+/// Two categories that go together, and a clock that goes with the time stamp.
+#[test]
+fn categories_and_clocks() {
+    let mut random = StdRng::seed_from_u64(6);
+    let rows = 12_000_usize;
+    // Four minutes a row: every hour of the day comes again and again.
+    let hour = |i: usize| u32::try_from(i * 4 / 60 % 24).unwrap();
+    let mut make = |rows: usize, late: u32, mixed: bool| {
+        let city: Vec<usize> = (0..rows).map(|_| random.random_range(0..6)).collect();
+        let country: Vec<String> = (0..rows)
+            .map(|i| {
+                let of = if mixed { random.random_range(0..6) } else { city[i] };
+                format!("c{}", if random.random_bool(0.02) { random.random_range(0..3) } else { of / 2 })
+            })
+            .collect();
+        let clock: Vec<f64> = (0..rows).map(|i| f64::from((hour(i) + late) % 24)).collect();
+        let city: Vec<String> = city.into_iter().map(|c| format!("t{c}")).collect();
+        let score = normals(&mut random, rows);
+        let features = vec![words(city), words(country), numbers(clock)];
+        table_every(240_000, 0, features, vec![numbers(score)])
+    };
+    let calibration = fitted(&make(rows, 0, false));
+    let found = scalars(&calibration);
+    assert!(found.iter().any(|(name, s)| name == "f0 × f1" && matches!(s, Scalar::Odds(_))), "{found:?}");
+    assert!(found.iter().any(|(name, s)| name == "f2" && matches!(s, Scalar::Odds(_))), "{found:?}");
+    assert!(
+        !found.iter().any(|(_, s)| matches!(s, Scalar::Residual(_))),
+        "chance foretells nothing: {found:?}"
+    );
+    assert_eq!(first(&calibration, &make(6_000, 0, false)), None);
+    let (row, group, detector) = first(&calibration, &make(3_000, 1, false)).unwrap();
+    // The clock says the same for fifteen rows on end, which are no fifteen pieces of news.
+    assert!(row < 300 && group == Schema::RELATIONS_GROUP && detector == "pair_odds", "{row} {detector}");
+    let (row, group, detector) = first(&calibration, &make(3_000, 0, true)).unwrap();
+    assert!(row < 60 && group == Schema::RELATIONS_GROUP, "{row} {group} {detector}");
+}
+
+/// What cannot be fitted is said, and nothing is watched in its place.
+#[test]
+fn what_cannot_be_fitted_is_said() {
+    let lacks = |batch: &Batch| -> String { fitted(batch).joint.lacks.join("; ") };
+    let mut random = StdRng::seed_from_u64(7);
+    let mut some = |rows: usize| numbers(normals(&mut random, rows));
+    // A target that never varies.
+    let said = lacks(&table(vec![some(5_000), some(5_000)], vec![numbers(vec![0.5; 5_000])]));
+    assert!(said.contains("no answer varies"), "{said}");
+    // Features that never vary.
+    let constant = || numbers(vec![1.0; 5_000]);
+    let said = lacks(&table(vec![constant(), constant()], vec![some(5_000)]));
+    assert!(said.contains("no feature varies"), "{said}");
+    // Answers that do not follow from features, which do not follow from each other.
+    let said = lacks(&table(vec![some(5_000), some(5_000)], vec![some(5_000)]));
+    assert!(said.contains("`y0` against features are not watched") && said.contains("unexplained"), "{said}");
+    assert!(said.contains("tell nothing of each other"), "{said}");
+    // Too few rows.
+    let calibration = fitted(&table(vec![some(600), some(600)], vec![some(600)]));
+    let said = calibration.joint.lacks.join("; ");
+    assert!(said.contains("rows to fit one to, expected 1000"), "{said}");
+    assert_eq!(scalars(&calibration), []);
+    // Answers that are nearly always null.
+    let rare = (0..5_000).map(|i| (i % 100 == 0).then(|| f64::from(i))).collect();
+    let said = lacks(&table(vec![some(5_000), some(5_000)], vec![Of::Numbers(rare)]));
+    assert!(said.contains("too few rows have an answer"), "{said}");
+}
+
+/// Singular designs: features that are one and the same, that never vary, more of them than relations take. The rest
+/// is fitted, and nothing is not a number.
+#[test]
+fn singular_designs_are_fitted() {
+    let World { features: [a, b, c], answers } = world(8, 6_000);
+    let constant = vec![3.0; 6_000];
+    let features = vec![a.clone(), a.clone(), a.iter().map(|v| 2.0 * v + 1.0).collect(), b, c, constant];
+    let batch = table(features.into_iter().map(numbers).collect(), vec![numbers(answers)]);
+    let calibration = fitted(&batch);
+    let found = scalars(&calibration);
+    assert!(found.iter().any(|(name, s)| name == "f0" && matches!(s, Scalar::Given(_))), "{found:?}");
+    assert!(!found.iter().any(|(name, _)| name == "f5"), "what never varies has no relation: {found:?}");
+    assert_eq!(first(&calibration, &batch), None);
+
+    let mut random = StdRng::seed_from_u64(9);
+    let rows = 2_100;
+    let shared = normals(&mut random, rows);
+    let wide: Vec<Vec<f64>> = (0..300)
+        .map(|_| shared.iter().zip(normals(&mut random, rows)).map(|(s, e)| s + e).collect())
+        .collect();
+    let batch = table(wide.into_iter().map(numbers).collect(), vec![numbers(shared)]);
+    let calibration = fitted(&batch);
+    assert!(scalars(&calibration).len() > 3);
+    let said = calibration.joint.lacks.join("; ");
+    assert!(said.contains("44 features take part in no relation"), "{said}");
+    assert!(calibration.joint.is_sound(batch.schema().columns.len()));
+}
+
+/// Values that no double should have: infinite, of another type, null. No relation speaks of an answer that is none.
+#[test]
+fn values_that_are_none() {
+    let mut rows = world(10, 8_000);
+    for i in (0..8_000).step_by(50) {
+        rows.features[0][i] = f64::INFINITY;
+        rows.features[1][i + 1] = f64::NAN;
+        rows.answers[i + 2] = f64::NAN;
+    }
+    let batch = rows.batch();
+    let calibration = fitted(&batch);
+    let residual = calibration.streams.iter().find(|s| matches!(s.source, Source::Joint { .. })).unwrap();
+    assert_eq!(residual.role, StreamRole::Output);
+    let (told, all) = (residual.told(), 8_000.0 * 0.98);
+    assert!((told - all).abs() < 1.0, "{told}");
+    assert_eq!(first(&calibration, &batch), None);
+}
+
+/// The same rows give the same relations, a file gives them back, and rows may come in any portions.
+#[test]
+fn relations_are_kept_and_portions_do_not_matter() {
+    let batch = world(11, 5_000).batch();
+    let calibration = fitted(&batch);
+    let written = serde_json::to_value(&calibration).unwrap();
+    assert_eq!(written, serde_json::to_value(fitted(&batch)).unwrap());
+    let read = Calibration::read(&written, batch.schema()).unwrap();
+    assert_eq!(read, calibration);
+
+    let mut mixed = world(12, 2_000);
+    mixed.answers = shifted(&mixed.answers, 5);
+    let whole = monitor(&calibration, &batch, 100_000).observe(&mixed.batch());
+    let mut parts = Vec::new();
+    let mut monitor = monitor(&read, &batch, 100_000);
+    for from in (0..2_000).step_by(37) {
+        parts.extend(monitor.observe(&mixed.part(from..2_000.min(from + 37))));
+    }
+    assert_eq!(parts, whole);
+    assert!(!whole.is_empty());
+}
+
+/// A file that was damaged is refused, whatever it says.
+#[test]
+fn damaged_relations_are_refused() {
+    let batch = world(13, 5_000).batch();
+    let written = serde_json::to_value(fitted(&batch)).unwrap();
+    let damage = |path: &str, with: serde_json::Value| {
+        let mut damaged = written.clone();
+        *damaged.pointer_mut(path).unwrap() = with;
+        Calibration::read(&damaged, batch.schema()).unwrap_err()
+    };
+    for (path, with) in [
+        ("/joint/coherence/trees", serde_json::json!("AAAA")),
+        ("/joint/coherence/trees", serde_json::json!("not base64!")),
+        ("/joint/coherence/trees", written.pointer("/joint").unwrap().clone()),
+        ("/joint/surrogates", serde_json::json!([])),
+        ("/joint/inputs/columns", serde_json::json!([])),
+        ("/joint/inputs/columns/0/position", serde_json::json!(99)),
+        ("/joint/given/0/neighbours", serde_json::json!([[77, 1.0]])),
+    ] {
+        let refused = damage(path, with);
+        assert!(matches!(refused, Error::Calibration(_)), "{path}: {refused}");
+    }
+}
+
+/// Of rows that were fitted none is counted: the streams of relations have about half of them.
+#[test]
+fn what_was_fitted_is_not_counted() {
+    let calibration = fitted(&world(14, 10_000).batch());
+    for stream in &calibration.streams {
+        let counts = &stream.counts[0];
+        let part = counts.trials / counts.trials_all;
+        let expected = if matches!(stream.source, Source::Joint { .. }) { 0.5 } else { 0.8 };
+        if !stream.source.looks_back() && !matches!(stream.source, Source::Grid { .. }) {
+            assert!((part - expected).abs() < 0.03, "{:?}: {part}", stream.source);
+        }
+    }
+}
