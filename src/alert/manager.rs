@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::sink::{Delivered, Retry, Sink};
 use super::timeline::{Bounded, Entry, Event, Lost, Timeline};
 use super::view::{Alert, Change, Severity, State};
-use crate::detect::{Alarm, Diagnosis, Finding, Share};
+use crate::detect::{Alarm, Finding, Share};
 use crate::units::{Timestamp, duration_text};
 
 /// Settings of alerts and of who is told.
@@ -288,7 +288,7 @@ impl Manager {
             silence: None,
             accepted: None,
             shares: writable(&alarm.shares),
-            diagnosis: alarm.diagnosis.clone(),
+            diagnosis: (*alarm.diagnosis).clone(),
         };
         Open { alert, stream_at: alarm.ts, detectors: Vec::new(), delivered: BTreeSet::new() }
     }
@@ -313,7 +313,7 @@ impl Open {
         self.alert.features.clone_from(&alarm.features);
         self.alert.message.clone_from(&alarm.message);
         self.alert.shares = writable(&alarm.shares);
-        self.alert.diagnosis = alarm.diagnosis.clone();
+        self.alert.diagnosis = (*alarm.diagnosis).clone();
     }
 
     /// Takes detectors that fired; those not yet known are noted, from the rising edge on.
@@ -392,7 +392,7 @@ fn unseen(group: &str, detection: &Detection) -> Alarm {
         since: *stream_at,
         shares: Vec::new(),
         message: format!("`{group}`: {detector} fired; when it began was not seen by this process"),
-        diagnosis: Diagnosis::default(),
+        diagnosis: Box::default(),
     }
 }
 

@@ -154,7 +154,7 @@ impl Monitor {
             since: change.start.ts,
             shares,
             message,
-            diagnosis,
+            diagnosis: Box::new(diagnosis),
         })
     }
 

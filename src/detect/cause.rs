@@ -13,8 +13,12 @@ use super::table::{Bet, Family};
 const NATS_MIN: f64 = 3.0;
 /// More is told as this: a file can hold nothing infinite.
 const NATS_TOLD: f64 = 1e6;
-/// From so many nats on a symptom is as sure as it gets.
-const NATS_SURE: f64 = 12.0;
+/// What chance reaches among all bets of a model;
+const NATS_CHANCE: f64 = 9.0;
+/// what is so near to the most evident symptom tells something at any rate;
+const NATS_NEAR: f64 = 3.0;
+/// and so many nats above the floor a symptom is as sure as it gets.
+const NATS_SURE: f64 = 8.0;
 
 /// What likely went wrong, in classes that are repaired in different places.
 #[derive(
@@ -241,33 +245,35 @@ impl Monitor {
 /// How much a symptom speaks for a class, from 0 to 3.
 const fn speaks(symptom: Symptom, class: Class) -> f64 {
     use Class::{Fallback, Missing, Model, Population, Schema, Stale, Unit, WrongEntity};
+    use Symptom as Is;
     match (symptom, class) {
-        (Symptom::Zero, Fallback) => 3.0,
-        (Symptom::Constant, Fallback) => 2.0,
-        (Symptom::Status, Fallback | Missing | Stale) => 1.5,
-        (Symptom::Null, Missing) => 3.0,
-        (Symptom::Loss, Missing) => 1.0,
-        (Symptom::Loss, Population) => 1.0,
-        (Symptom::Stuck | Symptom::Replay | Symptom::Duplicate | Symptom::Age, Stale) => 3.0,
-        (Symptom::Incoherent, WrongEntity) => 2.0,
-        (Symptom::Residual, Model) => 2.0,
-        (Symptom::Residual, WrongEntity) => 1.5,
-        (Symptom::Range, Unit) => 2.0,
-        (Symptom::Values, Unit) => 1.0,
-        (Symptom::Values, Population) => 2.0,
-        (Symptom::Mix, Population) => 1.5,
-        (Symptom::Incoherent, Unit) => 1.0,
-        (Symptom::Type | Symptom::Word, Schema) => 3.0,
-        (Symptom::Resolution, Schema) => 2.0,
-        (Symptom::Contradiction | Symptom::ConstantAnswer | Symptom::AnswerRange, Model) => 3.0,
-        (Symptom::Answers | Symptom::AnswerResolution | Symptom::NoAnswer, Model) => 2.0,
+        (Is::Zero, Fallback) | (Is::Null, Missing) | (Is::Type | Is::Word | Is::Rule, Schema) => 3.0,
+        (Is::Stuck | Is::Replay | Is::Duplicate | Is::Age, Stale) => 3.0,
+        (Is::Contradiction | Is::AnswerRange | Is::AnswerResolution | Is::NoAnswer, Model) => 3.0,
+        (Is::Constant, Fallback) | (Is::Range, Unit) | (Is::Resolution, Schema) => 2.5,
+        (Is::Residual, Model) => 2.2,
+        (Is::Residual | Is::Incoherent, WrongEntity) | (Is::Range, Fallback) | (Is::Values, Population) => {
+            2.0
+        }
+        (Is::Incoherent | Is::Resolution, Unit) => 1.8,
+        (Is::Status, Fallback | Missing | Stale) | (Is::Constant, Stale) | (Is::Values, Unit) => 1.5,
+        (Is::Mix, Population) | (Is::Word, Missing) | (Is::ConstantAnswer | Is::Answers, Model) => 1.5,
+        (Is::Values, Fallback) => 1.2,
+        (Is::Loss, Missing | Population | Schema) | (Is::Constant, Schema) => 1.0,
+        (Is::Resolution, Fallback) | (Is::Answers, Population) => 1.0,
+        (Is::Unusual, Schema | Fallback | Unit) => 0.8,
+        (Is::ConstantAnswer, Population) => 0.7,
+        (Is::Zero, Schema) => 0.5,
         _ => 0.0,
     }
 }
 
 /// The classes that symptoms speak for, most likely first.
 pub(super) fn causes(symptoms: &[Shown]) -> Vec<Cause> {
-    let sure = |s: &Shown| if s.nats < NATS_SURE { s.nats / NATS_SURE } else { 1.0 };
+    // Among thousands of bets some reach nine nats by chance: less is a symptom only where nothing has more.
+    let top = symptoms.iter().fold(0.0, |top, s| if s.nats > top { s.nats } else { top });
+    let floor = if top - NATS_NEAR < NATS_CHANCE { top - NATS_NEAR } else { NATS_CHANCE };
+    let sure = |s: &Shown| ((s.nats - floor) / NATS_SURE).clamp(0.0, 1.0);
     let mut scores: Vec<(Class, f64, Vec<Symptom>)> = CLASSES
         .into_iter()
         .map(|class| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Alarm, Diagnosis, Finding, Share, StreamReport, StreamState, Undecided};
+use super::{Alarm, Finding, Share, StreamReport, StreamState, Undecided};
 use crate::record::Schema;
 use crate::units::{Timestamp, count, whole};
 
@@ -385,7 +385,7 @@ impl Checker {
             shares: vec![Share { detector: detector.clone(), of_threshold: 1.0, fired: true }],
             detector,
             message,
-            diagnosis: Diagnosis::default(),
+            diagnosis: Box::default(),
         }
     }
 

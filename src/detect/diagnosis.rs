@@ -13,7 +13,9 @@ use crate::units::count;
 
 /// Starts that are so many nats less likely than the likeliest are left out: 95 % of an interval for a change point
 /// by its likelihood ratio (Siegmund 1988, J. Roy. Stat. Soc. B 50:31, about `exp(-x)` on either side).
-const START_NATS: f64 = 3.5;
+const START_NATS: f64 = 6.0;
+/// Bets with this part of the nats of the most evident one tell the start as well.
+const NEAR_PART: f64 = 0.6;
 /// Shares of rows hit that a start is looked for with.
 const SHARE_MIN: f64 = 0.01;
 const SHARE_MAX: f64 = 0.9;
@@ -114,20 +116,30 @@ impl Monitor {
         let symptoms = self.symptoms();
         let causes = causes(&symptoms);
         let harm = self.harm(group, start, step, features, causes.first().map(|c| c.class));
-        let since_rows = self.suspicion(stream, bet).map(|s| self.interval(stream, bet, s, (start, step)));
+        let since_rows = self.sharpest(group, (stream, bet), step).map(|s| self.interval(s, step));
         Diagnosis { since_rows, symptoms, causes, harm }
     }
 
+    /// Of the bets with most of the evidence, the one that grows most by each step: it tells the start best.
+    fn sharpest(&self, group: &Group, top: (usize, Bet), step: Step) -> Option<(usize, Bet, Suspicion)> {
+        let own = self.suspicion(top.0, top.1).map(|s| (top.0, top.1, s))?;
+        let near = NEAR_PART * own.2.nats;
+        let mut all = self.suspects(&group.streams);
+        all.retain(|(.., s)| s.nats >= near);
+        all.push(own);
+        let growth = |s: &Suspicion| s.nats / count(self.steps_since(*s, step));
+        all.into_iter().max_by(|a, b| growth(&a.2).total_cmp(&growth(&b.2)))
+    }
+
+    fn steps_since(&self, suspicion: Suspicion, step: Step) -> u64 {
+        step.judged.saturating_sub(self.state.start_of(suspicion.since).judged) + 1
+    }
+
     /// The rows between which the likelihood ratio of a bet puts the start.
-    fn interval(
-        &self,
-        stream: usize,
-        bet: Bet,
-        suspicion: Suspicion,
-        (start, step): (Start, Step),
-    ) -> (u64, u64) {
+    fn interval(&self, (stream, bet, suspicion): (usize, Bet, Suspicion), step: Step) -> (u64, u64) {
+        let start = self.state.start_of(suspicion.since);
         let told = self.calibration.streams.get(stream).map_or(1.0, |s| self.calibration.told_share(s));
-        let steps = count(step.judged.saturating_sub(start.judged) + 1);
+        let steps = count(self.steps_since(suspicion, step));
         let growth = suspicion.nats / steps;
         // Before the start, a bet loses by each step; after it, it gains by each.
         let loss = match (bet.family, suspicion.hits) {

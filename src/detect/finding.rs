@@ -43,13 +43,12 @@ pub struct Alarm {
     pub message: String,
     /// Why, since when at the earliest and latest, and with what harm.
     #[serde(default)]
-    pub diagnosis: Diagnosis,
+    pub diagnosis: Box<Diagnosis>,
 }
 
 /// What a row, or time that passed without one, changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "finding")]
-#[expect(clippy::large_enum_variant, reason = "most findings are alarms, and few are held at once")]
 pub enum Finding {
     /// A group went wrong; it stays latched until resolved.
     Raised(Alarm),

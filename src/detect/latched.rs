@@ -12,7 +12,7 @@ use super::state::{Group, Latch, Step};
 use super::stream::{Role, Topic};
 use super::table::{Bet, Family};
 use super::tails::Side;
-use super::{Alarm, Diagnosis, Finding, KINDS, Share, scores};
+use super::{Alarm, Finding, KINDS, Share, scores};
 use crate::units::{Timestamp, count};
 
 /// After an alarm every row is looked at for further detectors, for so many rows;
@@ -261,7 +261,7 @@ impl Monitor {
             since: start.ts,
             shares: vec![share],
             message: rate.message(group, start.ts),
-            diagnosis: Diagnosis::default(),
+            diagnosis: Box::default(),
         }
     }
 }

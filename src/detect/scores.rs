@@ -37,16 +37,16 @@ fn side(stream: &Stream) -> Option<Side> {
 /// By bin: whether it may be bet on that it becomes commoner. Of relations those where they are broken.
 pub(super) fn is_harm(stream: &Stream) -> Vec<bool> {
     let Some(side) = side(stream) else { return vec![true; stream.bins.len()] };
-    let scores = of(stream);
+    let Some(scores) = of(stream) else { return vec![false; stream.bins.len()] };
     let up = |z: f64| z >= OUTER;
     let down = |z: f64| z <= -OUTER;
-    let score = |bin: usize| scores.as_ref()?.get(bin).copied().flatten();
+    let each = stream.bins.iter().enumerate().map(|(bin, _)| scores.get(bin).copied().flatten());
     let is = |z: f64| match side {
         Side::Both => up(z) || down(z),
         Side::Up => up(z),
         Side::Down => down(z),
     };
-    (0..stream.bins.len()).map(|bin| score(bin).is_some_and(is)).collect()
+    each.map(|z| z.is_some_and(is)).collect()
 }
 
 /// Whether a stream has bins that lie on a line.

@@ -1,7 +1,7 @@
 //! What a monitor does with the rows of a version that its baseline is not of.
 
 use super::stream::Role;
-use super::{Alarm, Calibration, Diagnosis, Finding, Monitor};
+use super::{Alarm, Calibration, Finding, Monitor};
 use crate::record::Batch;
 use crate::units::Timestamp;
 
@@ -58,7 +58,7 @@ pub fn unknown_version(version: &str, expected: &str, row: u64, ts: Timestamp) -
             "no baseline for this version: rows of version `{version}` came, the baseline is of `{expected}`; \
              their features are judged by it, their answers are not"
         ),
-        diagnosis: Diagnosis::default(),
+        diagnosis: Box::default(),
     }
 }
 

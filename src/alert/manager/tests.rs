@@ -31,7 +31,7 @@ fn raised(group: &str, ts: Timestamp) -> Finding {
         since: ts.minus(Duration::from_secs(1)),
         shares: vec![share("zero_rate", true), share("null_rate", false), share("unseen", true)],
         message: format!("`{group}`: 1 of 1 features became 0"),
-        diagnosis: Diagnosis::default(),
+        diagnosis: Box::default(),
     })
 }
 

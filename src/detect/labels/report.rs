@@ -188,7 +188,7 @@ pub(super) fn alarm(performance: &Performance, evidence: f64, request: u64, know
             fired: true,
         }],
         message: message(performance, rise),
-        diagnosis: Diagnosis { harm: harm(performance, rise), ..Diagnosis::default() },
+        diagnosis: Box::new(Diagnosis { harm: harm(performance, rise), ..Diagnosis::default() }),
     }
 }
 
