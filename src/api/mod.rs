@@ -66,6 +66,7 @@ fn routes(api: Api, body_bytes_max: usize) -> Router {
     let records = Router::new()
         .route("/v1/records", post(records::ndjson))
         .route("/v1/oip", post(records::oip))
+        .route("/v1/labels", post(records::labels))
         .layer(DefaultBodyLimit::max(body_bytes_max));
     let runs = Router::new()
         .route("/v1/runs", post(runs::start))

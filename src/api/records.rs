@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::Api;
 use super::error::Refusal;
-use crate::service::Ingested;
+use crate::service::{Ingested, LabelsTaken};
 use crate::tap::Reason;
 
 /// Records, one JSON object a line.
@@ -28,8 +28,28 @@ pub(super) async fn oip(
     answer(decoded(move || api.service.ingest_oip(&body)).await?)
 }
 
+/// Labels that came later than their records, one JSON object a line. 200 with what became of each; 400 when no line
+/// was a label of a watched model.
+pub(super) async fn labels(
+    State(api): State<Api>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<LabelsTaken>, Refusal> {
+    let body = body.map_err(|rejection| {
+        api.service.lost_labels();
+        Refusal::from(rejection)
+    })?;
+    let taken = decoded(move || api.service.take_labels(&body)).await?;
+    if taken.taken() == 0 && taken.malformed + taken.unknown_model > 0 {
+        let first = taken.rejections.first().map_or("", String::as_str);
+        let message = format!("none of {} labels was taken: {first}", taken.malformed + taken.unknown_model);
+        let code = if taken.malformed == 0 { "unknown_model" } else { "malformed_labels" };
+        return Err(Refusal::bad_request(code, message));
+    }
+    Ok(Json(taken))
+}
+
 /// Decodes beside the threads that answer requests: a large body takes long.
-async fn decoded(decode: impl FnOnce() -> Ingested + Send + 'static) -> Result<Ingested, Refusal> {
+async fn decoded<T: Send + 'static>(decode: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
     let decoded = tokio::task::spawn_blocking(decode).await;
     decoded.map_err(|error| Refusal::internal(&error, "a body could not be decoded"))
 }

@@ -237,3 +237,23 @@ async fn stopping_does_not_hang() {
         tokio::time::timeout(Duration::from_secs(20), api.server).await.unwrap().unwrap();
     }
 }
+
+/// Labels go through the same doors as records: a token, known encodings, bounded bodies; what is no label is told by
+/// status and code.
+#[tokio::test]
+async fn labels_have_codes() {
+    let api = plain().await;
+    let post = async |body: &[u8]| api.post("/v1/labels", None, body.to_vec()).await;
+    check(post(b"").await, 200, "");
+    check(post(b"nope\n").await, 400, "malformed_labels");
+    check(post(b"{\"request_id\":\"r\",\"label\":1,\"model\":\"m\"}").await, 400, "unknown_model");
+    check(post(&vec![b' '; BODY_MAX + 1]).await, 413, "body_too_large");
+    let metrics = api.handle.metrics().unwrap();
+    for (outcome, n) in [("malformed", 1), ("unknown_model", 1), ("body_refused", 1)] {
+        let line = format!(r#"silentry_labels_total{{model="",outcome="{outcome}"}} {n}"#);
+        assert!(metrics.contains(&line), "no `{line}` in\n{metrics}");
+    }
+    check(api.post("/v1/labels", Some("br"), Vec::new()).await, 415, "unsupported_encoding");
+    let guarded = served(Bounds::default(), guard::REQUEST_TIMEOUT, Some("secret")).await;
+    check(guarded.post("/v1/labels", None, Vec::new()).await, 401, "unauthorized");
+}

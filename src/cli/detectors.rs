@@ -2,7 +2,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::out;
-use crate::detect::{Check, EFFECTS, KINDS};
+use crate::detect::{Check, EFFECTS, HARMFUL_SHIFT, HARMFUL_SHIFT_MANUAL, KINDS};
 
 /// Characters of a line of the manual.
 const LINE_CHARS: usize = 96;
@@ -19,6 +19,8 @@ pub(super) struct Detectors {
 struct Manual {
     schema: &'static str,
     detectors: Vec<Detector>,
+    /// What may alarm by labels, with a budget of its own.
+    labels: Label,
     effects: Vec<Effect>,
 }
 
@@ -32,7 +34,14 @@ struct Detector {
     manual: &'static str,
 }
 
-/// What is only to be read.
+/// What alarms by labels.
+#[derive(Debug, Serialize)]
+struct Label {
+    name: &'static str,
+    manual: &'static str,
+}
+
+/// What has no share of the budget.
 #[derive(Debug, Serialize)]
 struct Effect {
     name: &'static str,
@@ -58,6 +67,7 @@ impl Detectors {
         let manual = Manual {
             schema: "silentry/detectors/v1",
             detectors: KINDS.iter().map(detector).chain(Check::ALL.map(check)).collect(),
+            labels: Label { name: HARMFUL_SHIFT, manual: HARMFUL_SHIFT_MANUAL },
             effects: EFFECTS.iter().map(effect).collect(),
         };
         if self.json {
@@ -82,6 +92,8 @@ impl Manual {
             };
             entry(&format!("{} ({share})", detector.name), detector.manual);
         }
+        out::say("By labels, with a budget of its own:\n");
+        entry(self.labels.name, self.labels.manual);
         out::say(
             "Effect sizes, on /v1/models/{model} and, where it says so, on /metrics: to read, never an alarm.\n",
         );

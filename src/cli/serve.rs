@@ -11,7 +11,7 @@ use super::{asked_to_stop, runtime};
 use crate::api;
 use crate::baseline::Seasonality;
 use crate::config::{Config, Objective};
-use crate::service::{ModelSetup, Service, Setup};
+use crate::service::{LabelSettings, ModelSetup, Service, Setup};
 use crate::slo;
 use crate::tap::Limits;
 use crate::telemetry::init_logs;
@@ -116,6 +116,14 @@ fn model(config: &Config, model: &crate::config::Model) -> anyhow::Result<ModelS
         without: model.without.clone(),
         slos: slos.collect(),
         coverage_min: model.coverage_min,
+        labels: LabelSettings {
+            budget: model.labels.budget,
+            tolerance: model.labels.tolerance,
+            wait: model.labels.wait,
+            silent_after: model.labels.silent_after,
+            rows_max: model.labels.rows_max.get(),
+            bytes_max: model.labels.bytes_max.get(),
+        },
         ..ModelSetup::new(baseline_of(model)?)
     })
 }

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{Config, Error, Objective};
+use crate::baseline::Budget;
 use crate::oracle;
 
 /// The most bytes of a name that ends up in labels and paths.
@@ -62,6 +63,11 @@ impl Config {
             }
             if model.baseline.as_os_str().is_empty() {
                 return wrong(format!("models[{i}].baseline"), "empty, expected a file");
+            }
+            positive(&format!("models[{i}].labels.wait"), model.labels.wait)?;
+            positive(&format!("models[{i}].labels.silent_after"), model.labels.silent_after)?;
+            if model.labels.budget == Budget::Rows(1) {
+                return wrong(format!("models[{i}].labels.budget"), "an alarm a label, expected fewer");
             }
             if let Some(j) = model.versions.iter().position(|path| path.as_os_str().is_empty()) {
                 return wrong(format!("models[{i}].versions[{j}]"), "empty, expected a file");

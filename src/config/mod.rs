@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use parts::{COVERAGE_MIN, Effects, Metrics, Model, Objective, Slo, Tap};
+pub use parts::{COVERAGE_MIN, Effects, Labels, Metrics, Model, Objective, Slo, Tap};
 
 use crate::alert::{self, Secret, SecretFrom};
 use crate::telemetry::Logs;

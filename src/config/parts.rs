@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::baseline::Budget;
 use crate::oracle::{KnownAnswers, Pinned};
 use crate::units::{Ratio, duration_text};
 
@@ -74,12 +75,53 @@ pub struct Model {
     /// Where a smaller share of its rows on offer is judged in a minute, nothing about it is known.
     #[serde(default = "coverage_min")]
     pub coverage_min: Ratio,
+    /// How its labels are taken.
+    #[serde(default)]
+    pub labels: Labels,
     /// Requests whose answers are known, sent to the live model on a schedule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_answers: Option<KnownAnswers>,
     /// A pinned copy of it, asked again for a share of its rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pinned: Option<Pinned>,
+}
+
+/// Labels that come later than the answers that they are of.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Labels {
+    /// False alarms of the risk, beside those of the baseline's budget: per time, as if every row had a label, or per
+    /// labelled request (`1/100000rows`).
+    pub budget: Budget,
+    /// By which part the risk may be above the limit of the baseline's before it is harmful.
+    pub tolerance: Ratio,
+    /// How long a row waits for its label.
+    #[serde(with = "duration_text")]
+    pub wait: Duration,
+    /// After so long without a label the risk of now is not known.
+    #[serde(with = "duration_text")]
+    pub silent_after: Duration,
+    /// The most rows that wait.
+    pub rows_max: NonZeroUsize,
+    /// The most bytes of such rows.
+    pub bytes_max: NonZeroUsize,
+}
+
+const LABEL_WAIT: Duration = Duration::from_secs(7 * 86_400);
+const LABEL_ROWS_MAX: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
+const LABEL_BYTES_MAX: NonZeroUsize = NonZeroUsize::new(64 << 20).unwrap();
+
+impl Default for Labels {
+    fn default() -> Self {
+        Self {
+            budget: Budget::DEFAULT,
+            tolerance: Ratio::one_in(10),
+            wait: LABEL_WAIT,
+            silent_after: LABEL_WAIT,
+            rows_max: LABEL_ROWS_MAX,
+            bytes_max: LABEL_BYTES_MAX,
+        }
+    }
 }
 
 /// The share of a model's rows that must be judged where nobody says otherwise.

@@ -11,9 +11,10 @@ use super::encode::Encoder;
 use super::hours::{Hours, Season};
 use super::influence::Influence;
 use super::joint::{self, Joint, Sample};
+use super::labels::Reference;
 use super::plan::{self, Seen};
 use super::steps::{Numbers, STEP_ROWS_MAX, chunks};
-use super::stream::{Counts, Source, Stream, Topic};
+use super::stream::{Counts, Source, Stream};
 use super::{Error, strata};
 use crate::record::{Batch, Schema};
 use crate::units::{Timestamp, count, whole};
@@ -76,6 +77,9 @@ pub struct Calibration {
     /// The steps that the model's answers were counted over, where these are other rows than its features'.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) output_rows: Option<u64>,
+    /// What the answers cost that had a label; no bet of the ledger reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) labels: Option<Reference>,
 }
 
 const fn one() -> u64 {
@@ -163,43 +167,33 @@ impl Calibration {
         if !(factor.is_finite() && factor >= 1.0) {
             return Err(Error::Calibration(format!("threshold_factor is {factor}, expected 1 or more")));
         }
+        if let Some(labels) = &calibration.labels {
+            labels.check().map_err(Error::Calibration)?;
+        }
         Ok(calibration)
     }
 
-    /// What is watched of what columns tell of each other: a line each.
-    #[must_use]
-    pub fn related(&self) -> Vec<String> {
-        let named = |topic: Topic| -> Vec<&str> {
-            let mut names: Vec<&str> = Vec::new();
-            for stream in self.streams.iter().filter(|s| s.source.topic() == topic) {
-                if !names.contains(&stream.name.as_str()) {
-                    names.push(&stream.name);
-                }
-            }
-            names
-        };
-        let of = |topic: Topic, one: &str| {
-            let names = named(topic);
-            let told = names.join("`, `");
-            (!names.is_empty()).then(|| format!("{one} `{told}`"))
-        };
-        let whole = (!named(Topic::Coherence).is_empty())
-            .then(|| "whether the features of a row belong together".to_owned());
-        [
-            of(Topic::Residual, "answers against what the features foretell:"),
-            whole,
-            of(Topic::Given, "features against what others foretell:"),
-            of(Topic::Odds, "what comes together:"),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
+    /// The same out of a baseline file, without the rest of it.
+    ///
+    /// # Errors
+    /// [`Error::Calibration`] when it does not parse.
+    pub fn labels_of(value: &serde_json::Value) -> Result<Option<Reference>, Error> {
+        let Some(labels) = value.get("labels") else { return Ok(None) };
+        let wrong = |e: serde_json::Error| Error::Calibration(format!("does not parse: {e}"));
+        let labels = Option::<Reference>::deserialize(labels).map_err(wrong)?;
+        labels.map(|labels| labels.check().map(|()| labels)).transpose().map_err(Error::Calibration)
     }
 
-    /// What is not watched of it, and why: a sentence each.
+    /// With what the answers of labelled rows cost.
     #[must_use]
-    pub fn unrelated(&self) -> &[String] {
-        &self.joint.lacks
+    pub fn with_labels(self, labels: Option<Reference>) -> Self {
+        Self { labels, ..self }
+    }
+
+    /// What the answers of labelled rows cost; nothing where there were none, or too few.
+    #[must_use]
+    pub const fn labels(&self) -> Option<&Reference> {
+        self.labels.as_ref()
     }
 
     /// The baseline's steps: rows of one request or entity run count once.
@@ -604,6 +598,7 @@ impl Counter {
             shortest: None,
             unlike: Vec::new(),
             output_rows: None,
+            labels: None,
         })
     }
 

@@ -55,6 +55,14 @@ pub enum Harm {
         /// Rows of the fault that it is made from.
         rows: u64,
     },
+    /// As labels tell: answers that are wrong, whether by a fault or because the world changed.
+    Labelled {
+        /// Of a thousand labelled requests since the start, so many more than of a thousand of the baseline's: up to
+        /// 1,000.
+        more_wrong_per_1000: f64,
+        /// Labelled requests that it is made from.
+        requests: u64,
+    },
     /// Nobody knows.
     Unknown {
         /// Why.
@@ -63,7 +71,7 @@ pub enum Harm {
 }
 
 impl Harm {
-    fn unknown(reason: &str) -> Self {
+    pub(super) fn unknown(reason: &str) -> Self {
         Self::Unknown { reason: reason.to_owned() }
     }
 
@@ -72,6 +80,9 @@ impl Harm {
             Self::Estimated { flipped_per_1000, at_least, .. } => {
                 let least = if *at_least { "at least" } else { "about" };
                 format!("{least} {flipped_per_1000:.0} of 1,000 decisions flipped")
+            }
+            Self::Labelled { more_wrong_per_1000, .. } => {
+                format!("{more_wrong_per_1000:.0} more of 1,000 labelled answers wrong")
             }
             Self::Unknown { reason } => format!("harm unknown: {reason}"),
         }

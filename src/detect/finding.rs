@@ -110,6 +110,12 @@ pub enum Undecided {
     OtherVersion,
     /// The pinned copy of the model is no judge: it answers wrongly itself.
     JudgeWrong,
+    /// No label has come yet, or none for a while.
+    NoLabels,
+    /// Too many labels cannot be held against the answers that they are of.
+    Unscored,
+    /// Labels come for some kinds of answers more than for others: they do not stand for all rows.
+    Skewed,
 }
 
 impl Undecided {
@@ -131,6 +137,9 @@ impl Undecided {
             Self::Unanswered => "unanswered",
             Self::OtherVersion => "other_version",
             Self::JudgeWrong => "judge_wrong",
+            Self::NoLabels => "no_labels",
+            Self::Unscored => "unscored",
+            Self::Skewed => "skewed",
         }
     }
 }

@@ -17,7 +17,7 @@ impl Calibration {
     /// counted, in either order, with a pause between the two after which no row is remembered.
     ///
     /// Of how much news comes in clumps, and of what raises the threshold, the larger measure stays; the
-    /// run length of the two together was not measured. Where a stream differs between the two by more than
+    /// run length of the two together was not measured. Labels add up where they are of one loss; of two they are dropped. Where a stream differs between the two by more than
     /// chance, its rows are no sample of one thing: its news counts as clumped by as much as they differ.
     ///
     /// # Errors
@@ -45,6 +45,10 @@ impl Calibration {
             self.threshold_factor = other.threshold_factor;
         }
         self.run_length = RunLength::NoRows;
+        self.labels = match (self.labels.take(), &other.labels) {
+            (Some(mine), Some(theirs)) => mine.merged(theirs),
+            (mine, theirs) => mine.or_else(|| theirs.clone()),
+        };
         let more = other.unchecked.iter().filter(|name| !self.unchecked.contains(name));
         let more: Vec<String> = more.cloned().collect();
         self.unchecked.extend(more);

@@ -32,6 +32,7 @@ mod harm;
 mod hours;
 mod influence;
 mod joint;
+mod labels;
 mod latched;
 mod learn;
 mod limits;
@@ -73,8 +74,13 @@ pub use diagnosis::{Diagnosis, Harm};
 pub use effect::rows::{NoEstimate, Reconstruction, Residual, domain_auc};
 pub use effect::{EFFECTS, Effect, EffectSize, NotMeasured, Pair, effect_sizes, on_metrics};
 pub use finding::{Alarm, Finding, Share, StreamState, Undecided};
-pub use harm::{Cbpe, DirectLoss, LabelShift, Performance, Scored, label_shift};
+pub use harm::{Cbpe, DirectLoss, EstimatedPerformance, LabelShift, ScoredRow, label_shift};
 pub use hours::Season;
+pub use labels::{
+    Answer, Answers, HARMFUL_SHIFT, HARMFUL_SHIFT_MANUAL, HarmOptions, Loss, Performance, PerformanceReport,
+    Reference, ReferenceLearner, RiskInterval, SavedPerformance, Scored, Skew, SkewReport, SkewShare,
+    SourceRisk, Truth,
+};
 pub use learn::Learner;
 pub use monitor::{Monitor, Saved};
 pub use promise::Promise;

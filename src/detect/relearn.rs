@@ -118,6 +118,8 @@ impl Relearner {
             stream.influence = super::stream::usual();
         }
         all.output_rows = Some(answers.rows);
+        // What this version's answers cost nobody knows yet.
+        all.labels = None;
         all.clustered |= answers.clustered;
         all.entities = match (all.entities, answers.entities) {
             (Some(present), Some(own)) => Some(present.max(own)),
@@ -302,7 +304,11 @@ mod tests {
     #[test]
     fn features_stay_and_answers_are_another_versions() {
         let schema = schema(None);
-        let present = present(&schema, Seasonality::None);
+        let cost =
+            r#"{"of":{"loss":"brier"},"requests":100,"sum":10.0,"losses":{"0":90,"4096":10},"unscored":0}"#;
+        let cost: crate::detect::Reference = serde_json::from_str(cost).unwrap();
+        assert!(cost.check().is_ok());
+        let present = present(&schema, Seasonality::None).with_labels(Some(cost));
         let squared = |new: f64, _: f64| new * new;
         let mut relearner = Relearner::new(&schema, present.clone()).unwrap();
         relearner.observe(&rows(&schema, (3_999, MINUTE), squared));
@@ -314,6 +320,7 @@ mod tests {
             (both.rows, both.output_rows, both.promise()),
             (present.rows, Some(5_000), Promise::Proven)
         );
+        assert!(both.labels().is_none(), "what the other version's answers cost is not known");
         let pairs = || both.streams.iter().zip(&present.streams);
         for (stream, before) in pairs() {
             assert_eq!((&stream.source, &stream.name), (&before.source, &before.name));

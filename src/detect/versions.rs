@@ -68,6 +68,7 @@ impl Calibration {
     #[must_use]
     pub fn inputs_only(mut self) -> Self {
         self.streams.retain(|stream| stream.role != Role::Output);
+        self.labels = None;
         self
     }
 }

@@ -41,7 +41,25 @@ pub(super) fn meta(names: &Names<'_>) -> Result<Meta, Error> {
     if let Some(rates) = names.fixed("sampling") {
         meta = meta.with_sampling(sampling(rates)?)?;
     }
+    // A column of lists and the like has no label in any row; nothing else of the file is worse for it.
+    if let Some(labels) = names.fixed("label").and_then(labels) {
+        meta = meta.with_labels(labels)?;
+    }
     with_tags(with_features(meta, names)?, names)
+}
+
+/// Labels as they are written: a word stays one, whatever it spells.
+fn labels((_, array): Named<'_>) -> Option<Vec<Option<Scalar>>> {
+    Some(match plain(array).ok()? {
+        Plain::Numbers(numbers) => numbers.iter().map(|n| n.map(Scalar::Number)).collect(),
+        Plain::Booleans(booleans) => booleans.iter().map(|b| b.map(Scalar::Bool)).collect(),
+        Plain::Words(words) => {
+            let said =
+                |word: Option<&str>| word.filter(|w| !w.is_empty()).map(|w| Scalar::Text(w.to_owned()));
+            words.iter().map(said).collect()
+        }
+        Plain::Empty(rows) => vec![None; rows],
+    })
 }
 
 fn with_features(meta: Meta, names: &Names<'_>) -> Result<Meta, Error> {
@@ -290,6 +308,25 @@ mod tests {
         ];
         assert_eq!(tags(&batch), expected);
         assert!(meta.tags().iter().all(|tag| tag.values.is_null(1)));
+        assert_eq!((meta.label(0), meta.label(1)), (Some(&Scalar::Text("1".into())), None));
+    }
+
+    /// Labels of every type are read as they are written; a column that holds no scalars has none, and harms no
+    /// other.
+    #[test]
+    fn labels_of_every_type() {
+        let labels = |cells: ArrayRef| {
+            let columns = vec![("ts", whole(&[1])), ("x", whole(&[1])), ("label", cells)];
+            batch(numbers_named(&["x"]), columns).unwrap().meta().label(0).cloned()
+        };
+        assert_eq!(labels(Arc::new(BooleanArray::from(vec![true]))), Some(Scalar::Bool(true)));
+        assert_eq!(labels(Arc::new(Float64Array::from(vec![0.5]))), Some(Scalar::Number(0.5)));
+        assert_eq!(labels(text(&[Some("good")])), Some(Scalar::Text("good".into())));
+        for none in
+            [text(&[None]), text(&[Some("")]), Arc::new(BinaryArray::from(vec![&b"1"[..]])) as ArrayRef]
+        {
+            assert_eq!(labels(none), None);
+        }
     }
 
     fn refused(name: &str, cells: ArrayRef, expected: &[&str]) {

@@ -18,7 +18,7 @@ pub(super) struct FileNames<'a, T> {
 pub(super) type Named<'a, T> = (&'a str, T);
 
 /// Fixed names of what is kept of a row beside [`FIXED_TAGS`].
-const FIXED: [&str; 7] = ["ts", "request_id", "row", "status", "latency_ms", "entity", "sampling"];
+const FIXED: [&str; 8] = ["ts", "request_id", "row", "status", "latency_ms", "entity", "sampling", "label"];
 
 impl<'a, T: Copy> FileNames<'a, T> {
     /// Of two columns of one name the first counts.
@@ -236,6 +236,6 @@ mod tests {
             ["label", "x", "notes", "y__ts", "ts", "seq", "x__status", "model", "hop", "dims", "dims.a"];
         let read: Vec<&str> =
             Batch::columns_read(&schema, names).into_iter().map(|position| names[position]).collect();
-        assert_eq!(read, ["x", "ts", "x__status", "hop", "dims.a"]);
+        assert_eq!(read, ["label", "x", "ts", "x__status", "hop", "dims.a"]);
     }
 }

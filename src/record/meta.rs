@@ -1,6 +1,6 @@
 use arrow::array::{Array, Float64Array, StringArray, TimestampMicrosecondArray, UInt64Array};
 
-use super::{Error, RowStatus, Status};
+use super::{Error, RowStatus, Scalar, Status};
 use crate::units::Timestamp;
 
 /// One word a row of which the mix is of interest, such as the model's version or a replica.
@@ -37,6 +37,7 @@ pub struct Meta {
     entity: Option<StringArray>,
     tags: Vec<Tag>,
     sampling: Option<Float64Array>,
+    label: Option<Vec<Option<Scalar>>>,
 }
 
 impl Meta {
@@ -149,6 +150,16 @@ impl Meta {
         Ok(self)
     }
 
+    /// With what turned out to be right of each row, as it was written.
+    ///
+    /// # Errors
+    /// [`Error::Length`].
+    pub fn with_labels(mut self, labels: Vec<Option<Scalar>>) -> Result<Self, Error> {
+        self.check("label", labels.len())?;
+        self.label = some_said(labels);
+        Ok(self)
+    }
+
     fn check(&self, column: &str, found: usize) -> Result<(), Error> {
         let expected = self.ts.len();
         if found == expected {
@@ -243,6 +254,12 @@ impl Meta {
         number(self.sampling.as_ref()?, row)
     }
 
+    /// What turned out to be right of a row, as it was written; no bet of the ledger reads it.
+    #[must_use]
+    pub fn label(&self, row: usize) -> Option<&Scalar> {
+        self.label.as_ref()?.get(row)?.as_ref()
+    }
+
     /// The columns that features' status or times speak of, from the first to the last.
     pub(super) const fn feature_columns(&self) -> usize {
         let (status, ts) = (self.feature_status.len(), self.feature_ts.len());
@@ -304,7 +321,9 @@ mod tests {
             .and_then(|m| m.with_feature_ts(vec![Some(times)]))
             .and_then(|m| m.with_entities(words(&[None, Some("e")])))
             .and_then(|m| m.with_sampling(vec![None, Some(0.1)].into()))
+            .and_then(|m| m.with_labels(vec![Some(Scalar::Bool(true)), None]))
             .unwrap();
+        assert_eq!((meta.label(0), meta.label(1), meta.label(2)), (Some(&Scalar::Bool(true)), None, None));
         assert_eq!((meta.request_id(0), meta.request_id(1), meta.request_id(2)), (Some("a"), None, None));
         assert_eq!((meta.sub_row(0), meta.sub_row(1)), (None, Some(3)));
         assert_eq!((meta.status(0), meta.status(1), meta.status(2)), (None, Some(RowStatus::Error), None));
@@ -324,6 +343,7 @@ mod tests {
         let meta = rows(2)
             .with_request_ids(words(&[None, None]))
             .and_then(|m| m.with_statuses(vec![None, None]))
+            .and_then(|m| m.with_labels(vec![None, None]))
             .and_then(|m| m.with_feature_status(vec![None, Some(vec![None, None])]))
             .and_then(|m| m.with_feature_ts(vec![Some(TimestampMicrosecondArray::new_null(2))]))
             .and_then(|m| m.with_tag(Tag { name: "arm".into(), values: words(&[None, None]) }))

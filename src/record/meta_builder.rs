@@ -5,7 +5,7 @@ use arrow::array::{
 };
 
 use super::names::DIM_PREFIX;
-use super::{Error, Meta, Record, RowStatus, Status, Tag};
+use super::{Error, Meta, Record, RowStatus, Scalar, Status, Tag};
 use crate::units::Timestamp;
 
 /// Collects what records say beside their features and answers.
@@ -23,6 +23,7 @@ pub(super) struct MetaBuilder {
     tags: [Words; FIXED_TAGS.len()],
     dims: BTreeMap<String, Words>,
     sampling: Sparse<f64>,
+    label: Sparse<Scalar>,
 }
 
 /// Tags that every record has a field for, in the order of [`fixed_tags`].
@@ -57,6 +58,7 @@ impl MetaBuilder {
         self.latency_ms.set(row, record.latency_ms);
         self.entity.set(row, record.entity.as_deref());
         self.sampling.set(row, record.sampling.map(crate::units::Ratio::get));
+        self.label.set(row, record.label.clone().filter(|label| *label != Scalar::Null));
         for (tag, word) in self.tags.iter_mut().zip(fixed_tags(record)) {
             tag.set(row, word);
         }
@@ -99,7 +101,8 @@ impl MetaBuilder {
                 TimestampMicrosecondArray::from(times.finish(rows))
             }))?
             .with_entities(self.entity.finish(rows))?
-            .with_sampling(Float64Array::from(self.sampling.finish(rows)))?;
+            .with_sampling(Float64Array::from(self.sampling.finish(rows)))?
+            .with_labels(self.label.finish(rows))?;
         let fixed = FIXED_TAGS.iter().map(|name| (*name).to_owned()).zip(self.tags);
         let dims = self.dims.into_iter().map(|(name, words)| (format!("{DIM_PREFIX}{name}"), words));
         fixed

@@ -118,6 +118,8 @@ impl Schema {
     pub const ROWS_GROUP: &'static str = "rows";
     /// The group of what features tell of each other; no column may be in it.
     pub const RELATIONS_GROUP: &'static str = "relations";
+    /// The group of what labels tell of the model; no column may be in it.
+    pub const PERFORMANCE_GROUP: &'static str = "performance";
     /// The group of the model's answers.
     pub const OUTPUT_GROUP: &'static str = "output";
 
@@ -160,6 +162,9 @@ impl Schema {
                 _ if column.group == Self::ROWS_GROUP => "is the group of rows as a whole".to_owned(),
                 _ if column.group == Self::RELATIONS_GROUP => {
                     "is the group of what features tell of each other".to_owned()
+                }
+                _ if column.group == Self::PERFORMANCE_GROUP => {
+                    "is the group of what labels tell of the model".to_owned()
                 }
                 Some(other) => format!("has features and answers: `{}` too", other.name),
                 None => continue,
@@ -232,6 +237,8 @@ mod tests {
         for (columns, named) in [
             ([("a", Input, "output"), ("p", Output, "output")], "`output`"),
             ([("a", Input, "traffic"), ("p", Output, "output")], "`traffic`"),
+            ([("a", Input, "relations"), ("p", Output, "output")], "`relations`"),
+            ([("a", Input, "performance"), ("p", Output, "output")], "`performance`"),
         ] {
             let refused = refusal(&columns);
             assert!(refused.contains(named) && refused.contains("`a`"), "{refused}");

@@ -8,7 +8,7 @@ use super::Error;
 use super::judge::add_bounded;
 use super::learn::{BUILT_BY, LearnOptions, seal};
 use crate::baseline::{self, Baseline, Draft, Provenance};
-use crate::detect::{Learner, Weak};
+use crate::detect::{Learner, ReferenceLearner, Weak};
 use crate::profile::Profile;
 use crate::record::{BatchBuilder, Observed, Record, Schema, infer};
 use crate::units::{PerSecond, Timestamp, count, whole};
@@ -82,6 +82,7 @@ enum Phase {
     Learning {
         learner: Box<Learner>,
         profile: Box<Profile>,
+        labels: Box<ReferenceLearner>,
     },
     Failed(String),
 }
@@ -182,7 +183,7 @@ impl Capturing {
     }
 
     fn count(&mut self, records: &[&Record], hurries: bool) -> Result<(), Error> {
-        let Phase::Learning { learner, profile } = &mut self.phase else { return Ok(()) };
+        let Phase::Learning { learner, profile, labels } = &mut self.phase else { return Ok(()) };
         let options = &self.capture.options;
         let mut builder = BatchBuilder::new(Arc::clone(learner.schema()));
         records.iter().for_each(|record| builder.push(record));
@@ -195,6 +196,7 @@ impl Capturing {
             learner.hurry();
         }
         profile.observe(&batch)?;
+        labels.observe(&batch);
         learner.observe(&batch).map_err(|e| options.wrong(e))
     }
 
@@ -206,12 +208,12 @@ impl Capturing {
         self.settle(true)?;
         let rate = self.rate();
         let wrong = |e| self.capture.options.wrong(e);
-        let (learner, profile) = match self.phase {
-            Phase::Learning { learner, profile } => (learner, *profile),
+        let (learner, profile, labels) = match self.phase {
+            Phase::Learning { learner, profile, labels } => (learner, *profile, labels),
             Phase::Waiting { .. } => return Err(Error::NotLearnt("no row came".to_owned())),
             Phase::Failed(why) => return Err(Error::NotLearnt(why)),
         };
-        let calibration = learner.finish().map_err(wrong)?;
+        let calibration = learner.finish().map_err(wrong)?.with_labels(labels.finish());
         let options = &self.capture.options;
         let draft = Draft {
             name: options.name.clone(),
@@ -251,7 +253,8 @@ impl Capturing {
 
 impl Phase {
     fn learning(schema: Arc<Schema>, learner: Learner) -> Self {
-        Self::Learning { learner: Box::new(learner), profile: Box::new(Profile::new(schema)) }
+        let labels = Box::new(ReferenceLearner::new(&schema));
+        Self::Learning { learner: Box::new(learner), profile: Box::new(Profile::new(schema)), labels }
     }
 }
 
@@ -322,6 +325,27 @@ mod tests {
         assert_eq!(baseline.provenance().source, "live traffic");
         let text = String::from_utf8(baseline.to_bytes().unwrap()).unwrap();
         assert!(!text.contains("r17"), "no row is kept");
+    }
+
+    /// Rows that carry their label at once say what the answers cost.
+    #[test]
+    fn labels_of_live_rows_are_learnt() {
+        let mut live = capturing(options("{}"));
+        let labelled = |i: i64| {
+            let mut record = record(i, "");
+            let score = f64::from(u8::try_from(i % 89).unwrap()) / 100.0;
+            let answer = record.prediction.as_mut().unwrap();
+            answer.score = Some(crate::record::Scalar::Number(score));
+            record.label = Some(crate::record::Scalar::Bool(i % 3 == 0));
+            record
+        };
+        for i in 0..32 {
+            let body: Vec<Record> = (250 * i..250 * (i + 1)).map(labelled).collect();
+            live.take(&body, at(2_500 * i)).unwrap();
+        }
+        let baseline = live.finish(at(90_000)).unwrap().baseline;
+        let labels = crate::detect::Calibration::labels_of(baseline.calibration()).unwrap().unwrap();
+        assert_eq!((labels.requests(), labels.loss().name()), (8_000, "brier"));
     }
 
     /// Too little, nothing, and rows without a time between them are no baseline.

@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::Error;
 use super::capture::Capturing;
+use super::labels::LabelSettings;
 use super::model::{Route, Snapshot, Watched};
 use super::recent::RecentRows;
 use super::run::{Latencies, Run, RunRequest, Surroundings};
@@ -38,6 +39,8 @@ pub struct ModelSetup {
     pub slos: Vec<(Objective, Duration)>,
     /// Where a smaller share of the rows on offer is judged, nothing is known.
     pub coverage_min: Ratio,
+    /// How labels are taken.
+    pub labels: LabelSettings,
     /// Requests whose answers are known.
     pub known_answers: Option<KnownAnswers>,
     /// A pinned copy that is asked for some rows again.
@@ -57,6 +60,7 @@ impl ModelSetup {
             without: Vec::new(),
             slos: Vec::new(),
             coverage_min: Self::COVERAGE_MIN,
+            labels: LabelSettings::DEFAULT,
             known_answers: None,
             pinned: None,
         }
@@ -244,6 +248,7 @@ impl Engine {
         let mut told = if route == Route::Stranger { model.note_strangers(records, now) } else { Vec::new() };
         // Findings first: whatever fails beside the detectors, no alarm may be lost with it.
         told.extend(model.observe(route, &batch, &unexpected, now));
+        told.extend(model.labels.observe(route, &batch, now));
         let mut measured = model.measure(&batch);
         if route == Route::Stranger {
             let judged = Judged { records, batch: &batch, unexpected: &unexpected };
@@ -262,6 +267,8 @@ impl Engine {
     pub(super) fn tick(&mut self, now: Timestamp) -> Vec<Change> {
         let mut changes = Vec::new();
         for (name, model) in &mut self.models {
+            model.labels.advance(now);
+            model.labels.tell(name, &self.metrics);
             for (version, finding) in model.advance(now, self.effects_window) {
                 changes.extend(self.alerts.observe_version(name, version.as_deref(), &finding, now));
             }

@@ -60,6 +60,7 @@ impl Handle {
         for group in groups {
             metrics.alert(&model.model, group, AlertLevel::Inactive);
         }
+        metrics.risk(&model.model, model.risk.map(|risk| (risk.lower, risk.mean, risk.upper)));
         for check in &model.checks {
             metrics.answer_last(&model.model, check.detector, check.last_answer);
         }
@@ -74,7 +75,9 @@ fn most_evidence(reports: &[&StreamReport]) -> Option<f64> {
     let unknown = |report: &&&StreamReport| {
         matches!(
             report.state,
-            StreamState::Undecided(Undecided::NoRows | Undecided::NoBaseline | Undecided::NotANumber)
+            StreamState::Undecided(
+                Undecided::NoRows | Undecided::NoLabels | Undecided::NoBaseline | Undecided::NotANumber
+            )
         ) || report.of_threshold.is_none()
     };
     if reports.iter().any(|report| unknown(&report)) {

@@ -3,7 +3,9 @@ use std::sync::Arc;
 use super::Error;
 use super::judge::monitor;
 use crate::baseline::{Baseline, Budget, Draft, Provenance, Seasonality, rate_of};
-use crate::detect::{Bootstrap, Calibration, Counter, Planner, Promise, Recording, Season, Weak};
+use crate::detect::{
+    Bootstrap, Calibration, Counter, Planner, Promise, Recording, ReferenceLearner, Season, Weak,
+};
 use crate::profile::Profile;
 use crate::record::{Batch, Schema, SchemaFile};
 use crate::tap::Source;
@@ -120,17 +122,19 @@ fn plan_and_count(source: &Source, options: &LearnOptions) -> Result<(Profile, C
     let schema = source.infer_schema(&options.model, &options.schema)?;
     let mut profile = Profile::new(Arc::clone(&schema));
     let mut planner = Planner::seasonal(Arc::clone(&schema), options.season());
+    let mut labels = ReferenceLearner::new(&schema);
     for batch in source.batches(&schema)? {
         let batch = batch?;
         check_version(&batch)?;
         profile.observe(&batch)?;
         planner.observe(&batch);
+        labels.observe(&batch);
     }
     let mut counter = planner.finish().map_err(wrong)?;
     for batch in source.batches(&schema)? {
         counter.observe(&batch?);
     }
-    Ok((profile, counter.finish().map_err(wrong)?))
+    Ok((profile, counter.finish().map_err(wrong)?.with_labels(labels.finish())))
 }
 
 fn count_only(
@@ -141,13 +145,15 @@ fn count_only(
     let wrong = |e| options.wrong(e);
     let mut profile = Profile::new(Arc::clone(&schema));
     let mut counter = Counter::with_plan_of(&schema, plan).map_err(wrong)?;
+    let mut labels = ReferenceLearner::new(&schema);
     for batch in source.batches(&schema)? {
         let batch = batch?;
         check_version(&batch)?;
         profile.observe(&batch)?;
         counter.observe(&batch);
+        labels.observe(&batch);
     }
-    Ok((profile, counter.finish().map_err(wrong)?))
+    Ok((profile, counter.finish().map_err(wrong)?.with_labels(labels.finish())))
 }
 
 /// Draws rows to see whether evidence of dependent rows keeps the budget, and raises the threshold if not.

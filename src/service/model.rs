@@ -8,6 +8,7 @@ use super::Error;
 use super::checks::Checks;
 use super::engine::ModelSetup;
 use super::judge::{Judge, OTHERS, Scope, decided};
+use super::labels::{Labels, SavedLabels};
 use super::recent::RecentRows;
 use super::relearn::{Counted, Paused};
 use super::run::record_row;
@@ -15,7 +16,10 @@ use super::strangers::{GONE_AFTER, Judged, Stranger, Strangers, VERSION_KIND};
 use super::view::{CheckView, ModelView, SloView, Standing, VersionView};
 use crate::alert::{Alert, State};
 use crate::baseline::Baseline;
-use crate::detect::{self, Answered, Check, Finding, Held, StreamReport, StreamState, Undecided};
+use crate::detect::{
+    self, Answered, Calibration, Check, Finding, Held, PerformanceReport, StreamReport, StreamState,
+    Undecided,
+};
 use crate::record::{Batch, Record, Schema};
 use crate::slo::{Meter, Span};
 use crate::units::{Ratio, Timestamp};
@@ -66,6 +70,7 @@ pub(super) struct Watched {
     without: Vec<String>,
     meters: Vec<Meter>,
     pub(super) checks: Checks,
+    pub(super) labels: Labels,
 }
 
 /// All evidence of one model, kept over a restart.
@@ -82,6 +87,7 @@ pub(super) struct Evidence {
     seen: BTreeMap<String, Stranger>,
     #[serde(default)]
     checks: BTreeMap<Check, Held>,
+    labels: Option<SavedLabels>,
 }
 
 /// The version that a record is of, where it says so.
@@ -93,7 +99,12 @@ impl Watched {
     pub(super) fn new(setup: ModelSetup) -> Result<Self, Error> {
         setup.check()?;
         let checks = Checks::new(&setup);
-        let ModelSetup { baseline, versions, without, slos, coverage_min, .. } = setup;
+        let ModelSetup { baseline, versions, without, slos, coverage_min, labels, .. } = setup;
+        let mut labels = Labels::new(labels);
+        labels.hold_against(None, &baseline)?;
+        for baseline in &versions {
+            labels.hold_against(baseline.schema().version.as_deref(), baseline)?;
+        }
         let strangers = Strangers::new(&baseline, &without)?;
         let main = Judge::new(baseline, &without, Scope::Whole)?;
         let judges = versions.into_iter().filter_map(|baseline| {
@@ -113,6 +124,7 @@ impl Watched {
             without,
             meters,
             checks,
+            labels,
         })
     }
 
@@ -270,6 +282,9 @@ impl Watched {
 
     /// Takes the change that an alert is about for meant.
     pub(super) fn accept(&mut self, alert: &Alert) {
+        if self.labels.accept(alert) {
+            return;
+        }
         match alert.version.as_deref() {
             Some(version) if alert.kind == VERSION_KIND => self.strangers.accept(version),
             None => {
@@ -305,6 +320,7 @@ impl Watched {
         let scope = if place.is_some() { Scope::OneVersion } else { Scope::Whole };
         let strangers = Strangers::new(&baseline, &self.without)?;
         let new = Judge::new(baseline, &self.without, scope)?;
+        self.labels.hold_against(place, &new.baseline)?;
         let judge = match place {
             Some(version) => self.versions.get_mut(version),
             None => {
@@ -357,6 +373,9 @@ impl Watched {
             let why = format!("version `{version}` has a baseline already");
             return Err(Error::Versions { model: self.model().to_owned(), why });
         }
+        // Whatever could be wrong with it is found out here.
+        Calibration::labels_of(baseline.calibration())
+            .map_err(|source| Error::Detect { model: self.model().to_owned(), source })?;
         let mut judge = Judge::new(baseline, &self.without, Scope::OneVersion)?;
         judge.configured.clone_from(&self.main.configured);
         Ok(judge)
@@ -364,6 +383,8 @@ impl Watched {
 
     /// Lets a version be judged by a baseline of its own from now on.
     pub(super) fn adopt(&mut self, version: &str, judge: Judge) {
+        let held = self.labels.hold_against(Some(version), &judge.baseline);
+        debug_assert!(held.is_ok(), "its labels were read before: {held:?}");
         self.versions.insert(version.to_owned(), judge);
         self.strangers.remove(version);
     }
@@ -411,17 +432,26 @@ impl Watched {
         detectors.extend(self.checks.stream_reports(now));
         unless_stale(&mut detectors, None, stale);
         detectors.extend(self.version_views(stale, now).into_iter().flat_map(|view| view.detectors));
+        for (version, report) in self.labels.stream_reports(now) {
+            let mut report = [report];
+            unless_stale(&mut report, version, stale);
+            detectors.extend(report);
+        }
         Standing {
             model: self.model().to_owned(),
             detectors,
             effects: self.main.effects.clone(),
             checks: self.checks.reports(),
+            risk: self.labels.report(None, now).and_then(|report| report.risk),
         }
     }
 
     fn version_views(&self, stale: &[&Alert], now: Timestamp) -> Vec<VersionView> {
         let mut views: Vec<VersionView> =
             self.versions.iter().map(|(v, judge)| VersionView::of(v, judge)).collect();
+        for view in &mut views {
+            view.performance = self.labels.report(Some(&view.version), now);
+        }
         if self.strangers.are_there(now) {
             views.push(VersionView {
                 version: OTHERS.to_owned(),
@@ -430,10 +460,15 @@ impl Watched {
                 detectors: self.strangers.report(&self.main.baseline, &self.main.monitor.report()),
                 effects: Vec::new(),
                 unexpected: BTreeMap::new(),
+                performance: None,
             });
         }
         for view in &mut views {
             unless_stale(&mut view.detectors, Some(&view.version), stale);
+            let version = view.version.clone();
+            view.performance
+                .iter_mut()
+                .for_each(|report| performance_unless_stale(report, Some(&version), stale));
         }
         views
     }
@@ -448,6 +483,8 @@ impl Watched {
         let mut detectors = self.main.monitor.report();
         detectors.extend(self.checks.stream_reports(now));
         unless_stale(&mut detectors, None, stale);
+        let mut performance = self.labels.report(None, now);
+        performance.iter_mut().for_each(|report| performance_unless_stale(report, None, stale));
         let seen = self.strangers.seen().iter().map(|(name, stranger)| (name.clone(), stranger.rows));
         let view = ModelView {
             model: self.model().to_owned(),
@@ -468,6 +505,8 @@ impl Watched {
             coverage_min: self.coverage_min,
             recent: None,
             answer_checks: self.checks.reports().into_iter().map(CheckView::of).collect(),
+            performance,
+            labels: self.labels.view(),
         };
         Snapshot { view, meters: self.meters.clone() }
     }
@@ -482,6 +521,7 @@ impl Watched {
             others: self.strangers.are_there_at_all().then(|| self.strangers.monitor.save()),
             seen: self.strangers.seen().clone(),
             checks: self.checks.save(),
+            labels: Some(self.labels.save()),
         }
     }
 
@@ -511,11 +551,23 @@ impl Watched {
             seen.retain(|version, _| self.baseline_of(version).is_none());
             self.strangers.resume(seen);
         }
+        // Apart from the others: a risk that begins anew leaves their alerts open.
+        for version in evidence.labels.map_or_else(Vec::new, |saved| self.labels.restore(saved)) {
+            let model = self.model();
+            tracing::warn!(
+                model,
+                version,
+                "what labels showed is left behind: it is of another baseline or tolerance"
+            );
+        }
         refused
     }
 
     /// Whether an open alert still has the evidence that could end it, once `refused` was left behind.
     pub(super) fn holds(&self, alert: &Alert, refused: &BTreeSet<Option<String>>) -> bool {
+        if let Some(holds) = self.labels.holds(alert) {
+            return holds;
+        }
         match &alert.version {
             Some(version) if alert.kind == VERSION_KIND => self.strangers.seen().contains_key(version),
             Some(version) if version == OTHERS => {
@@ -538,5 +590,14 @@ fn unless_stale(reports: &mut [StreamReport], version: Option<&str>, stale: &[&A
         if stale.iter().find(is_its).is_some_and(|alert| alert.state == State::Stale) {
             report.state = StreamState::Undecided(Undecided::Stale);
         }
+    }
+}
+
+/// The same of a risk whose alert is too old to be believed.
+fn performance_unless_stale(report: &mut PerformanceReport, version: Option<&str>, stale: &[&Alert]) {
+    let is_its =
+        |alert: &&&Alert| alert.version.as_deref() == version && alert.group == Schema::PERFORMANCE_GROUP;
+    if report.state == StreamState::Drifted && stale.iter().any(|alert| is_its(&alert)) {
+        report.state = StreamState::Undecided(Undecided::Stale);
     }
 }

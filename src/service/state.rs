@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 
 use super::engine::Engine;
-use super::model::Evidence;
+use super::labels::SavedWaiting;
+use super::model::{Evidence, Watched};
 use crate::alert::{self, Alert, Manager};
 use crate::store::{self, Dir};
 use crate::units::Timestamp;
@@ -14,6 +15,8 @@ use crate::units::Timestamp;
 const BYTES_MAX: u64 = 256 << 20;
 /// The file of alerts.
 const ALERTS: &str = "alerts.json";
+/// The files of rows that wait for labels.
+const WAITING: &str = "waiting";
 
 /// What could not be taken over, in words for the log.
 pub(super) type Refusals = Vec<String>;
@@ -89,6 +92,30 @@ fn close_what_nobody_holds(
         )
     });
     told.collect()
+}
+
+/// The files of what waits for labels. They are many rows: written at an orderly end alone, not every few seconds.
+pub(super) fn waiting_files(engine: &Engine) -> Result<Vec<(String, Vec<u8>)>, serde_json::Error> {
+    let file = |(name, model): (&String, &Watched)| {
+        Ok((file_of(WAITING, name), serde_json::to_vec(&model.labels.save_waiting(name))?))
+    };
+    engine.models.iter().map(file).collect()
+}
+
+/// Takes over what waits for labels, and removes it: after a crash an older one would let labels be scored twice
+/// that were scored since.
+pub(super) fn restore_waiting(engine: &mut Engine, dir: &Dir) -> Result<Refusals, store::Error> {
+    let mut refusals = Vec::new();
+    for (name, model) in &mut engine.models {
+        let file = file_of(WAITING, name);
+        let Some(bytes) = dir.read(&file, BYTES_MAX)? else { continue };
+        dir.remove(&file)?;
+        let saved = serde_json::from_slice::<SavedWaiting>(&bytes).map_err(|error| error.to_string());
+        if let Err(why) = saved.and_then(|saved| model.labels.restore_waiting(name, saved)) {
+            refusals.push(format!("{file} (model `{name}`): {why}"));
+        }
+    }
+    Ok(refusals)
 }
 
 /// A name that any file system takes, whatever the model is called.

@@ -13,7 +13,7 @@ use super::engine::{Engine, ModelSetup, loaded};
 use super::handle::{Handle, Shared};
 use super::kept::Kept;
 use super::recent::RecentRows;
-use super::{Error, state};
+use super::{Error, labels, state};
 use crate::alert::{self, Delivered, Notifier};
 use crate::store::Dir;
 use crate::tap::ndjson::LINE_BYTES_MAX;
@@ -99,6 +99,7 @@ impl Service {
             latency_edges: &setup.latency_edges,
             series_max: setup.series_max,
         })?;
+        labels::OF_NO_MODEL.iter().for_each(|outcome| metrics.labels("", outcome, 0));
         let (intake, outlet) = tap::intake(setup.limits, Arc::clone(&losses));
         let oracles = Oracles::new(&setup.models)?;
         let mut engine =
@@ -112,6 +113,12 @@ impl Service {
         if let Some(dir) = &state {
             for refusal in state::restore(&mut engine, dir, &setup.alerts, setup.clock.now())? {
                 tracing::warn!(refusal, "saved state is left behind: its streams begin anew");
+            }
+            for refusal in state::restore_waiting(&mut engine, dir)? {
+                tracing::warn!(
+                    refusal,
+                    "rows that waited for labels are left behind: their labels find nothing"
+                );
             }
         }
         engine.show_checks();
@@ -191,6 +198,8 @@ impl Service {
         }
         if let Some(dir) = &self.state {
             write(&self.handle.0, dir).await?;
+            let files = state::waiting_files(&self.handle.0.engine()).map_err(Error::Hash)?;
+            write_files(dir, files).await?;
         }
         if let Some(notifier) = self.handle.0.take_notifier() {
             notifier.stop(STOP_GRACE).await;
@@ -391,6 +400,10 @@ async fn persist(shared: Alarmed, dir: Dir, every: Duration, mut stopping: watch
 /// Writes the state of this moment; the engine is held only while it is copied.
 async fn write(shared: &Arc<Shared>, dir: &Dir) -> Result<(), Error> {
     let files = state::files(&shared.engine()).map_err(Error::Hash)?;
+    write_files(dir, files).await
+}
+
+async fn write_files(dir: &Dir, files: Vec<(String, Vec<u8>)>) -> Result<(), Error> {
     let dir = dir.clone();
     let written = tokio::task::spawn_blocking(move || {
         files.iter().try_for_each(|(name, bytes)| dir.write(name, bytes))

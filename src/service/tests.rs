@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::sync::OnceLock;
 
 mod answers;
+mod labels;
 mod operate;
 mod relearn;
 

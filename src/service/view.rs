@@ -3,11 +3,15 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::judge::Judge;
+use super::labels::LabelsView;
 use super::recent::RecentRows;
 use super::relearn::Relearnt;
 use crate::alert::{Alert, SinkStatus};
 use crate::chaos::Journal;
-use crate::detect::{Check, CheckReport, EffectSize, ROW_RATE, StreamReport, StreamState, Undecided};
+use crate::detect::{
+    Check, CheckReport, EffectSize, PerformanceReport, ROW_RATE, RiskInterval, StreamReport, StreamState,
+    Undecided,
+};
 use crate::oracle::Judged;
 use crate::slo::{Meter, Span, Summary};
 use crate::units::{PerSecond, Ratio, Timestamp};
@@ -53,6 +57,10 @@ pub struct ModelView {
     /// What became of its rows in the last minute. Where more than 1 % were lost, no detector is quiet:
     /// it is undecided, because of `rows_lost`.
     pub recent: Option<RecentRows>,
+    /// How well it does, as far as labels tell: judged with a budget of its own.
+    pub performance: Option<PerformanceReport>,
+    /// What became of its labels.
+    pub labels: LabelsView,
     /// Answers held against known ones, where that is configured.
     pub answer_checks: Vec<CheckView>,
 }
@@ -88,6 +96,8 @@ pub struct VersionView {
     pub effects: Vec<EffectSize>,
     /// Features that records had and the baseline lacks, with their rows.
     pub unexpected: BTreeMap<String, u64>,
+    /// How well it does, as far as labels tell; null where no baseline is of it.
+    pub performance: Option<PerformanceReport>,
 }
 
 impl VersionView {
@@ -101,6 +111,7 @@ impl VersionView {
             detectors: judge.monitor.report().into_iter().filter(|report| !is_rate(report)).collect(),
             effects: judge.effects.clone(),
             unexpected: judge.unexpected.clone(),
+            performance: None,
         }
     }
 }
@@ -110,6 +121,10 @@ impl ModelView {
     pub(super) fn with_recent(mut self, recent: Option<RecentRows>) -> Self {
         unless_lost(&mut self.detectors, recent);
         self.versions.iter_mut().for_each(|version| unless_lost(&mut version.detectors, recent));
+        let versions = self.versions.iter_mut().map(|version| &mut version.performance);
+        for report in versions.chain([&mut self.performance]).flatten() {
+            report.state = state_unless_lost(report.state, recent);
+        }
         self.recent = recent;
         self
     }
@@ -122,17 +137,24 @@ pub(super) struct Standing {
     pub(super) detectors: Vec<StreamReport>,
     pub(super) effects: Vec<EffectSize>,
     pub(super) checks: Vec<CheckReport>,
+    /// Of the model's baseline.
+    pub(super) risk: Option<RiskInterval>,
 }
 
 /// A detector that would be quiet is undecided when too many rows were lost, or nobody counts them.
 pub(super) fn unless_lost(detectors: &mut [StreamReport], recent: Option<RecentRows>) {
-    if recent.is_some_and(|recent| !recent.too_many_lost()) {
-        return;
-    }
     // Known answers come from no row that could be lost.
     let is_of_rows = |report: &&mut StreamReport| report.detector != Check::KnownAnswer.name();
-    for report in detectors.iter_mut().filter(is_of_rows).filter(|r| r.state == StreamState::Quiet) {
-        report.state = StreamState::Undecided(Undecided::RowsLost);
+    for report in detectors.iter_mut().filter(is_of_rows) {
+        report.state = state_unless_lost(report.state, recent);
+    }
+}
+
+fn state_unless_lost(state: StreamState, recent: Option<RecentRows>) -> StreamState {
+    let is_known = recent.is_some_and(|recent| !recent.too_many_lost());
+    match state {
+        StreamState::Quiet if !is_known => StreamState::Undecided(Undecided::RowsLost),
+        state => state,
     }
 }
 

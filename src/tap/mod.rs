@@ -8,6 +8,6 @@ mod intake;
 mod losses;
 
 pub use file::{Batches, Error, Format, Progress, Source};
-pub use format::{ndjson, oip};
+pub use format::{labels, ndjson, oip};
 pub use intake::{Intake, Limits, Outlet, intake};
 pub use losses::{Losses, Reason};

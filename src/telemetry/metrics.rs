@@ -43,6 +43,8 @@ pub struct Metrics {
     clock: Family<Gauge>,
     answers_checked: Family<IntCounter>,
     answer_last: Family<Gauge>,
+    labels: Family<IntCounter>,
+    risk: Family<Gauge>,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -86,6 +88,8 @@ impl Metrics {
             clock: f.add(CLOCK)?,
             answers_checked: f.add(ANSWERS_CHECKED)?,
             answer_last: f.add(ANSWER_LAST)?,
+            labels: f.add(LABELS)?,
+            risk: f.add(RISK)?,
         })
     }
 
@@ -162,6 +166,22 @@ impl Metrics {
     /// An effect size of the last window; `None` or NaN takes the series away.
     pub fn feature_drift(&self, model: &str, feature: &str, statistic: &str, size: Option<f64>) {
         measured(&self.feature_drift, &[model, feature, statistic], size);
+    }
+
+    /// What became of `n` labels of a model, or of none in particular.
+    pub fn labels(&self, model: &str, outcome: &str, n: u64) {
+        add(self.labels.get(&[model, outcome]), n);
+    }
+
+    /// The risk of a model, as lower limit, mean and upper limit; `None` takes the series away.
+    pub fn risk(&self, model: &str, risk: Option<(f64, f64, f64)>) {
+        for (limit, value) in [
+            ("lower", risk.map(|(lower, ..)| lower)),
+            ("mean", risk.map(|(_, mean, _)| mean)),
+            ("upper", risk.map(|(.., upper)| upper)),
+        ] {
+            measured(&self.risk, &[model, limit], value);
+        }
     }
 
     /// Takes away what is set anew with each export, so that nothing stays at its last value: effect

@@ -78,3 +78,14 @@ pub(super) const ANSWER_LAST: Named = named(
     &["model", "detector"],
     "When the last answer came that could be held against a known one. Absent before the first.",
 );
+pub(super) const LABELS: Named = named(
+    "silentry_labels_total",
+    &["model", "outcome"],
+    "Labels by what became of them; those of no model in particular are malformed or of none that is watched.",
+);
+pub(super) const RISK: Named = named(
+    "silentry_model_risk_ratio",
+    &["model", "limit"],
+    "Mean loss of labelled requests since the last reset (mean), with limits that hold at all times (lower, upper). \
+     Absent while unknown.",
+);

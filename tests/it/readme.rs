@@ -35,6 +35,9 @@ fn its_files_are_taken() {
             fault.group
         );
     }
+    let labels = block("{\"request_id\"");
+    let labels: Vec<_> = silentry::tap::labels::decode(labels.as_bytes(), 1_024).collect();
+    assert!(matches!(labels.as_slice(), [Ok(label)] if label.request == "r-17"), "{labels:?}");
     let row: Record = serde_json::from_str(&block("{\"ts\"")).expect("the record");
     assert!(schema.groups.values().flatten().all(|name| row.features.contains_key(name)));
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{promise, read};
 use crate::baseline::{Baseline, Budget, ColumnSummary, Provenance, Seasonality, describe, summaries};
 use crate::cli::out;
-use crate::detect::{Calibration, Power, Promise, RunLength};
+use crate::detect::{Calibration, Power, Promise, Reference, RunLength};
 use crate::units::PerSecond;
 
 /// Sizes of fault for which it is said how long they take.
@@ -55,6 +55,8 @@ pub(super) struct Shown<'a> {
     /// weigh the same.
     influence: BTreeMap<String, f64>,
     relations: RelationsShown,
+    /// What answers with a label cost; null where there were none, or too few.
+    labels: Option<LabelsShown>,
     columns: Vec<ColumnSummary<'a>>,
 }
 
@@ -64,6 +66,31 @@ struct RelationsShown {
     watched: Vec<String>,
     /// What is not, and why.
     not_watched: Vec<String>,
+}
+
+/// The risk that labels of production are held against.
+#[derive(Serialize)]
+struct LabelsShown {
+    loss: &'static str,
+    /// Labelled requests.
+    requests: u64,
+    /// Labelled rows of which nobody can say whether they are right.
+    unscored: u64,
+    risk: f64,
+    /// Its upper limit, which 95 % of baselines keep.
+    limit: f64,
+}
+
+impl LabelsShown {
+    fn of(labels: &Reference) -> Self {
+        Self {
+            loss: labels.loss().name(),
+            requests: labels.requests(),
+            unscored: labels.unscored(),
+            risk: labels.risk(),
+            limit: labels.limit(),
+        }
+    }
 }
 
 /// What the budget's promise rests on.
@@ -115,6 +142,7 @@ impl<'a> Shown<'a> {
                 watched: calibration.related(),
                 not_watched: calibration.unrelated().to_vec(),
             },
+            labels: calibration.labels().map(LabelsShown::of),
             columns: summaries(baseline),
         })
     }
@@ -153,6 +181,7 @@ pub(super) fn say_power(baseline: &Baseline) -> anyhow::Result<()> {
     }
     let calibration = Calibration::read(baseline.calibration(), baseline.schema())?;
     say_relations(&calibration);
+    say_labels(&calibration);
     say_influence(&calibration);
     Ok(())
 }
@@ -166,6 +195,17 @@ fn say_relations(calibration: &Calibration) {
     }
     watched.iter().for_each(|told| out::say(&format!("  {told}")));
     calibration.unrelated().iter().for_each(|told| out::say(&format!("  not: {told}")));
+}
+
+/// Says what answers with a label cost, where there were enough of them.
+fn say_labels(calibration: &Calibration) {
+    if let Some(LabelsShown { loss, requests, unscored, risk, limit }) =
+        calibration.labels().map(LabelsShown::of)
+    {
+        out::say(&format!(
+            "\nLabels: risk {risk:.4} ({loss}), at most {limit:.4}, of {requests} labelled requests; {unscored} rows not scored"
+        ));
+    }
 }
 
 /// Says which features weigh most and least, where they differ.

@@ -23,7 +23,7 @@ pub struct Cbpe {
 
 /// What the model said of one row.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Scored {
+pub struct ScoredRow {
     /// The model's score of the positive class, 0 to 1.
     pub score: f64,
     /// Whether it answered positive.
@@ -32,7 +32,7 @@ pub struct Scored {
 
 /// Expected performance over a window. A ratio without a denominator is absent, with the reason, and not 0.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Performance {
+pub struct EstimatedPerformance {
     /// The rows of the window.
     pub rows: u64,
     /// Those with a score below or above all of the baseline's, which count as its lowest or highest one.
@@ -84,7 +84,7 @@ impl Cbpe {
     ///
     /// # Errors
     /// [`NoEstimate`] for no rows, or a score that is no probability.
-    pub fn estimate(&self, window: &[Scored]) -> Result<Performance, NoEstimate> {
+    pub fn estimate(&self, window: &[ScoredRow]) -> Result<EstimatedPerformance, NoEstimate> {
         if window.is_empty() {
             return Err(NoEstimate::TooFewRows { rows: 0, expected: 1 });
         }
@@ -106,7 +106,7 @@ impl Cbpe {
         let ratio = |part: f64, all: f64, of: &'static str| {
             if all > 0.0 { Ok(part / all) } else { Err(NoEstimate::NoneOf(of)) }
         };
-        Ok(Performance {
+        Ok(EstimatedPerformance {
             rows: whole(window.len()),
             beyond: whole(beyond),
             true_positives: tp,
@@ -165,8 +165,11 @@ mod tests {
                     case.name
                 );
             }
-            let window: Vec<Scored> =
-                case.window.iter().map(|score| Scored { score: *score, predicted: *score >= 0.5 }).collect();
+            let window: Vec<ScoredRow> = case
+                .window
+                .iter()
+                .map(|score| ScoredRow { score: *score, predicted: *score >= 0.5 })
+                .collect();
             let of = cbpe.estimate(&window).unwrap();
             let ratios = [of.accuracy, of.precision.unwrap(), of.recall.unwrap(), of.f1.unwrap()];
             let cells = [of.true_positives, of.false_positives, of.false_negatives, of.true_negatives];
@@ -195,14 +198,14 @@ mod tests {
     /// A ratio without a denominator is absent and says why; what is known beside it is given.
     #[test]
     fn a_ratio_of_nothing_is_not_zero() {
-        let all = [Scored { score: 0.1, predicted: false }; 20];
+        let all = [ScoredRow { score: 0.1, predicted: false }; 20];
         let of = fitted().estimate(&all).unwrap();
         assert_eq!((of.rows, of.beyond), (20, 0));
         assert!((of.accuracy - 1.0).abs() < 1e-12);
         assert_eq!(of.precision, Err(NoEstimate::NoneOf("answered positive")));
         assert_eq!(of.recall, Err(NoEstimate::NoneOf("expected to be positive")));
         assert!(of.f1.is_err() && of.roc_auc.is_err());
-        let beyond = fitted().estimate(&[Scored { score: 1.0, predicted: true }]).unwrap();
+        let beyond = fitted().estimate(&[ScoredRow { score: 1.0, predicted: true }]).unwrap();
         assert_eq!((beyond.beyond, beyond.precision), (1, Ok(1.0)));
     }
 
@@ -225,6 +228,6 @@ mod tests {
             );
         }
         assert!(fitted().estimate(&[]).is_err());
-        assert!(fitted().estimate(&[Scored { score: -0.1, predicted: false }]).is_err());
+        assert!(fitted().estimate(&[ScoredRow { score: -0.1, predicted: false }]).is_err());
     }
 }

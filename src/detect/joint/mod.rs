@@ -14,6 +14,7 @@ mod odds;
 mod recent;
 mod sample;
 mod surrogate;
+mod told;
 mod trees;
 #[cfg(test)]
 mod tests;

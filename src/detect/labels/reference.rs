@@ -1,0 +1,296 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::loss::{Answer, Answers, Loss, Truth, are_classes};
+use super::requests::Requests;
+use crate::detect::{limits, mean::upper_mean};
+use crate::record::{Batch, Schema};
+use crate::units::count;
+
+/// Labelled rows that choose the loss where answers are numbers; they are not counted.
+const PLAN_ROWS: usize = 200;
+/// Whole numbers of so many different values are classes.
+const CLASSES_OF_NUMBERS: usize = 20;
+/// Classes that are told apart; with more, any label may be one.
+const CLASSES_MAX: usize = 100;
+/// An error counts as wrong altogether that is so many times the one that nine in ten stay below.
+const BOUND_OF_QUANTILE: f64 = 4.0;
+/// Losses are counted in steps of this part, each rounded up.
+const STEPS: u16 = 4_096;
+/// Fewer labelled requests carry no reference.
+const REQUESTS_MIN: u64 = 100;
+/// The chance, over baselines, that the risk is above its limit.
+const ALPHA: f64 = 0.05;
+
+/// What a model's answers cost in the baseline: the risk that production is held against.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reference {
+    #[serde(rename = "of")]
+    loss: Loss,
+    /// What splits the values of a regression into four; empty for classes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    edges: Vec<f64>,
+    /// Labelled requests; the rows of one count once.
+    requests: u64,
+    /// Their losses, each the mean of its rows.
+    sum: f64,
+    /// Requests by loss, in steps of 1/4096, rounded up.
+    losses: BTreeMap<u16, u64>,
+    /// Labelled rows of which nobody can say whether they are right.
+    unscored: u64,
+}
+
+impl Reference {
+    /// The loss that it is of.
+    #[must_use]
+    pub const fn loss(&self) -> &Loss {
+        &self.loss
+    }
+
+    /// Labelled requests.
+    #[must_use]
+    pub const fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    /// Labelled rows that could not be scored.
+    #[must_use]
+    pub const fn unscored(&self) -> u64 {
+        self.unscored
+    }
+
+    /// The mean loss, from 0 to 1.
+    #[must_use]
+    pub fn risk(&self) -> f64 {
+        self.sum / count(self.requests)
+    }
+
+    /// The upper confidence limit of the risk, which 95 % of baselines keep: from 0 to 1. Of losses that are 0 or 1
+    /// that of a share (Clopper and Pearson), of others that of a mean.
+    #[must_use]
+    pub fn limit(&self) -> f64 {
+        if self.losses.keys().all(|step| [0, STEPS].contains(step)) {
+            return limits::upper(self.sum, count(self.requests), ALPHA);
+        }
+        let top = (STEPS, 0);
+        let has_top = self.losses.contains_key(&STEPS);
+        let counted = self.losses.iter().map(|(step, n)| (*step, *n)).chain((!has_top).then_some(top));
+        let (losses, counts): (Vec<f64>, Vec<f64>) =
+            counted.map(|(step, n)| (f64::from(step) / f64::from(STEPS), count(n))).unzip();
+        let limit = upper_mean(&losses, &counts, ALPHA);
+        if limit.is_finite() { limit.clamp(0.0, 1.0) } else { 1.0 }
+    }
+
+    pub(super) fn edges(&self) -> &[f64] {
+        &self.edges
+    }
+
+    /// The same requests and those of another baseline; nothing when they are of different losses.
+    #[must_use]
+    pub fn merged(mut self, other: &Self) -> Option<Self> {
+        match (&mut self.loss, &other.loss) {
+            // Either may have missed a rare class.
+            (Loss::Wrong { classes }, Loss::Wrong { classes: theirs }) => {
+                *classes =
+                    classes.take().zip(theirs.as_ref()).and_then(|(mine, theirs)| united(mine, theirs));
+            }
+            (mine, theirs) if mine == theirs => {}
+            _ => return None,
+        }
+        self.requests += other.requests;
+        self.sum += other.sum;
+        self.unscored += other.unscored;
+        for (step, n) in &other.losses {
+            *self.losses.entry(*step).or_insert(0) += n;
+        }
+        Some(self)
+    }
+
+    /// Why it cannot be used, when it cannot.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn check(&self) -> Result<(), String> {
+        let counted: u64 = self.losses.values().sum();
+        let fits = counted == self.requests && self.losses.keys().all(|step| *step <= STEPS);
+        if !fits || self.requests < REQUESTS_MIN {
+            return Err(format!(
+                "its labels are of {} requests in {counted} losses, expected {REQUESTS_MIN} or more of both",
+                self.requests
+            ));
+        }
+        let is_bound =
+            !matches!(self.loss(), Loss::Absolute { bound } if !(bound.is_finite() && *bound > 0.0));
+        let is_sum = self.sum.is_finite() && (0.0..=count(self.requests)).contains(&self.sum);
+        if is_bound && is_sum && self.edges.iter().all(|edge| edge.is_finite()) {
+            return Ok(());
+        }
+        Err("the losses of its labels are no numbers from 0 to 1".to_owned())
+    }
+}
+
+/// Learns the risk of labelled rows in one pass; rows without a label say nothing.
+#[derive(Debug, Clone)]
+pub struct ReferenceLearner {
+    answers: Answers,
+    /// Pairs that choose the loss, until it is chosen.
+    plan: Vec<(Answer, Truth)>,
+    chosen: Option<(Loss, Vec<f64>)>,
+    /// Classes of labels and of answers.
+    classes: Vec<Truth>,
+    requests: Requests,
+    counted: u64,
+    sum: f64,
+    losses: BTreeMap<u16, u64>,
+    unscored: u64,
+}
+
+impl ReferenceLearner {
+    /// Ready for the first row of a schema.
+    #[must_use]
+    pub fn new(schema: &Arc<Schema>) -> Self {
+        let answers = Answers::of(schema);
+        Self {
+            chosen: answers.loss().map(|loss| (loss, Vec::new())),
+            answers,
+            plan: Vec::new(),
+            classes: Vec::new(),
+            requests: Requests::default(),
+            counted: 0,
+            sum: 0.0,
+            losses: BTreeMap::new(),
+            unscored: 0,
+        }
+    }
+
+    /// Takes the next rows.
+    pub fn observe(&mut self, batch: &Batch) {
+        for row in 0..batch.len() {
+            let Some(label) = batch.meta().label(row) else { continue };
+            let answer = self.answers.answer(batch, row);
+            match (answer, Truth::of(label)) {
+                (Some(answer), Some(truth)) => self.take(batch.meta().request_id(row), answer, truth),
+                _ => self.unscored += 1,
+            }
+        }
+    }
+
+    fn take(&mut self, request: Option<&str>, answer: Answer, truth: Truth) {
+        let Some((loss, _)) = &self.chosen else {
+            self.plan.push((answer, truth));
+            if self.plan.len() >= PLAN_ROWS {
+                self.choose();
+            }
+            return;
+        };
+        let Some(found) = loss.of(&self.answers, &answer, &truth) else {
+            self.unscored += 1;
+            return;
+        };
+        if matches!(loss, Loss::Wrong { .. }) {
+            self.note_class(truth);
+            if let Answer::Value(said) = answer {
+                self.note_class(said);
+            }
+        }
+        let ended = self.requests.push(request, found);
+        self.count(ended);
+    }
+
+    fn note_class(&mut self, class: Truth) {
+        // One more than are told apart says that there are too many.
+        if self.classes.len() <= CLASSES_MAX && !self.classes.contains(&class) {
+            self.classes.push(class);
+        }
+    }
+
+    fn count(&mut self, loss: Option<f64>) {
+        let Some(loss) = loss else { return };
+        self.counted += 1;
+        self.sum += loss;
+        *self.losses.entry(step_of(loss)).or_insert(0) += 1;
+    }
+
+    /// Whether numbers are classes, and which error is a large one.
+    fn choose(&mut self) {
+        let plan = std::mem::take(&mut self.plan);
+        let values: Vec<&Truth> = plan
+            .iter()
+            .flat_map(|(answer, truth)| match answer {
+                Answer::Value(said) => vec![said, truth],
+                Answer::Chance(_) | Answer::Chances(_) => vec![truth],
+            })
+            .collect();
+        if are_classes(values, CLASSES_OF_NUMBERS) {
+            self.chosen = Some((Loss::Wrong { classes: None }, Vec::new()));
+            for (answer, truth) in plan {
+                self.note_class(truth);
+                if let Answer::Value(said) = answer {
+                    self.note_class(said);
+                }
+            }
+            return;
+        }
+        let pairs = plan.iter().filter_map(|(answer, truth)| match (answer, truth) {
+            (Answer::Value(Truth::Number(said)), Truth::Number(truth)) => Some((*said, *truth)),
+            _ => None,
+        });
+        let (said, mut errors): (Vec<f64>, Vec<f64>) =
+            pairs.map(|(said, truth)| (said, (said - truth).abs())).unzip();
+        errors.sort_by(f64::total_cmp);
+        let usual = errors.get(errors.len() * 9 / 10).copied().filter(|error| *error > 0.0);
+        let bound = usual.or_else(|| errors.last().copied()).filter(|error| *error > 0.0);
+        // Where every one of them was right, nothing says which error is large: the next ones may.
+        if let Some(bound) = bound {
+            self.chosen = Some((Loss::Absolute { bound: BOUND_OF_QUANTILE * bound }, quarters(said)));
+        }
+    }
+
+    /// The reference, where enough requests had a label.
+    #[must_use]
+    pub fn finish(mut self) -> Option<Reference> {
+        let ended = self.requests.end();
+        self.count(ended);
+        let (mut loss, edges) = self.chosen?;
+        if let Loss::Wrong { classes } = &mut loss {
+            *classes = (self.classes.len() <= CLASSES_MAX).then_some(self.classes);
+        }
+        let reference = Reference {
+            loss,
+            edges,
+            requests: self.counted,
+            sum: self.sum,
+            losses: self.losses,
+            unscored: self.unscored,
+        };
+        (reference.requests >= REQUESTS_MIN).then_some(reference)
+    }
+}
+
+/// Classes of either; nothing when they are too many.
+fn united(mut mine: Vec<Truth>, theirs: &[Truth]) -> Option<Vec<Truth>> {
+    for class in theirs {
+        if !mine.contains(class) {
+            mine.push(class.clone());
+        }
+    }
+    (mine.len() <= CLASSES_MAX).then_some(mine)
+}
+
+/// A loss in steps, rounded up.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to the number of steps")]
+fn step_of(loss: f64) -> u16 {
+    (loss.clamp(0.0, 1.0) * f64::from(STEPS)).ceil() as u16
+}
+
+/// The values that split others into four, each once.
+fn quarters(mut values: Vec<f64>) -> Vec<f64> {
+    values.sort_by(f64::total_cmp);
+    let at = |part: usize| values.get(values.len() * part / 4).copied();
+    let mut edges: Vec<f64> = [1, 2, 3].into_iter().filter_map(at).collect();
+    edges.dedup();
+    edges
+}
