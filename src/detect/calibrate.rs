@@ -12,6 +12,7 @@ use super::hours::{Hours, Season};
 use super::influence::Influence;
 use super::joint::{self, Joint, Sample};
 use super::labels::Reference;
+use super::lanes::Lanes;
 use super::plan::{self, Seen};
 use super::steps::{Numbers, STEP_ROWS_MAX, chunks};
 use super::stream::{Counts, Source, Stream};
@@ -19,13 +20,6 @@ use super::{Error, strata};
 use crate::record::{Batch, Schema};
 use crate::units::{Timestamp, count, whole};
 
-/// One row in five plans bins and the others are counted, so that no bin is judged by the rows
-/// that chose it: a value that only those rows had would else look impossible.
-const PLAN_ONE_IN: u64 = 5;
-/// Planning stops after about so many rows; all later ones are counted.
-const PLAN_ROWS_MAX: u64 = 20_000;
-/// Of the first so many rows some are fitted; all later ones are counted.
-const FIT_ROWS_MAX: u64 = 2 * whole(joint::SAMPLE_ROWS_MAX);
 /// Fewer rows than this cannot carry a baseline of any budget.
 pub(super) const ROWS_MIN: u64 = 100;
 /// Steps, and bytes, kept to check whether they depend on each other.
@@ -207,46 +201,6 @@ impl Calibration {
     pub const fn season(&self) -> &Season {
         &self.season
     }
-}
-
-/// Whether the request with this number, counted from 0, plans bins; else it is counted.
-fn plans(row: u64) -> bool {
-    mixed(row).is_multiple_of(PLAN_ONE_IN) && row / PLAN_ONE_IN < PLAN_ROWS_MAX
-}
-
-/// Whether the request with this number may be fitted: what plans, and others up to about a half of all. What is
-/// made of relations is counted over the rest.
-fn fits(row: u64) -> bool {
-    let lane = (mixed(row) / PLAN_ONE_IN) % 8;
-    row < FIT_ROWS_MAX && (plans(row) || lane < 3)
-}
-
-/// A number that shares no period with the rows: splitmix64's finaliser (Steele et al., 2014). Every
-/// third row itself would be the first of each request of three.
-const fn mixed(row: u64) -> u64 {
-    let z = row.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
-
-/// What steps are for, by their numbers.
-#[derive(Debug, Clone, Copy)]
-struct Lanes {
-    /// Whether a step plans bins.
-    plans: fn(u64) -> bool,
-    /// Whether relations are fitted to it.
-    fits: fn(u64) -> bool,
-}
-
-impl Lanes {
-    /// Two passes over the same rows.
-    const HALVES: Self = Self { plans, fits };
-    /// Everything plans and fits, and is counted nowhere.
-    const ALL: Self = Self { plans: |_| true, fits: |_| true };
-    /// Other rows than those that planned and fitted: some say what tilts and tails are made of.
-    const OTHERS: Self = Self { plans, fits: |_| false };
-    const NONE: Self = Self { plans: |_| false, fits: |_| false };
 }
 
 /// First pass over a baseline's rows: chooses the bins.
@@ -485,7 +439,7 @@ impl Counter {
         let Some(entity) = batch.meta().entity(row) else { return };
         self.entity_steps += 1;
         if self.entities.len() < ENTITIES_MAX {
-            self.entities.insert(super::encode::hash_of(entity));
+            self.entities.insert(super::bits::hash_of(entity));
         }
     }
 
@@ -685,21 +639,4 @@ fn merge_alike_hours(stream: &mut Stream) {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most the number of rows")]
 fn ceil(rows: f64) -> u64 {
     rows.ceil() as u64
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Planning rows have no period: of the first rows of requests of any size a fifth plans.
-    #[test]
-    fn planning_has_no_period() {
-        for period in [2_u64, 3, 6, 10, 32] {
-            for phase in [0, 1] {
-                let requests = 1_800;
-                let planned = (0..requests).filter(|i| plans(i * period + phase)).count();
-                assert!((290..430).contains(&planned), "{period} {phase}: {planned}");
-            }
-        }
-    }
 }

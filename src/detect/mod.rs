@@ -14,6 +14,7 @@
 mod attribution;
 mod bet;
 mod bins;
+mod bits;
 mod bootstrap;
 mod calibrate;
 mod cause;
@@ -33,6 +34,7 @@ mod hours;
 mod influence;
 mod joint;
 mod labels;
+mod lanes;
 mod latched;
 mod learn;
 mod limits;

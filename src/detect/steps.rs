@@ -26,8 +26,8 @@ pub(super) struct Steps {
 impl Steps {
     /// Whether a row begins a step; a row of neither request nor entity is one by itself.
     pub(super) fn begins(&mut self, batch: &Batch, row: usize) -> bool {
-        let request = batch.meta().request_id(row).map(super::encode::hash_of);
-        let entity = batch.meta().entity(row).map(super::encode::hash_of);
+        let request = batch.meta().request_id(row).map(super::bits::hash_of);
+        let entity = batch.meta().entity(row).map(super::bits::hash_of);
         let goes_on =
             (request.is_some() && request == self.request) || (entity.is_some() && entity == self.entity);
         (self.request, self.entity) = (request, entity);
