@@ -310,7 +310,7 @@ pub struct Counter {
     current: Vec<Code>,
     current_rows: usize,
     current_plans: bool,
-    current_fits: bool,
+    current_near_fitted: bool,
     current_stratum: usize,
     /// By stream: the codes of the first steps, to see whether they depend on each other.
     kept: Vec<Vec<Code>>,
@@ -344,7 +344,7 @@ impl Counter {
             current: Vec::new(),
             current_rows: 0,
             current_plans: false,
-            current_fits: false,
+            current_near_fitted: false,
             current_stratum: 0,
             kept: vec![Vec::new(); streams.len()],
             kept_strata: Vec::new(),
@@ -421,7 +421,7 @@ impl Counter {
             self.close();
             self.note_entity(batch, row);
             self.current_plans = (self.which.plans)(step);
-            self.current_fits = (self.which.fits)(step);
+            self.current_near_fitted = (self.which.is_near_fitted)(step);
             let ts = batch.meta().ts().get(row).copied();
             self.current_stratum = ts.map_or(0, |ts| self.hours.stratum(ts));
             if let Some(ts) = ts {
@@ -479,7 +479,7 @@ impl Counter {
             let Some(counts) = stream.counts.get_mut(stratum).filter(|_| rows > 0) else { continue };
             let share = 1.0 / count(whole(rows));
             let is_chosen_by = match stream.source {
-                Source::Joint { .. } => self.current_plans || self.current_fits,
+                Source::Joint { .. } => self.current_near_fitted,
                 _ => self.current_plans,
             };
             counts.trials_all += 1.0;

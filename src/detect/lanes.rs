@@ -16,11 +16,22 @@ fn plans(row: u64) -> bool {
     mixed(row).is_multiple_of(PLAN_ONE_IN) && row / PLAN_ONE_IN < PLAN_ROWS_MAX
 }
 
-/// Whether the request with this number may be fitted: what plans, and others up to about a half of all. What is
-/// made of relations is counted over the rest.
+/// Relations are fitted to whole stretches of so many requests and counted over others: rows near each other may be
+/// alike, and one that was as good as fitted says nothing of rows to come.
+const STRETCH: u64 = 512;
+/// After a stretch that was fitted so many requests are not counted, for the same reason.
+const GUARD: u64 = 64;
+
+/// Whether relations are fitted to the request with this number: one of two stretches, in an order that shares no
+/// period with the day.
 fn fits(row: u64) -> bool {
-    let lane = (mixed(row) / PLAN_ONE_IN) % 8;
-    row < FIT_ROWS_MAX && (plans(row) || lane < 3)
+    let stretch = row / STRETCH;
+    row < FIT_ROWS_MAX && (mixed(stretch / 2) % 2 == stretch % 2)
+}
+
+/// Whether it may say nothing of how well they fit.
+fn is_near_fitted(row: u64) -> bool {
+    fits(row) || row.checked_sub(GUARD).is_some_and(fits)
 }
 
 /// A number that shares no period with the rows: splitmix64's finaliser (Steele et al., 2014). Every
@@ -39,16 +50,18 @@ pub(super) struct Lanes {
     pub(super) plans: fn(u64) -> bool,
     /// Whether relations are fitted to it.
     pub(super) fits: fn(u64) -> bool,
+    /// Whether it is not counted for what relations make of rows.
+    pub(super) is_near_fitted: fn(u64) -> bool,
 }
 
 impl Lanes {
     /// Two passes over the same rows.
-    pub(super) const HALVES: Self = Self { plans, fits };
+    pub(super) const HALVES: Self = Self { plans, fits, is_near_fitted };
     /// Everything plans and fits, and is counted nowhere.
-    pub(super) const ALL: Self = Self { plans: |_| true, fits: |_| true };
+    pub(super) const ALL: Self = Self { plans: |_| true, fits: |_| true, is_near_fitted: |_| true };
     /// Other rows than those that planned and fitted: some say what tilts and tails are made of.
-    pub(super) const OTHERS: Self = Self { plans, fits: |_| false };
-    pub(super) const NONE: Self = Self { plans: |_| false, fits: |_| false };
+    pub(super) const OTHERS: Self = Self { plans, fits: |_| false, is_near_fitted: plans };
+    pub(super) const NONE: Self = Self { plans: |_| false, fits: |_| false, is_near_fitted: |_| false };
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use crate::detect::bins::{Plan, Planning};
 use crate::detect::stream::{Role, Source, Stream};
 use crate::record::{Cell, Column as SchemaColumn, Contract, Kind, Role as ColumnRole, Schema};
 
-/// Of five rows of the sample one is not fitted: it cuts the bins of what relations leave, and says whether a
-/// relation holds at all.
+/// Of the sample's rows the last fifth is not fitted: it cuts the bins of what relations leave, and says whether a
+/// relation holds at all. Not every fifth row, which may be like the one before.
 const HELD_ONE_IN: usize = 5;
 
 /// Fits relations between the columns whose streams are given, and adds the streams of those found.
@@ -22,7 +22,8 @@ pub(in crate::detect) fn fit(
     streams: &mut Vec<Stream>,
     strata: usize,
 ) -> Joint {
-    let mut fitting = Fitting { schema, strata, joint: Joint::default(), made: Vec::new() };
+    let mut fitting =
+        Fitting { schema, strata, rows: sample.rows(), joint: Joint::default(), made: Vec::new() };
     if sample.rows() < ROWS_MIN {
         let (rows, least) = (sample.rows(), ROWS_MIN);
         fitting.joint.lacks.push(format!(
@@ -48,12 +49,15 @@ fn sampled(sample: &Sample, streams: &[Stream]) -> Vec<Sampled> {
 struct Fitting<'a> {
     schema: &'a Schema,
     strata: usize,
+    /// Rows of the sample.
+    rows: usize,
     joint: Joint,
     made: Vec<Stream>,
 }
 
-const fn is_fitted(row: usize) -> bool {
-    row % HELD_ONE_IN != HELD_ONE_IN - 1
+/// Whether a row of so many is fitted.
+const fn is_fitted(row: usize, rows: usize) -> bool {
+    row * HELD_ONE_IN < rows * (HELD_ONE_IN - 1)
 }
 
 impl Fitting<'_> {
@@ -108,7 +112,7 @@ impl Fitting<'_> {
         }
         for target in answers {
             let name = self.name(target.position);
-            match Surrogate::fit(target, (matrix, width), is_fitted) {
+            match Surrogate::fit(target, (matrix, width), |row| is_fitted(row, self.rows)) {
                 Ok((surrogate, residuals)) => {
                     let which = self.joint.surrogates.len();
                     let sizes: Vec<f64> = residuals.iter().map(|v| v.abs()).collect();
@@ -140,7 +144,7 @@ impl Fitting<'_> {
             })
             .filter(|members| !members.is_empty())
             .collect();
-        match Coherence::fit((matrix, width), &groups, is_fitted) {
+        match Coherence::fit((matrix, width), &groups, |row| is_fitted(row, self.rows)) {
             Some((coherence, says)) => {
                 self.joint.coherence = Some(coherence);
                 let columns: Vec<usize> = self.joint.inputs.columns.iter().map(|i| i.position).collect();
@@ -155,7 +159,7 @@ impl Fitting<'_> {
 
     fn given(&mut self, scores: &[Vec<f32>]) {
         let is_number = |input: usize| self.joint.inputs.columns.get(input).is_some_and(|i| !i.is_of_words());
-        for (given, left) in Given::fit(scores, is_number, is_fitted) {
+        for (given, left) in Given::fit(scores, is_number, |row| is_fitted(row, self.rows)) {
             let Some(position) = self.joint.inputs.columns.get(given.input).map(|i| i.position) else {
                 continue;
             };
@@ -229,6 +233,7 @@ impl Fitting<'_> {
 }
 
 /// Those of rows that were not fitted.
-fn held<T>(rows: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
-    rows.enumerate().filter(|(row, _)| !is_fitted(*row)).map(|(_, row)| row)
+fn held<T>(rows: impl ExactSizeIterator<Item = T>) -> impl Iterator<Item = T> {
+    let all = rows.len();
+    rows.enumerate().filter(move |(row, _)| !is_fitted(*row, all)).map(|(_, row)| row)
 }
