@@ -472,7 +472,9 @@ impl Counter {
         for (index, stream) in self.streams.iter_mut().enumerate() {
             let codes = || self.current.iter().skip(index).step_by(all).copied().filter(|c| *c != SKIP);
             if let (true, Some(kept)) = (keeps, self.kept.get_mut(index)) {
-                kept.push(codes().next().unwrap_or(SKIP));
+                // Rows that were fitted are better than others, stretch by stretch: no sign of a memory.
+                let is_fitted = self.current_near_fitted && matches!(stream.source, Source::Joint { .. });
+                kept.push(codes().next().filter(|_| !is_fitted).unwrap_or(SKIP));
             }
             let rows = codes().count();
             let stratum = if stream.counts.len() == 1 { 0 } else { self.current_stratum };
