@@ -8,10 +8,11 @@ use super::evidence::{Evidence, Suspicion};
 use super::message::{self, Change};
 use super::monitor::{Monitor, reaches};
 use super::state::{Group, Step};
-use super::stream::{Source, Stream, Topic};
+use super::stream::{Role, Source, Stream, Topic};
 use super::table::{Bet, Family, Table};
 use super::tails::Side;
 use super::{Alarm, KINDS, Share};
+use crate::record::{Column, Role as ColumnRole};
 
 /// A bet takes part in an alarm when this many nats speak for it,
 const SUSPECT_NATS: f64 = 9.0;
@@ -163,7 +164,12 @@ impl Monitor {
         let kind = self.wiring.owner(stream, bet)?;
         let calibrated = self.calibration.streams.get(stream)?;
         let suspicion = self.suspicion(stream, bet);
-        let columns = self.schema.columns.iter().filter(|c| c.group == group.name);
+        // Relations are a group without columns of its own: they are of all features.
+        let is_of = |c: &&Column| match group.role {
+            Role::Relations => c.role == ColumnRole::Input,
+            _ => c.group == group.name,
+        };
+        let columns = self.schema.columns.iter().filter(is_of);
         let bin = calibrated.bins.get(if bet.family == Family::Tilt { 0 } else { bet.index })?;
         let cover = (bet.family == Family::Less).then(|| self.wiring.cover(stream, bet.index)).flatten();
         let side = cover.map_or(Side::Alone, |c| c.side);

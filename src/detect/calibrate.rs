@@ -12,7 +12,7 @@ use super::hours::{Hours, Season};
 use super::influence::Influence;
 use super::joint::{self, Joint, Sample};
 use super::labels::Reference;
-use super::lanes::Lanes;
+use super::lanes::{Fitted, Lanes};
 use super::plan::{self, Seen};
 use super::steps::{Numbers, STEP_ROWS_MAX, chunks};
 use super::stream::{Counts, Source, Stream};
@@ -74,6 +74,9 @@ pub struct Calibration {
     /// What the answers cost that had a label; no bet of the ledger reads it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) labels: Option<Reference>,
+    /// The steps that relations were fitted to, as long as the rows that they belong to are at hand.
+    #[serde(skip)]
+    pub(super) fitted: Lanes,
 }
 
 const fn one() -> u64 {
@@ -228,12 +231,12 @@ impl Planner {
         let columns = schema.columns.iter().map(Planning::new).collect();
         let seen = Seen::new(&schema);
         let sample = Sample::new(&schema);
-        Self { schema, season, columns, seen, sample, numbers: Numbers::default(), which: Lanes::HALVES }
+        Self { schema, season, columns, seen, sample, numbers: Numbers::default(), which: Lanes::halves() }
     }
 
     /// The same, of which every step plans bins and none will be counted.
     pub(super) fn of_all(schema: Arc<Schema>, season: Season) -> Self {
-        Self { which: Lanes::ALL, ..Self::seasonal(schema, season) }
+        Self { which: Lanes::All, ..Self::seasonal(schema, season) }
     }
 
     /// Reads the next rows, in order.
@@ -245,10 +248,10 @@ impl Planner {
 
     pub(super) fn observe_row(&mut self, batch: &Batch, row: usize) {
         let Some((step, _)) = self.numbers.number(batch, row) else { return };
-        if (self.which.fits)(step) {
-            self.sample.observe(batch, row);
+        if let Some(stretch) = self.which.offers(step, entity_of(batch, row)) {
+            self.sample.observe(batch, row, stretch);
         }
-        if (self.which.plans)(step) {
+        if self.which.plans(step) {
             for (planning, cells) in self.columns.iter_mut().zip(batch.columns()) {
                 planning.observe(cells.cell(row));
             }
@@ -267,13 +270,14 @@ impl Planner {
     /// [`Error::NoZone`] when nobody knows the season's time zone.
     pub fn finish(self) -> Result<Counter, Error> {
         let planned = Some(self.numbers.seen());
-        Ok(Counter { planned, which: Lanes::HALVES, ..self.counter()? })
+        let fitted = Fitted::new(self.sample.stretches());
+        Ok(Counter { planned, which: Lanes::Halves(fitted), ..self.counter()? })
     }
 
     /// The bins, ready to be counted over other rows than those that planned them. Some of these plan too:
     /// the scores of tilts, and what tails cover.
     pub(super) fn finish_for_others(self) -> Result<Counter, Error> {
-        Ok(Counter { which: Lanes::OTHERS, ..self.counter()? })
+        Ok(Counter { which: Lanes::Others, ..self.counter()? })
     }
 
     fn counter(self) -> Result<Counter, Error> {
@@ -310,7 +314,7 @@ pub struct Counter {
     current: Vec<Code>,
     current_rows: usize,
     current_plans: bool,
-    current_near_fitted: bool,
+    current_as_fitted: bool,
     current_stratum: usize,
     /// By stream: the codes of the first steps, to see whether they depend on each other.
     kept: Vec<Vec<Code>>,
@@ -336,7 +340,7 @@ impl Counter {
             season,
             numbers: Numbers::default(),
             planned: None,
-            which: Lanes::NONE,
+            which: Lanes::None,
             keeps_strata: false,
             clustered: false,
             entities: BTreeSet::new(),
@@ -344,7 +348,7 @@ impl Counter {
             current: Vec::new(),
             current_rows: 0,
             current_plans: false,
-            current_near_fitted: false,
+            current_as_fitted: false,
             current_stratum: 0,
             kept: vec![Vec::new(); streams.len()],
             kept_strata: Vec::new(),
@@ -371,7 +375,7 @@ impl Counter {
         let relations = (streams, Arc::clone(&calibration.joint));
         let new = Self::new(schema, relations, calibration.season.clone())?;
         let encoder = calibration.encoder(schema);
-        Ok(Self { encoder, keeps_strata: true, which: Lanes::OTHERS, influence: None, ..new })
+        Ok(Self { encoder, keeps_strata: true, which: Lanes::Others, influence: None, ..new })
     }
 
     /// The same, which keeps no more than so many bytes to see whether its steps depend on each other.
@@ -420,8 +424,8 @@ impl Counter {
         if first || self.current_rows >= STEP_ROWS_MAX {
             self.close();
             self.note_entity(batch, row);
-            self.current_plans = (self.which.plans)(step);
-            self.current_near_fitted = (self.which.is_near_fitted)(step);
+            self.current_plans = self.which.plans(step);
+            self.current_as_fitted = self.which.is_as_fitted(step, entity_of(batch, row));
             let ts = batch.meta().ts().get(row).copied();
             self.current_stratum = ts.map_or(0, |ts| self.hours.stratum(ts));
             if let Some(ts) = ts {
@@ -436,10 +440,10 @@ impl Counter {
     }
 
     fn note_entity(&mut self, batch: &Batch, row: usize) {
-        let Some(entity) = batch.meta().entity(row) else { return };
+        let Some(entity) = entity_of(batch, row) else { return };
         self.entity_steps += 1;
         if self.entities.len() < ENTITIES_MAX {
-            self.entities.insert(super::bits::hash_of(entity));
+            self.entities.insert(entity);
         }
     }
 
@@ -473,7 +477,7 @@ impl Counter {
             let codes = || self.current.iter().skip(index).step_by(all).copied().filter(|c| *c != SKIP);
             if let (true, Some(kept)) = (keeps, self.kept.get_mut(index)) {
                 // Rows that were fitted are better than others, stretch by stretch: no sign of a memory.
-                let is_fitted = self.current_near_fitted && matches!(stream.source, Source::Joint { .. });
+                let is_fitted = self.current_as_fitted && matches!(stream.source, Source::Joint { .. });
                 kept.push(codes().next().filter(|_| !is_fitted).unwrap_or(SKIP));
             }
             let rows = codes().count();
@@ -481,7 +485,8 @@ impl Counter {
             let Some(counts) = stream.counts.get_mut(stratum).filter(|_| rows > 0) else { continue };
             let share = 1.0 / count(whole(rows));
             let is_chosen_by = match stream.source {
-                Source::Joint { .. } => self.current_near_fitted,
+                // What relations read are bins, which rows that plan have chosen.
+                Source::Joint { .. } => self.current_as_fitted || self.current_plans,
                 _ => self.current_plans,
             };
             counts.trials_all += 1.0;
@@ -555,6 +560,7 @@ impl Counter {
             unlike: Vec::new(),
             output_rows: None,
             labels: None,
+            fitted: self.which,
         })
     }
 
@@ -577,7 +583,10 @@ impl Counter {
                 strata: has_strata.then_some(&strata),
                 scores: scores.as_deref(),
             };
-            let found = dependence::clumping(&sequence, streams);
+            let mut found = dependence::clumping(&sequence, streams);
+            if matches!(stream.source, Source::Joint { .. }) {
+                found = found.and_then(|clumping| clumping.with_gaps(codes.len(), kept.len()));
+            }
             if found.is_none() && !codes.is_empty() && !unchecked.contains(&stream.name) {
                 unchecked.push(stream.name.clone());
             }
@@ -617,6 +626,11 @@ impl Counter {
         }
         Ok(())
     }
+}
+
+/// Whom the features of a row belong to, where it says so.
+pub(super) fn entity_of(batch: &Batch, row: usize) -> Option<u64> {
+    batch.meta().entity(row).map(super::bits::hash_of)
 }
 
 /// The chance that a stream with the same shares at all hours keeps a table for each: its limits are then

@@ -64,6 +64,10 @@ struct Relations {
     first: usize,
     places: Arc<Places>,
     numbers: joint::Numbers,
+    /// Of so many rows one is looked at.
+    one_in: u64,
+    /// Those of the last chunk that were.
+    looked_at: Range<usize>,
 }
 
 /// What there is to do for a stream, beside its column's own bins.
@@ -164,6 +168,13 @@ impl Encoder {
         self
     }
 
+    /// Lets relations look at one row in so many from now on: a matter of load, never of what rows hold.
+    pub(super) const fn thin_relations(&mut self, one_in: u64) {
+        if let Some(relations) = &mut self.relations {
+            relations.one_in = one_in;
+        }
+    }
+
     /// Features that relations read; nothing where no stream asks for one.
     pub(super) fn relation_width(&self) -> Option<usize> {
         self.relations.as_ref().map(|relations| relations.joint.width())
@@ -194,6 +205,7 @@ impl Encoder {
     /// A row of the last chunk as relations read it, and its answer less what the surrogate says.
     pub(super) fn relation_row(&self, place: usize) -> Option<(&[f32], f64)> {
         let relations = self.relations.as_ref()?;
+        let place = place.checked_sub(relations.looked_at.start)?;
         relations.numbers.row(place, &relations.asked)
     }
 
@@ -215,9 +227,7 @@ impl Encoder {
         self.read_steps(batch, rows);
         for (stream, work) in self.sources.iter().enumerate() {
             if let Some(relations) = self.relations.as_mut().filter(|r| r.first == stream) {
-                let (codes, places) = (self.codes.as_slice(), relations.places.as_ref());
-                let chunk = joint::Chunk { batch, rows, codes, places };
-                relations.joint.compute(&chunk, &relations.asked, &mut relations.numbers);
+                relations.compute(batch, rows, &self.codes, first);
             }
             let mut codes = self.codes.get_mut(stream).map(std::mem::take).unwrap_or_else(Vec::new);
             let mut view = View {
@@ -230,7 +240,7 @@ impl Encoder {
                 rows_hash: &self.rows_hash,
                 repeated: &self.repeated,
                 turns: &self.turns,
-                numbers: self.relations.as_ref().map(|r| &r.numbers),
+                relations: self.relations.as_ref(),
                 memory: &mut self.memory,
             };
             work.codes(&mut view, &mut codes);
@@ -352,7 +362,7 @@ struct View<'a> {
     rows_hash: &'a [u64],
     repeated: &'a [bool],
     turns: &'a [Turn],
-    numbers: Option<&'a joint::Numbers>,
+    relations: Option<&'a Relations>,
     memory: &'a mut Memory,
 }
 
@@ -383,8 +393,30 @@ impl Relations {
             first: first?,
             places: Arc::new(places),
             numbers: joint::Numbers::default(),
+            one_in: 1,
+            looked_at: 0..0,
         })
     }
+
+    /// Looks at a chunk's rows, or at some of them in a row, chosen without a look at what they hold.
+    fn compute(&mut self, batch: &Batch, rows: &Range<usize>, codes: &[Vec<Code>], first: u64) {
+        self.looked_at = one_of(rows.len(), self.one_in, first);
+        let (from, to) = (rows.start + self.looked_at.start, rows.start + self.looked_at.end);
+        let skipped = self.looked_at.start;
+        let chunk = joint::Chunk { batch, rows: &(from..to), codes, skipped, places: &self.places };
+        self.joint.compute(&chunk, &self.asked, &mut self.numbers);
+    }
+}
+
+/// One in so many of a chunk's rows: a stretch of them, or now and then all of few.
+fn one_of(rows: usize, one_in: u64, first: u64) -> Range<usize> {
+    let one_in = usize::try_from(one_in.max(1)).unwrap_or(usize::MAX);
+    let turn = usize::try_from(super::lanes::mixed(first) & 0xFFFF).unwrap_or(0) % one_in;
+    if rows < one_in {
+        return if turn == 0 { 0..rows } else { 0..0 };
+    }
+    let length = rows / one_in;
+    turn * length..(turn + 1) * length
 }
 
 impl Work {
@@ -521,9 +553,11 @@ impl Work {
     }
 
     fn relation(&self, view: &View<'_>, codes: &mut Vec<Code>) {
-        let (Some(cutter), Some(numbers)) = (&self.cutter, view.numbers) else { return };
+        let (Some(cutter), Some(relations)) = (&self.cutter, view.relations) else { return };
         let of = |v: &f64| if v.is_nan() { SKIP } else { cutter.code(Cell::Number(*v)) };
-        codes.extend(numbers.get(self.asks).iter().map(of));
+        codes.resize(codes.len() + relations.looked_at.start, SKIP);
+        codes.extend(relations.numbers.get(self.asks).iter().map(of));
+        codes.resize(view.rows.len(), SKIP);
     }
 
     fn pair(&self, second: usize, ranges: &[Option<(f64, f64)>], view: &View<'_>, codes: &mut Vec<Code>) {

@@ -4,6 +4,7 @@
 mod held;
 mod less;
 mod more;
+mod steps;
 
 use serde::{Deserialize, Serialize};
 use wide::f32x4;
@@ -11,6 +12,7 @@ use wide::f32x4;
 use self::held::{Held, Now, Peak, Sums};
 use self::less::{Block, Rarer};
 use self::more::{More, NO_MORE, shared};
+pub(super) use self::steps::{STRENGTHS, gains, strengths};
 use super::cut::{Code, SKIP};
 use super::table::{BLOCK, Bet, EPSILONS, Family, LANE_PARTS, Lanes, Stratum, TILTS, Table, Tilts, single};
 

@@ -107,6 +107,9 @@ impl Calibration {
             return Err(Error::PlansDiffer(format!("the stream of `{}` {what}", mine.name)));
         }
         let (mine, theirs) = (self.streams.len(), other.streams.len());
+        if mine == theirs && self.joint != other.joint {
+            return Err(Error::PlansDiffer("relations were fitted to other rows".to_owned()));
+        }
         if mine == theirs {
             return Ok(());
         }

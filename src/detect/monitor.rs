@@ -17,6 +17,7 @@ use super::state::{Group, Latch, State, Step};
 use super::steps::chunks;
 use super::stream::{Role, Source};
 use super::table::{Bet, Family};
+use super::trail::Trail;
 use super::versions::Whose;
 use super::{Alarm, Error, Finding, KINDS, latched};
 use crate::baseline::Budget;
@@ -52,6 +53,8 @@ pub struct Monitor {
     pub(super) whose: Whose,
     /// Rows in memory, to tell what an alarm does to answers; none where no relation is known.
     pub(super) recent: Option<Recent>,
+    /// The latest steps, to tell when a fault began.
+    pub(super) trail: Trail,
     // What follows is overwritten chunk by chunk.
     before: Vec<Evidence>,
     totals: Vec<f64>,
@@ -102,6 +105,7 @@ impl Monitor {
             encoder,
             hours: Hours::new(calibration.season())?,
             queue: Queue::new(calibration.streams.len()),
+            trail: Trail::new(calibration.streams.len()),
             before: state.evidence.clone(),
             totals: Vec::new(),
             lengths: Vec::new(),
@@ -163,6 +167,14 @@ impl Monitor {
             rate.resume();
         }
         self.state.is_short = !enough;
+    }
+
+    /// Lets relations look at one row in so many from now on (1: at every row): they cost more than all else
+    /// together, and while rows come faster than they are judged, one row in a few finds a broken relation nearly as
+    /// soon in time. Which rows these are does not depend on what they hold, and what is not looked at is no evidence
+    /// either way.
+    pub const fn thin_relations(&mut self, one_in: u64) {
+        self.encoder.thin_relations(one_in);
     }
 
     /// Takes the present time where no row brings it: judges a request that waits for more rows, closes
@@ -308,6 +320,7 @@ impl Monitor {
             std::mem::swap(&mut self.before, &mut self.state.evidence);
             self.bet_at_most(spans);
         }
+        self.trail.push(&self.queue, spans, self.state.judged + 1);
         for span in spans {
             let step = Step { row: span.row, judged: self.state.judged + 1, ts: span.ts };
             self.state.mark(step);
@@ -331,6 +344,7 @@ impl Monitor {
         for latch in groups.filter_map(|g| g.latch.as_mut()) {
             latch.recovery.observe(span.stratum, |stream| self.queue.codes(stream, span));
         }
+        self.trail.push(&self.queue, std::slice::from_ref(span), self.state.judged + 1);
         self.state.mark(Step { row: span.row, judged: self.state.judged + 1, ts: span.ts });
         self.state.in_unseen_hour = !span.is_known;
         self.judge(self.step(span.ts, span.row), findings);
@@ -572,6 +586,7 @@ impl Monitor {
         }
         self.state.resume();
         self.encoder.forget();
+        self.trail = Trail::new(self.calibration.streams.len());
         Ok(())
     }
 }

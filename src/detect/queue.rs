@@ -1,5 +1,7 @@
 //! Steps that wait to be bet on, with their rows' codes, stream by stream.
 
+use std::ops::Range;
+
 use super::cut::{Code, SKIP};
 use super::evidence::{Asked, Evidence, Hit, Moment, Rows};
 use super::steps::STEP_ROWS_MAX;
@@ -126,6 +128,11 @@ impl Queue {
             return &[];
         }
         self.codes.get(stream).and_then(|c| c.get(span.from..span.to)).unwrap_or(&[])
+    }
+
+    /// The codes of some rows in one stream.
+    pub(super) fn between(&self, stream: usize, rows: Range<usize>) -> &[Code] {
+        self.codes.get(stream).and_then(|c| c.get(rows)).unwrap_or(&[])
     }
 
     /// The complete steps, to be bet on; to be given back for the room that they take.

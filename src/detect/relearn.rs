@@ -107,6 +107,7 @@ impl Relearner {
         let answers = self.counter.finish()?;
         let mut own = answers.streams.into_iter();
         let mut all = present;
+        all.forget_answers_relations();
         let of_answers: BTreeSet<String> =
             all.streams.iter().filter(|s| s.role == Role::Output).map(|s| s.name.clone()).collect();
         for stream in all.streams.iter_mut().filter(|stream| stream.role == Role::Output) {
@@ -195,10 +196,23 @@ fn blind_in(own: &Stream, present: &Stream) -> Option<(f64, &'static str)> {
     too_many.map(|(what, (share, _))| (share, what)).max_by(|a, b| a.0.total_cmp(&b.0))
 }
 
+const fn is_relation(stream: &Stream) -> bool {
+    matches!(stream.source, Source::Joint { .. })
+}
+
 impl Calibration {
-    /// The same with the model's answers alone.
+    /// Without what features told of another version's answers.
+    fn forget_answers_relations(&mut self) {
+        let known = self.streams.len();
+        self.streams.retain(|stream| stream.role != Role::Output || !is_relation(stream));
+        if self.streams.len() < known {
+            Arc::make_mut(&mut self.joint).forget_answers();
+        }
+    }
+
+    /// The same with the model's answers alone. What features told of them is another version's.
     fn outputs_only(mut self) -> Self {
-        self.streams.retain(|stream| stream.role == Role::Output);
+        self.streams.retain(|stream| stream.role == Role::Output && !is_relation(stream));
         self
     }
 

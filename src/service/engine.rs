@@ -286,6 +286,11 @@ impl Engine {
         }
     }
 
+    /// Lets relations look at one row in so many, of every model.
+    pub(super) fn thin_relations(&mut self, one_in: u64) {
+        self.models.values_mut().for_each(|model| model.thin_relations(one_in));
+    }
+
     /// The open alerts of a model that are too old to be believed.
     fn stale(&self, model: &str) -> Vec<&Alert> {
         self.alerts.open().filter(|alert| alert.state == State::Stale && alert.model == model).collect()

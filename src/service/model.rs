@@ -280,6 +280,13 @@ impl Watched {
         self.strangers.monitor.set_coverage(enough);
     }
 
+    /// Lets relations look at one row in so many.
+    pub(super) fn thin_relations(&mut self, one_in: u64) {
+        let judges = std::iter::once(&mut self.main).chain(self.versions.values_mut());
+        judges.for_each(|judge| judge.monitor.thin_relations(one_in));
+        self.strangers.monitor.thin_relations(one_in);
+    }
+
     /// Takes the change that an alert is about for meant.
     pub(super) fn accept(&mut self, alert: &Alert) {
         if self.labels.accept(alert) {

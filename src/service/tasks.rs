@@ -23,6 +23,10 @@ use crate::units::{Clock, Timestamp};
 
 /// Records judged at once, at the most: the engine is held no longer than that.
 const CHUNK: usize = 1_024;
+/// While more than this part of the room for waiting records is taken, relations look at one row in so many: better
+/// fewer of the costly looks than rows that nobody judges.
+const CROWDED: f64 = 0.25;
+const THINNED: u64 = 8;
 /// How often time passes without a row.
 const TICK: Duration = Duration::from_millis(250);
 /// Reports of delivery that wait, at the most.
@@ -249,6 +253,7 @@ async fn judge(
     mut stopping: watch::Receiver<bool>,
 ) {
     let mut is_stopping = false;
+    let mut one_in = 1;
     loop {
         let records = tokio::select! {
             // The end first: a queue that never empties must not keep it waiting.
@@ -264,6 +269,12 @@ async fn judge(
             break;
         }
         let now = shared.clock.now();
+        let wanted = if outlet.filled() > CROWDED { THINNED } else { 1 };
+        if wanted != one_in {
+            one_in = wanted;
+            shared.engine().thin_relations(one_in);
+            tracing::info!(one_in, "of so many rows one is looked at for relations between columns");
+        }
         let taken = shared.engine().take(&records, now);
         for (model, rows) in &taken.failed {
             shared.arrivals().not_judged(model, *rows, now);

@@ -5,6 +5,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc};
 
 use super::{Losses, Reason};
 use crate::record::Record;
+use crate::units::{count, whole};
 
 /// How much may wait between a decoder and its consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +118,12 @@ impl Outlet {
         let mut waiting = Vec::new();
         self.receiver.recv_many(&mut waiting, max.max(1)).await;
         waiting.into_iter().filter_map(Waiting::take).collect()
+    }
+
+    /// The part of the room for waiting records that is taken: from 0 to 1.
+    #[must_use]
+    pub fn filled(&self) -> f64 {
+        count(whole(self.receiver.len())) / count(whole(self.receiver.max_capacity().max(1)))
     }
 
     /// Takes no more records in; what waits can still be read.

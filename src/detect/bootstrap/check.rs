@@ -118,7 +118,8 @@ impl Recording {
     ///
     /// # Errors
     /// [`Error::RunLength`] when no threshold can be promised to be enough.
-    pub fn check(self, how: &Bootstrap, told: &dyn Fn(u64, u64)) -> Result<Calibration, Error> {
+    pub fn check(mut self, how: &Bootstrap, told: &dyn Fn(u64, u64)) -> Result<Calibration, Error> {
+        self.forget_fitted();
         let (steps, expected) = (self.tape.steps(), self.block.saturating_mul(2));
         if steps < expected {
             let run_length = RunLength::TooFewRows { found: whole(steps), expected: whole(expected) };

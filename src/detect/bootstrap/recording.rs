@@ -1,10 +1,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::super::calibrate::Calibration;
+use super::super::calibrate::{Calibration, entity_of};
 use super::super::cut::{Code, SKIP};
 use super::super::encode::Encoder;
 use super::super::steps::{Numbers, chunks};
+use super::super::stream::Source;
 use super::super::{Finding, Monitor};
 use crate::record::{Batch, Schema};
 use crate::units::{Timestamp, count, whole};
@@ -34,6 +35,7 @@ pub struct Recording {
     rows: u64,
     parts: Parts,
     is_kept: bool,
+    is_as_fitted: bool,
     pub(super) tape: Tape,
 }
 
@@ -67,6 +69,8 @@ pub(super) struct Tape {
     ts: Vec<Timestamp>,
     /// The first row of each step.
     starts: Vec<usize>,
+    /// By row: whether relations keep better in it than they will, because they were fitted to it.
+    as_fitted: Vec<bool>,
 }
 
 impl Recording {
@@ -81,6 +85,7 @@ impl Recording {
             rows: 0,
             parts: Parts::new(rows, whole(streams), whole(block)),
             is_kept: false,
+            is_as_fitted: false,
             tape: Tape { codes: vec![Vec::new(); streams], ..Tape::default() },
             schema,
             calibration,
@@ -100,9 +105,10 @@ impl Recording {
 
     fn take(&mut self, batch: &Batch, row: usize, place: usize) {
         self.rows += 1;
-        let Some((_, first)) = self.numbers.number(batch, row) else { return };
+        let Some((step, first)) = self.numbers.number(batch, row) else { return };
         if first {
             self.is_kept = self.parts.keeps(self.rows - 1);
+            self.is_as_fitted = self.calibration.fitted.is_as_fitted(step, entity_of(batch, row));
         }
         if !self.is_kept {
             return;
@@ -111,9 +117,33 @@ impl Recording {
         if first {
             tape.starts.push(tape.ts.len());
         }
+        tape.as_fitted.push(self.is_as_fitted);
         tape.ts.push(batch.meta().ts().get(row).copied().unwrap_or(Timestamp::from_micros(0)));
         for (stream, codes) in tape.codes.iter_mut().enumerate() {
             codes.push(self.encoder.of(stream).get(place).copied().unwrap_or(SKIP));
+        }
+    }
+}
+
+impl Recording {
+    /// What relations say of rows that they were fitted to is what they say of others, stretch by stretch: rows to
+    /// come will not keep them as well.
+    pub(super) fn forget_fitted(&mut self) {
+        let Tape { codes, as_fitted, .. } = &mut self.tape;
+        let others: Vec<usize> =
+            as_fitted.iter().enumerate().filter(|(_, as_fitted)| !**as_fitted).map(|(row, _)| row).collect();
+        for (stream, codes) in self.calibration.streams.iter().zip(codes) {
+            if !matches!(stream.source, Source::Joint { .. }) {
+                continue;
+            }
+            let mut others = others.iter().cycle();
+            let fitted = as_fitted.iter().enumerate().filter(|(_, as_fitted)| **as_fitted);
+            for (row, _) in fitted {
+                let other = others.next().and_then(|other| codes.get(*other)).copied();
+                if let (Some(code), Some(other)) = (codes.get_mut(row), other) {
+                    *code = other;
+                }
+            }
         }
     }
 }

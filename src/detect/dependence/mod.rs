@@ -16,6 +16,7 @@ mod tests;
 
 pub(super) use tempered::tempered;
 
+use crate::units::{count, whole};
 use look::Look;
 use margins::Margins;
 
@@ -60,6 +61,32 @@ pub(super) struct Clumping {
     pub(super) block: usize,
     /// Chance of anything as dependent as this among all streams when all rows are independent.
     pub(super) p_value: f64,
+}
+
+/// Rows of which some were left out are looked at as if they followed each other. Dependence that reaches no farther
+/// than this is the same then.
+const GAPLESS: usize = 128;
+/// So many rows are left, or nothing is said of dependence.
+const LEFT_MIN: usize = 1_000;
+
+impl Clumping {
+    /// The same for rows of which only `left` of `all` were looked at, in stretches: what reaches farther than a
+    /// stretch reaches over the gaps too, so that it counts by as much more. Nothing where too few are left.
+    pub(super) fn with_gaps(self, left: usize, all: usize) -> Option<Self> {
+        let enough = left >= LEFT_MIN || left == all;
+        if !enough || self.block <= GAPLESS || left == 0 {
+            return enough.then_some(self);
+        }
+        let times = count(whole(all)) / count(whole(left));
+        let wider = |factor: f64| 1.0 + (factor - 1.0) * times;
+        Some(Self {
+            factor: wider(self.factor),
+            bins: self.bins.iter().map(|factor| wider(*factor)).collect(),
+            score: wider(self.score),
+            block: self.block * all.div_ceil(left),
+            p_value: self.p_value,
+        })
+    }
 }
 
 /// Checks one of `streams` streams; `None` when it cannot be checked: fewer than 64 rows, or codes,

@@ -5,7 +5,7 @@ use super::given::Given;
 use super::inputs::{Column, INPUTS_MAX, Input, Inputs};
 use super::odds::Odds;
 use super::sample::{Sample, Sampled};
-use super::surrogate::{NoSurrogate, Surrogate, Target, chosen};
+use super::surrogate::{NoSurrogate, SURROGATES_MAX, Surrogate, Target, chosen};
 use super::{Joint, ROWS_MIN, Scalar};
 use crate::detect::bins::{Plan, Planning};
 use crate::detect::stream::{Role, Source, Stream};
@@ -66,7 +66,12 @@ impl Fitting<'_> {
         let is = |wanted: ColumnRole| move |s: &&Sampled| role(s.position) == Some(wanted);
         let answers: Vec<Target> =
             columns.iter().filter(is(ColumnRole::Output)).filter_map(Target::new).collect();
-        let answers = chosen(answers);
+        let (answers, left) = chosen(answers);
+        if left > 0 {
+            self.joint.lacks.push(format!(
+                "{left} further answers against features are not watched: the first {SURROGATES_MAX} that differ are"
+            ));
+        }
         let order = answers.first().map(|target| target.values.as_slice());
         let bins = |position: usize| {
             let stream = streams
@@ -75,8 +80,11 @@ impl Fitting<'_> {
             stream.map_or(&[][..], |s| s.bins.as_slice())
         };
         let features: Vec<&Sampled> = columns.iter().filter(is(ColumnRole::Input)).collect();
-        let mut inputs: Vec<(Input, &Sampled)> =
-            features.iter().filter_map(|s| Some((Input::new(s, bins(s.position), order)?, *s))).collect();
+        let fits = |row: usize| is_fitted(row, self.rows);
+        let mut inputs: Vec<(Input, &Sampled)> = features
+            .iter()
+            .filter_map(|s| Some((Input::new(s, bins(s.position), order, fits)?, *s)))
+            .collect();
         if inputs.len() > INPUTS_MAX {
             let left = inputs.len() - INPUTS_MAX;
             self.joint.lacks.push(format!(
@@ -159,7 +167,14 @@ impl Fitting<'_> {
 
     fn given(&mut self, scores: &[Vec<f32>]) {
         let is_number = |input: usize| self.joint.inputs.columns.get(input).is_some_and(|i| !i.is_of_words());
-        for (given, left) in Given::fit(scores, is_number, |row| is_fitted(row, self.rows)) {
+        let found = Given::fit(scores, is_number, |row| is_fitted(row, self.rows));
+        if found.is_empty() {
+            self.joint.lacks.push(
+                "no feature is watched given the others: they tell less than a tenth of any number among them"
+                    .to_owned(),
+            );
+        }
+        for (given, left) in found {
             let Some(position) = self.joint.inputs.columns.get(given.input).map(|i| i.position) else {
                 continue;
             };
@@ -176,7 +191,7 @@ impl Fitting<'_> {
             .filter(|s| s.numbers.is_none())
             .map(|s| (s.position, s.codes.as_slice()))
             .collect();
-        for odds in Odds::pairs(&words) {
+        for odds in Odds::pairs(&words, self.fitted()) {
             let Some(second) = odds.second else { continue };
             let columns = [odds.first, second];
             let codes = |position: usize| features.iter().find(|s| s.position == position).map(|s| &s.codes);
@@ -192,7 +207,9 @@ impl Fitting<'_> {
 
     fn clocks(&mut self, features: &[&Sampled], hours: &[u8]) {
         for sampled in features {
-            let Some(odds) = Odds::clock(sampled.position, &sampled.codes, hours) else { continue };
+            let Some(odds) = Odds::clock(sampled.position, &sampled.codes, hours, self.fitted()) else {
+                continue;
+            };
             let nats: Vec<f64> = held(sampled.codes.iter().zip(hours))
                 .map(|(code, hour)| odds.of(*code, *hour).map_or(f64::NAN, f64::from))
                 .collect();
@@ -225,6 +242,11 @@ impl Fitting<'_> {
         };
         let source = Source::Joint { scalar, columns: columns.to_vec(), plan };
         self.made.push(Stream::new(source, name, &group, role, self.strata));
+    }
+
+    /// How many of the first rows of the sample are fitted.
+    fn fitted(&self) -> usize {
+        (0..self.rows).take_while(|row| is_fitted(*row, self.rows)).count()
     }
 
     fn name(&self, position: usize) -> String {

@@ -41,9 +41,14 @@ struct Ranks {
 }
 
 impl Input {
-    /// A column of the sample; words in the order of the mean of `target` over their rows, by which trees can split
-    /// them. Nothing where it does not vary.
-    pub(super) fn new(sampled: &Sampled, bins: &[Bin], target: Option<&[f64]>) -> Option<Self> {
+    /// A column of the sample; words in the order of the mean of `target` over those of their rows for
+    /// which `fits` holds, by which trees can split them. Nothing where it does not vary.
+    pub(super) fn new(
+        sampled: &Sampled,
+        bins: &[Bin],
+        target: Option<&[f64]>,
+        fits: impl Fn(usize) -> bool,
+    ) -> Option<Self> {
         let position = sampled.position;
         if let Some(numbers) = &sampled.numbers {
             let mut sorted: Vec<f64> = numbers.iter().copied().filter(|v| !v.is_nan()).collect();
@@ -51,11 +56,13 @@ impl Input {
             let varies = sorted.first().zip(sorted.last()).is_some_and(|(low, high)| low < high);
             return varies.then(|| Self { position, by_code: None, ranks: Ranks::of_numbers(&sorted) });
         }
-        let mut rows: Vec<(f64, f64)> = vec![(0.0, 0.0); bins.len()];
+        // By bin: its rows, those with an answer, and the answers' sum.
+        let mut rows: Vec<(f64, f64, f64)> = vec![(0.0, 0.0, 0.0); bins.len()];
         for (row, code) in sampled.codes.iter().enumerate() {
-            if let Some((n, sum)) = rows.get_mut(usize::from(*code)) {
-                *n += 1.0;
-                *sum += target.and_then(|t| t.get(row)).copied().unwrap_or(0.0);
+            let Some((n, answered, sum)) = rows.get_mut(usize::from(*code)) else { continue };
+            *n += 1.0;
+            if let Some(answer) = target.and_then(|t| t.get(row)).filter(|a| fits(row) && a.is_finite()) {
+                (*answered, *sum) = (*answered + 1.0, *sum + answer);
             }
         }
         let says = |bin: usize| {
@@ -65,8 +72,8 @@ impl Input {
         let mut order: Vec<(usize, f64)> = rows
             .iter()
             .enumerate()
-            .filter(|(bin, (n, _))| *n > 0.0 && says(*bin))
-            .map(|(bin, (n, sum))| (bin, sum / n))
+            .filter(|(bin, (n, ..))| *n > 0.0 && says(*bin))
+            .map(|(bin, (_, answered, sum))| (bin, if *answered > 0.0 { sum / answered } else { 0.0 }))
             .collect();
         if order.len() < 2 {
             return None;
@@ -74,10 +81,10 @@ impl Input {
         order.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
         let mut by_code = vec![None; bins.len()];
         let mut scores = vec![0.0; bins.len()];
-        let all: f64 = order.iter().filter_map(|(bin, _)| rows.get(*bin)).map(|(n, _)| n).sum();
+        let all: f64 = order.iter().filter_map(|(bin, _)| rows.get(*bin)).map(|(n, ..)| n).sum();
         let mut below = 0.0;
         for (place, (bin, _)) in order.iter().enumerate() {
-            let n = rows.get(*bin).map_or(0.0, |(n, _)| *n);
+            let n = rows.get(*bin).map_or(0.0, |(n, ..)| *n);
             if let (Some(value), Some(score)) = (by_code.get_mut(*bin), scores.get_mut(*bin)) {
                 *value = Some(single(count(whole(place))));
                 *score = single(normal::quantile((below + 0.5 * n) / all));

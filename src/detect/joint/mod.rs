@@ -37,7 +37,7 @@ use crate::units::Timestamp;
 pub(super) use fit::fit;
 pub(super) use harm::{Flips, Rows};
 pub(super) use recent::Recent;
-pub(super) use sample::{SAMPLE_ROWS_MAX, Sample};
+pub(super) use sample::Sample;
 
 /// A sample with fewer rows carries no relation.
 const ROWS_MIN: usize = 1_000;
@@ -138,15 +138,19 @@ impl Numbers {
 pub(super) struct Chunk<'a> {
     pub(super) batch: &'a Batch,
     pub(super) rows: &'a Range<usize>,
-    /// By stream, then by row.
+    /// By stream, then by row: those of `rows` after so many others.
     pub(super) codes: &'a [Vec<Code>],
+    pub(super) skipped: usize,
     pub(super) places: &'a Places,
 }
 
 impl Chunk<'_> {
     fn codes(&self, position: usize) -> &[Code] {
         let stream = self.places.value(position).and_then(|stream| self.codes.get(stream));
-        stream.map_or(&[], Vec::as_slice)
+        stream
+            .and_then(|codes| codes.get(self.skipped..))
+            .and_then(|c| c.get(..self.rows.len()))
+            .unwrap_or(&[])
     }
 
     fn column(&self, position: usize) -> Option<Column<'_>> {
@@ -233,6 +237,16 @@ impl Joint {
                 input.scores(&column, out);
             }
         }
+    }
+
+    /// Without what features tell of answers: these are to be another version's.
+    pub(super) fn forget_answers(&mut self) {
+        self.surrogates.clear();
+        self.lacks.push(
+            "answers against features are not watched: these answers were accepted as another version's, of which no \
+             relation was fitted; build a baseline of its own rows"
+                .to_owned(),
+        );
     }
 
     /// Whether everything in it fits together, and a schema of so many columns.

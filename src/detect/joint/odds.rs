@@ -14,6 +14,8 @@ const PRIOR: f64 = 1.0;
 /// Standard errors of chance that two columns must tell of each other (`2 n` times the information of independent
 /// ones is about chi-square).
 const CHANCE: f64 = 5.0;
+/// Standard errors by which rows that were not fitted bear it out.
+const HELD: f64 = 2.0;
 /// A clock tells this part of what there is to know of the hour, or of itself: whichever is less.
 const CLOCK_TOLD: f64 = 0.5;
 /// Hours that a sample must have for a clock to be found in it.
@@ -31,6 +33,10 @@ pub(super) struct Odds {
     nats: Vec<Option<f32>>,
 }
 
+fn split(codes: &[Code], fitted: usize) -> (&[Code], &[Code]) {
+    codes.split_at(fitted.min(codes.len()))
+}
+
 /// What two columns tell of each other, in nats, with their own entropies.
 struct Told {
     nats: f64,
@@ -40,36 +46,52 @@ struct Told {
 }
 
 impl Odds {
-    /// The pairs of columns that tell most of each other, most first.
-    pub(super) fn pairs(columns: &[(usize, &[Code])]) -> Vec<Self> {
-        let mut all: Vec<(f64, usize, usize)> = Vec::new();
-        for (i, (_, a)) in columns.iter().enumerate() {
-            for (j, (_, b)) in columns.iter().enumerate().skip(i + 1) {
-                let told = Table::of(a, b).map(|t| t.told());
-                if let Some(told) = told.filter(|told| told.z > CHANCE) {
-                    all.push((told.nats, i, j));
+    /// The pairs of columns that tell most of each other, most first: made of the first `fitted` rows, and such that
+    /// the others bear them out.
+    pub(super) fn pairs(columns: &[(usize, &[Code])], fitted: usize) -> Vec<Self> {
+        let mut all: Vec<(f64, Self)> = Vec::new();
+        for (i, (first, a)) in columns.iter().enumerate() {
+            for (second, b) in columns.iter().skip(i + 1) {
+                let ((a, held_a), (b, held_b)) = (split(a, fitted), split(b, fitted));
+                let Some(table) = Table::of(a, b) else { continue };
+                let told = table.told();
+                if told.z <= CHANCE {
+                    continue;
+                }
+                let odds = Self::new(*first, Some(*second), &table);
+                if odds.holds(held_a, held_b) {
+                    all.push((told.nats, odds));
                 }
             }
         }
-        all.sort_by(|a, b| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+        all.sort_by(|a, b| b.0.total_cmp(&a.0).then((a.1.first, a.1.second).cmp(&(b.1.first, b.1.second))));
         all.truncate(PAIRS_MAX);
-        let found = all.into_iter().filter_map(|(_, i, j)| {
-            let ((first, a), (second, b)) = (columns.get(i)?, columns.get(j)?);
-            Some(Self::new(*first, Some(*second), &Table::of(a, b)?))
-        });
-        found.collect()
+        all.into_iter().map(|(_, odds)| odds).collect()
     }
 
     /// A column as a clock: one that goes with the hour of the day.
-    pub(super) fn clock(position: usize, codes: &[Code], hours: &[u8]) -> Option<Self> {
+    pub(super) fn clock(position: usize, codes: &[Code], hours: &[u8], fitted: usize) -> Option<Self> {
         let mut seen = hours.to_vec();
         seen.sort_unstable();
         seen.dedup();
+        let ((codes, held), (hours, held_hours)) = (split(codes, fitted), split(hours, fitted));
         let table = Table::of(codes, hours)?;
         let told = table.told();
         let is_clock =
             seen.len() >= CLOCK_HOURS_MIN && told.z > CHANCE && told.nats >= CLOCK_TOLD * told.least;
-        is_clock.then(|| Self::new(position, None, &table))
+        let clock = is_clock.then(|| Self::new(position, None, &table))?;
+        clock.holds(held, held_hours).then_some(clock)
+    }
+
+    /// Whether rows that it was not made of bear it out: their odds are better than chance in the mean, by more than
+    /// the mean may be off.
+    fn holds(&self, a: &[Code], b: &[Code]) -> bool {
+        let of = a.iter().zip(b).filter_map(|(a, b)| self.of(*a, *b)).map(f64::from);
+        let (n, sum, squares) =
+            of.fold((0.0, 0.0, 0.0), |(n, sum, squares), v| (n + 1.0, sum + v, squares + v * v));
+        let mean: f64 = sum / n;
+        let error = ((squares / n - mean * mean) / n).sqrt();
+        n > 1.0 && mean > HELD * error
     }
 
     fn new(first: usize, second: Option<usize>, table: &Table) -> Self {

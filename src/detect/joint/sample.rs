@@ -1,13 +1,13 @@
 //! Rows that relations are fitted to: a bounded number, kept only while a baseline is planned.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::detect::bins::Plan;
 use crate::detect::cut::{Code, Cutter};
 use crate::record::{Batch, Cell, Column, Kind, Role, Schema};
 
 /// Rows that are kept, and bytes, at the most.
-pub(in crate::detect) const SAMPLE_ROWS_MAX: usize = 20_000;
+const SAMPLE_ROWS_MAX: usize = 20_000;
 const SAMPLE_BYTES_MAX: usize = 1 << 26;
 /// Distinct words of a column that are told apart.
 const WORDS_MAX: usize = 10_000;
@@ -19,7 +19,20 @@ pub(in crate::detect) struct Sample {
     columns: Vec<Option<Kept>>,
     /// By row: the hour of the day (UTC).
     hours: Vec<u8>,
+    /// The stretches that are kept, in the order of their rows.
+    stretches: Vec<Stretch>,
+    /// The least rank that was thrown out.
+    thrown_out: Option<u64>,
     rows_max: usize,
+}
+
+/// Rows of one stretch of a recording.
+#[derive(Debug, Clone, Copy)]
+struct Stretch {
+    number: u64,
+    /// Those with the highest are thrown out first.
+    rank: u64,
+    rows: usize,
 }
 
 #[derive(Debug)]
@@ -63,13 +76,56 @@ impl Sample {
         let columns: Vec<Option<Kept>> = schema.columns.iter().map(of).collect();
         let width = columns.iter().flatten().count().max(1);
         let rows_max = SAMPLE_ROWS_MAX.min(SAMPLE_BYTES_MAX / (width * size_of::<Word>()));
-        Self { columns, hours: Vec::new(), rows_max }
+        Self { columns, hours: Vec::new(), stretches: Vec::new(), thrown_out: None, rows_max }
     }
 
-    pub(in crate::detect) fn observe(&mut self, batch: &Batch, row: usize) {
-        if self.hours.len() >= self.rows_max {
+    /// A row of a stretch, which comes with its rank: those with the lowest are kept, so that they are spread over
+    /// all that is recorded.
+    pub(in crate::detect) fn observe(&mut self, batch: &Batch, row: usize, (number, rank): (u64, u64)) {
+        if self.thrown_out.is_some_and(|least| rank >= least) {
             return;
         }
+        match self.stretches.last_mut().filter(|last| last.number == number) {
+            Some(last) => last.rows += 1,
+            None => self.stretches.push(Stretch { number, rank, rows: 1 }),
+        }
+        self.push(batch, row);
+        while self.hours.len() > self.rows_max {
+            let worst = (0..self.stretches.len()).max_by_key(|i| self.stretches.get(*i).map(|s| s.rank));
+            let Some(worst) = worst else { return };
+            self.throw_out(worst);
+        }
+    }
+
+    /// The numbers of the stretches of which rows are kept.
+    pub(in crate::detect) fn stretches(&self) -> BTreeSet<u64> {
+        self.stretches.iter().map(|s| s.number).collect()
+    }
+
+    /// Throws a stretch out; where it is the only one, its last row.
+    fn throw_out(&mut self, place: usize) {
+        let from: usize = self.stretches.iter().take(place).map(|s| s.rows).sum();
+        let rows = match &mut self.stretches[..] {
+            [only] => {
+                only.rows -= 1;
+                only.rows..only.rows + 1
+            }
+            _ => {
+                let stretch = self.stretches.remove(place);
+                self.thrown_out = Some(self.thrown_out.map_or(stretch.rank, |least| least.min(stretch.rank)));
+                from..from + stretch.rows
+            }
+        };
+        self.hours.drain(rows.clone());
+        for kept in self.columns.iter_mut().flatten() {
+            match kept {
+                Kept::Numbers(values) => drop(values.drain(rows.clone())),
+                Kept::Words { words, .. } => drop(words.drain(rows.clone())),
+            }
+        }
+    }
+
+    fn push(&mut self, batch: &Batch, row: usize) {
         self.hours.push(batch.meta().ts().get(row).map_or(0, |ts| super::hour_of_day(*ts)));
         for (kept, cells) in self.columns.iter_mut().zip(batch.columns()) {
             match (kept, cells.cell(row)) {

@@ -106,20 +106,24 @@ impl Target {
     }
 }
 
-/// The answers that are worth a surrogate: numbers before classes, and none that another one tells already.
-pub(super) fn chosen(mut targets: Vec<Target>) -> Vec<Target> {
+/// The answers that are worth a surrogate: numbers before classes, and none that another one tells already. Beyond
+/// [`SURROGATES_MAX`] they are only counted.
+pub(super) fn chosen(mut targets: Vec<Target>) -> (Vec<Target>, usize) {
     targets.sort_by_key(|t| (t.is_class, t.position));
     let mut chosen: Vec<Target> = Vec::new();
+    let mut left = 0;
     for target in targets {
         let is_told = chosen.iter().any(|other| {
             // A class that is cut out of a number is told by the number.
             (target.is_class && !other.is_class) || correlation(&target.values, &other.values).abs() > SAME
         });
-        if !is_told && chosen.len() < SURROGATES_MAX {
-            chosen.push(target);
+        match (is_told, chosen.len() < SURROGATES_MAX) {
+            (true, _) => {}
+            (_, true) => chosen.push(target),
+            (_, false) => left += 1,
         }
     }
-    chosen
+    (chosen, left)
 }
 
 /// Pearson's, over rows where both are known; 0 where one does not vary.

@@ -4,6 +4,7 @@ mod bad_input;
 mod latches;
 mod recoveries;
 mod reviewed;
+mod starts;
 mod traps;
 mod weights;
 
