@@ -9,7 +9,7 @@ use super::monitor::Monitor;
 use super::state::{Group, Start, Step};
 use super::stream::Role;
 use super::table::{Bet, Family};
-use crate::units::count;
+use crate::units::{ceil, count};
 
 /// Starts that are so many nats less likely than the likeliest are left out: 95 % of an interval for a change point
 /// by its likelihood ratio (Siegmund 1988, J. Roy. Stat. Soc. B 50:31, about `exp(-x)` on either side).
@@ -192,9 +192,4 @@ impl Monitor {
         let columns = self.calibration.joint.incoherent(&Rows::of(recent, start.row, step.row));
         columns.into_iter().filter_map(|p| self.schema.columns.get(p)).map(|c| c.name.clone()).collect()
     }
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of rows, from 1")]
-const fn ceil(rows: f64) -> u64 {
-    rows.ceil() as u64
 }

@@ -8,8 +8,9 @@ use super::sample::{Sample, Sampled};
 use super::surrogate::{NoSurrogate, Surrogate, Target, chosen};
 use super::{Joint, ROWS_MIN, Scalar};
 use crate::detect::bins::{Plan, Planning};
+use crate::detect::plan::plain;
 use crate::detect::stream::{Role, Source, Stream};
-use crate::record::{Cell, Column as SchemaColumn, Contract, Kind, Role as ColumnRole, Schema};
+use crate::record::{Cell, Kind, Role as ColumnRole, Schema};
 
 /// Of the sample's rows the last fifth is not fitted: it cuts the bins of what relations leave, and says whether a
 /// relation holds at all. Not every fifth row, which may be like the one before.
@@ -205,15 +206,7 @@ impl Fitting<'_> {
 
     /// A stream of a scalar, in bins cut from what the rows that were not fitted have.
     fn stream(&mut self, scalar: Scalar, columns: &[usize], name: &str, role: Role, values: &[f64]) {
-        let plain = SchemaColumn {
-            name: String::new(),
-            role: ColumnRole::Meta,
-            kind: Kind::Numeric,
-            group: String::new(),
-            default: None,
-            contract: Contract::default(),
-        };
-        let mut planning = Planning::new(&plain);
+        let mut planning = Planning::new(&plain(Kind::Numeric));
         values.iter().filter(|v| v.is_finite()).for_each(|v| planning.observe(Cell::Number(*v)));
         let plan: Plan = planning.plan();
         let group = match role {

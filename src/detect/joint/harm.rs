@@ -3,7 +3,7 @@
 use super::Joint;
 use super::recent::{Recent, Row};
 use super::surrogate::Surrogate;
-use crate::units::{count, whole};
+use crate::units::{count, floor, whole};
 
 /// Healthy rows that an estimate needs.
 const HEALTHY_MIN: usize = 30;
@@ -226,9 +226,4 @@ const TOO_FEW_HEALTHY: &str = "fewer than 30 rows from before the fault are in m
 /// 1 where two answers lead to different decisions.
 fn flips(surrogate: &Surrogate, a: f64, b: f64) -> f64 {
     f64::from(u8::from(surrogate.differs(a, b)))
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of rows in memory")]
-const fn floor(rows: f64) -> u64 {
-    rows.floor() as u64
 }
