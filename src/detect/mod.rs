@@ -61,6 +61,7 @@ mod strata;
 mod stream;
 mod table;
 mod tails;
+mod trees;
 mod versions;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use super::given::Given;
 use super::inputs::{Column, INPUTS_MAX, Input, Inputs};
 use super::odds::Odds;
 use super::sample::{Sample, Sampled};
-use super::surrogate::{NoSurrogate, Surrogate, Target, chosen};
+use super::surrogate::{Surrogate, Target, chosen};
 use super::{Joint, ROWS_MIN, Scalar};
 use crate::detect::bins::{Plan, Planning};
 use crate::detect::plan::plain;
@@ -122,14 +122,11 @@ impl Fitting<'_> {
                     self.stream(Scalar::Residual(which), &columns, &name, Role::Output, &residuals);
                     self.stream(Scalar::ResidualSize(which), &columns, &name, Role::Output, &sizes);
                 }
-                Err(NoSurrogate::TooFew) => self.joint.lacks.push(format!(
-                    "answers `{name}` against features are not watched: too few rows have an answer"
-                )),
-                Err(NoSurrogate::Unexplained(left)) => self.joint.lacks.push(format!(
-                    "answers `{name}` against features are not watched: the features that are recorded leave \
-                     {:.0} % of the answers' variance unexplained",
-                    100.0 * if left < 1.0 { left } else { 1.0 }
-                )),
+                Err(why) => {
+                    self.joint
+                        .lacks
+                        .push(format!("answers `{name}` against features are not watched: {why}"));
+                }
             }
         }
     }
@@ -146,21 +143,25 @@ impl Fitting<'_> {
             .filter(|members| !members.is_empty())
             .collect();
         match Coherence::fit((matrix, width), &groups, |row| is_fitted(row, self.rows)) {
-            Some((coherence, says)) => {
+            Ok((coherence, says)) => {
                 self.joint.coherence = Some(coherence);
                 let columns: Vec<usize> = self.joint.inputs.columns.iter().map(|i| i.position).collect();
                 self.stream(Scalar::Coherence, &columns, "features", Role::Relations, &says);
             }
-            None => self.joint.lacks.push(
-                "whether features belong to one entity is not watched: they tell nothing of each other"
-                    .to_owned(),
-            ),
+            Err(why) => {
+                self.joint.lacks.push(format!("whether features belong to one entity is not watched: {why}"));
+            }
         }
     }
 
     fn given(&mut self, scores: &[Vec<f32>]) {
         let is_number = |input: usize| self.joint.inputs.columns.get(input).is_some_and(|i| !i.is_of_words());
-        for (given, left) in Given::fit(scores, is_number, |row| is_fitted(row, self.rows)) {
+        let found = Given::fit(scores, is_number, |row| is_fitted(row, self.rows));
+        let found = found.unwrap_or_else(|why| {
+            self.joint.lacks.push(format!("features against what others foretell are not watched: {why}"));
+            Vec::new()
+        });
+        for (given, left) in found {
             let Some(position) = self.joint.inputs.columns.get(given.input).map(|i| i.position) else {
                 continue;
             };

@@ -2,10 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::single;
-use super::trees::{Growth, Trees};
 use crate::detect::cut::Code;
-use crate::units::{count, whole};
+use crate::detect::trees::{self, Cuts, Growth, Task, Trees};
+use crate::units::{count, single, whole};
 
 /// Answers that have a surrogate, at the most.
 pub(super) const SURROGATES_MAX: usize = 3;
@@ -18,7 +17,8 @@ const PROBABILITY_MIN: f64 = 1e-4;
 const LEFT_MAX: f64 = 0.9;
 /// Answers that go together as closely as this are one.
 const SAME: f64 = 0.99;
-const GROWTH: Growth = Growth { rounds: 120, depth: 6, rate: 0.12, classes: false };
+const GROWTH: Growth =
+    Growth { rounds: 120, depth: 6, rate: 0.12, task: Task::Number, cuts: Cuts::Histogram };
 
 /// One answer and what foretells it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -139,12 +139,20 @@ fn correlation(a: &[f64], b: &[f64]) -> f64 {
 }
 
 /// Why an answer has no surrogate.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, thiserror::Error, Clone, PartialEq)]
 pub(super) enum NoSurrogate {
     /// It is null in nearly all rows.
+    #[error("too few rows have an answer")]
     TooFew,
     /// Features leave so much of its variance, from 0 to 1 and more.
+    #[error(
+        "the features that are recorded leave {:.0} % of the answers' variance unexplained",
+        100.0 * if *.0 < 1.0 { *.0 } else { 1.0 }
+    )]
     Unexplained(f64),
+    /// The library gave up.
+    #[error("no trees: {0}")]
+    NoTrees(#[from] trees::Error),
 }
 
 impl Surrogate {
@@ -170,9 +178,9 @@ impl Surrogate {
             return Err(NoSurrogate::TooFew);
         }
         let y: Vec<f32> = y.into_iter().map(single).collect();
-        let trees = Trees::fit(&x, width, &y, GROWTH).ok_or(NoSurrogate::TooFew)?;
+        let trees = Trees::fit(&x, width, &y, GROWTH)?;
         let mut told = Vec::new();
-        trees.of(&others, &mut told);
+        trees.of(&others, width, &mut told)?;
         let residuals: Vec<f64> = expected.iter().zip(&told).map(|(y, told)| y - f64::from(*told)).collect();
         let left = spread(&residuals) / spread(&expected);
         // What is not a number explains nothing.
@@ -184,8 +192,12 @@ impl Surrogate {
     }
 
     /// What the trees say of rows, to be compared with the answers.
-    pub(super) fn foretell(&self, matrix: &[f32], out: &mut Vec<f32>) {
-        self.trees.of(matrix, out);
+    pub(super) fn foretell(
+        &self,
+        (matrix, width): (&[f32], usize),
+        out: &mut Vec<f32>,
+    ) -> Result<(), trees::Error> {
+        self.trees.of(matrix, width, out)
     }
 
     /// An answer less what the trees say; NaN where there is no answer.
