@@ -1,4 +1,4 @@
-use ndarray::ArrayView2;
+use ndarray::{Array1, ArrayView2};
 
 use crate::detect::NoEstimate;
 use crate::detect::effect::rows::boost::{self, Frame, Lesson};
@@ -92,10 +92,9 @@ impl DirectLoss {
 
 /// One less the squares that are left over those around the mean.
 fn foreseen(said: &[f64], target: &[f32]) -> f64 {
-    let squares = |of: &mut dyn Iterator<Item = f64>| of.map(|x| x * x).sum::<f64>();
-    let mean = target.iter().map(|t| f64::from(*t)).sum::<f64>() / count(whole(target.len()));
-    let left = squares(&mut said.iter().zip(target).map(|(said, t)| said - f64::from(*t)));
-    1.0 - left / squares(&mut target.iter().map(|t| f64::from(*t) - mean))
+    let target: Array1<f64> = target.iter().map(|t| f64::from(*t)).collect();
+    let left: f64 = said.iter().zip(&target).map(|(said, t)| (said - t).powi(2)).sum();
+    1.0 - left / (count(whole(target.len())) * target.var(0.0))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! What such trees answer is the logarithm of a ratio of densities (Gutmann and Hyvärinen, 2012, J. Mach. Learn.
 //! Res. 13:307: noise-contrastive estimation), so that it is near the best statistic there is for that fault.
 
+use ndarray::aview1;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -100,10 +101,9 @@ impl Coherence {
 
 /// By how many standard errors two samples differ in mean.
 fn z(a: &[f64], b: &[f64]) -> f64 {
-    let of = |v: &[f64]| {
-        let n = count(whole(v.len()));
-        let mean = v.iter().sum::<f64>() / n;
-        (mean, v.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n * n))
+    let of = |values: &[f64]| {
+        let (n, values) = (count(whole(values.len())), aview1(values));
+        (values.sum() / n, values.var(0.0) / n)
     };
     let ((a, va), (b, vb)) = (of(a), of(b));
     (a - b) / (va + vb).sqrt()

@@ -2,7 +2,7 @@
 
 use linfa_linalg::LinalgError;
 use linfa_linalg::cholesky::{InverseCInplace, SolveCInplace};
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, aview1};
 use serde::{Deserialize, Serialize};
 
 use crate::units::{count, single, whole};
@@ -47,8 +47,9 @@ impl Given {
             given.of(scores, &mut left);
             let left: Vec<f64> =
                 others.iter().filter_map(|row| left.get(*row)).map(|v| f64::from(*v)).collect();
-            let own = others.iter().filter_map(|row| scores.get(input)?.get(*row)).map(|v| f64::from(*v));
-            let told = 1.0 - variance(left.iter().copied()) / variance(own);
+            let own = others.iter().filter_map(|row| scores.get(input)?.get(*row));
+            let own: Array1<f64> = own.map(|v| f64::from(*v)).collect();
+            let told = 1.0 - aview1(&left).var(0.0) / own.var(0.0);
             if told >= TOLD_MIN {
                 found.push((told, given, left));
             }
@@ -79,14 +80,6 @@ impl Given {
             && single(self.intercept).is_finite()
             && self.neighbours.iter().all(|(_, w)| single(*w).is_finite())
     }
-}
-
-fn variance(values: impl Iterator<Item = f64>) -> f64 {
-    let (mut n, mut sum, mut squares) = (0.0, 0.0, 0.0);
-    for v in values {
-        (n, sum, squares) = (n + 1.0, sum + v, squares + v * v);
-    }
-    squares / n - (sum / n).powi(2)
 }
 
 /// Means and covariances of scores.

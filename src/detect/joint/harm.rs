@@ -123,8 +123,10 @@ impl Joint {
     /// best of several values brings something too.
     pub(in crate::detect) fn incoherent(&self, rows: &Rows<'_>) -> Vec<usize> {
         // Where trees say nothing of the rows, the alarm names what it would without them.
-        let found = self.coherence.as_ref().map(|coherence| self.replaced(coherence, rows));
-        found.and_then(Result::ok).unwrap_or_else(Vec::new)
+        match self.coherence.as_ref().map(|coherence| self.replaced(coherence, rows)) {
+            Some(Ok(found)) => found,
+            _ => Vec::new(),
+        }
     }
 
     fn replaced(&self, coherence: &Coherence, rows: &Rows<'_>) -> Result<Vec<usize>, trees::Error> {

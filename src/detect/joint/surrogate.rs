@@ -1,5 +1,6 @@
 //! What a model would have answered, as far as its features tell: boosted trees fitted to its answers in health.
 
+use ndarray::{Array1, aview1};
 use serde::{Deserialize, Serialize};
 
 use crate::detect::cut::Code;
@@ -124,17 +125,15 @@ pub(super) fn chosen(mut targets: Vec<Target>) -> Vec<Target> {
 
 /// Pearson's, over rows where both are known; 0 where one does not vary.
 fn correlation(a: &[f64], b: &[f64]) -> f64 {
-    let pairs: Vec<(f64, f64)> =
-        a.iter().zip(b).filter(|(a, b)| a.is_finite() && b.is_finite()).map(|(a, b)| (*a, *b)).collect();
-    let n = count(whole(pairs.len()));
-    let (sum_a, sum_b) = pairs.iter().fold((0.0, 0.0), |(x, y), (a, b)| (x + a, y + b));
-    let (mean_a, mean_b) = (sum_a / n, sum_b / n);
-    let (mut aa, mut ab, mut bb) = (0.0, 0.0, 0.0);
-    for (a, b) in pairs {
-        let (a, b) = (a - mean_a, b - mean_b);
-        (aa, ab, bb) = (aa + a * a, ab + a * b, bb + b * b);
-    }
-    let found = ab / (aa * bb).sqrt();
+    let known = a.iter().zip(b).filter(|(a, b)| a.is_finite() && b.is_finite());
+    let (a, b): (Vec<f64>, Vec<f64>) = known.unzip();
+    let centred = |values: Vec<f64>| {
+        let values = Array1::from(values);
+        let mean = values.sum() / count(whole(values.len()));
+        values - mean
+    };
+    let (a, b) = (centred(a), centred(b));
+    let found = a.dot(&b) / (a.dot(&a) * b.dot(&b)).sqrt();
     if found.is_finite() { found } else { 0.0 }
 }
 
@@ -182,7 +181,7 @@ impl Surrogate {
         let mut told = Vec::new();
         trees.of(&others, width, &mut told)?;
         let residuals: Vec<f64> = expected.iter().zip(&told).map(|(y, told)| y - f64::from(*told)).collect();
-        let left = spread(&residuals) / spread(&expected);
+        let left = aview1(&residuals).var(0.0) / aview1(&expected).var(0.0);
         // What is not a number explains nothing.
         if left < LEFT_MAX {
             Ok((Self { position: target.position, scale: target.scale, trees }, residuals))
@@ -232,11 +231,4 @@ impl Surrogate {
         };
         scale && self.trees.width() == width
     }
-}
-
-/// The mean square about 0, which is what a residual should be near to, or about the mean.
-fn spread(values: &[f64]) -> f64 {
-    let n = count(whole(values.len()));
-    let mean = values.iter().sum::<f64>() / n;
-    values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n
 }
