@@ -128,6 +128,33 @@ pub const fn whole(length: usize) -> u64 {
     length as u64
 }
 
+/// The largest whole number that is no more than a number that is one: 0 below 0, the largest there is beyond it.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+pub const fn floor(number: f64) -> u64 {
+    debug_assert!(!number.is_nan(), "what is no number has no place among whole ones");
+    number.floor() as u64
+}
+
+/// The same, no less than the number.
+#[must_use]
+pub const fn ceil(number: f64) -> u64 {
+    floor(number.ceil())
+}
+
+/// The same, nearest to the number; of two that are as near the one farther from 0.
+#[must_use]
+pub const fn round(number: f64) -> u64 {
+    floor(number.round())
+}
+
+/// The nearest number of 32 bits: infinite beyond what they hold, NaN for NaN.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, reason = "rounded, or infinite")]
+pub const fn single(number: f64) -> f32 {
+    number as f32
+}
+
 /// A point in time: microseconds since 1970-01-01 UTC. Written as RFC 3339.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
@@ -355,6 +382,30 @@ mod tests {
         assert!(PerSecond::new(f64::INFINITY).is_err());
         assert!(Ratio::new(1.01).is_err());
         assert_eq!(Ratio::of(0, 0), None);
+    }
+
+    /// Whole numbers of numbers: on the side that is asked for, and at the ends where there is none.
+    #[test]
+    fn whole_numbers() {
+        for (number, [below, above, nearest]) in [
+            (2.5, [2, 3, 3]),
+            (2.4, [2, 3, 2]),
+            (7.0, [7, 7, 7]),
+            (-0.4, [0, 0, 0]),
+            (-3.6, [0, 0, 0]),
+            (1e300, [u64::MAX; 3]),
+            (f64::INFINITY, [u64::MAX; 3]),
+            (f64::NEG_INFINITY, [0; 3]),
+        ] {
+            assert_eq!([floor(number), ceil(number), round(number)], [below, above, nearest], "{number}");
+        }
+    }
+
+    /// 32 bits hold a number nearly, or nothing finite of it.
+    #[test]
+    fn singles() {
+        assert!((f64::from(single(0.1)) - 0.1).abs() < 1e-8);
+        assert!(single(1e39).is_infinite() && single(-1e39) < 0.0 && single(f64::NAN).is_nan());
     }
 
     /// Every unit of the spelling is understood and nothing without a unit is.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cut::Code;
 use crate::record::{Cell, Column, Kind as ColumnKind, Scalar};
-use crate::units::count;
+use crate::units::{count, whole};
 
 /// Quantile bins of a numeric column, at the most.
 const QUANTILE_BINS: usize = 16;
@@ -435,7 +435,7 @@ fn choose_atoms(sorted: &[f64]) -> Vec<f64> {
         }
     }
     let discrete = runs.len() <= DISCRETE_MAX;
-    let floor = ATOM_SHARE * count(sorted.len() as u64);
+    let floor = ATOM_SHARE * count(whole(sorted.len()));
     let mut frequent: Vec<(f64, u64)> =
         runs.into_iter().filter(|(_, n)| discrete || (*n > 1 && count(*n) > floor)).collect();
     frequent.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.total_cmp(&b.0)));

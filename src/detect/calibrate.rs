@@ -18,7 +18,7 @@ use super::steps::{Numbers, STEP_ROWS_MAX, chunks};
 use super::stream::{Counts, Source, Stream};
 use super::{Error, strata};
 use crate::record::{Batch, Schema};
-use crate::units::{Timestamp, count, whole};
+use crate::units::{Timestamp, ceil, count, whole};
 
 /// Fewer rows than this cannot carry a baseline of any budget.
 pub(super) const ROWS_MIN: u64 = 100;
@@ -650,9 +650,4 @@ fn merge_alike_hours(stream: &mut Stream) {
         stream.counts.iter().for_each(|c| pooled.add(c));
         stream.counts = vec![pooled];
     }
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most the number of rows")]
-fn ceil(rows: f64) -> u64 {
-    rows.ceil() as u64
 }

@@ -14,7 +14,7 @@ use super::trail::{Began, Watched};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Diagnosis {
     /// The first row of the fault, at the earliest and at the latest (0-based); none where nothing tells. Holds it in
-    /// 95 of 100 faults that begin at once and stay.
+    /// about nine of ten faults that begin at once (benches/README.md has the count).
     pub since_rows: Option<(u64, u64)>,
     /// Whether it may have begun before the first of these: earlier than the 1,024 rows in memory, or than the alarm
     /// or the recovery after which evidence began anew.

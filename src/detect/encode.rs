@@ -198,6 +198,14 @@ impl Encoder {
         self.codes.get(stream).map_or(&[], Vec::as_slice)
     }
 
+    /// Whether a relation could not be computed of some row, whose codes say nothing of it then.
+    pub(super) fn has_failed(&self, stream: usize) -> bool {
+        let found = self.relations.as_ref().zip(self.sources.get(stream));
+        found.is_some_and(|(relations, work)| {
+            matches!(work.source, Source::Joint { .. }) && relations.numbers.has_failed(work.asks)
+        })
+    }
+
     pub(super) fn streams(&self) -> usize {
         self.codes.len()
     }

@@ -14,7 +14,8 @@ use self::less::{Block, Rarer};
 use self::more::{More, NO_MORE, shared};
 pub(super) use self::steps::{STRENGTHS, gains, strengths};
 use super::cut::{Code, SKIP};
-use super::table::{BLOCK, Bet, EPSILONS, Family, LANE_PARTS, Lanes, Stratum, TILTS, Table, Tilts, single};
+use super::table::{BLOCK, Bet, EPSILONS, Family, LANE_PARTS, Lanes, Stratum, TILTS, Table, Tilts};
+use crate::units::single;
 
 /// Evidence of one bet is not counted beyond this, so that a fault of days cannot overflow.
 const EVIDENCE_MAX: f32 = 1e30;

@@ -92,7 +92,7 @@ pub enum Undecided {
     RowsLost,
     /// An alarm of the same group or upstream of it explains it; its own evidence is held back.
     Explained,
-    /// The evidence is not a number.
+    /// The evidence is not a number, or could not be computed of some row.
     NotANumber,
     /// Evidence is on its way to the threshold.
     Gathering,

@@ -1,5 +1,5 @@
 use super::state::Start;
-use crate::units::{Timestamp, count};
+use crate::units::{Timestamp, count, round};
 
 /// What changed, before it is put into words.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,11 +59,6 @@ fn told_apart((hits, rows): (f64, f64), baseline: Option<(f64, f64)>) -> (String
     }
     let exact = |part: f64, whole: f64| format!("{:.2} %", 100.0 * part / whole);
     (exact(hits, rows), Some(exact(usual_hits, usual_rows)))
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most the number of rows")]
-const fn round(rows: f64) -> u64 {
-    rows.round() as u64
 }
 
 /// A share of rows in per cent, or `unknown` where there were none.

@@ -62,6 +62,7 @@ mod stream;
 mod table;
 mod tails;
 mod trail;
+mod trees;
 mod versions;
 #[cfg(test)]
 mod tests;

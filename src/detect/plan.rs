@@ -151,7 +151,7 @@ impl SeenColumn {
 }
 
 /// A column that is in no schema.
-fn plain(kind: Kind) -> Column {
+pub(super) fn plain(kind: Kind) -> Column {
     Column {
         name: String::new(),
         role: ColumnRole::Meta,

@@ -174,7 +174,7 @@ impl Rate {
     }
 
     pub(super) fn total(&self) -> f64 {
-        let each = self.weight / count(FACTORS.len() as u64);
+        let each = self.weight / count(whole(FACTORS.len()));
         self.bets.iter().map(|b| each * b.value).sum()
     }
 
@@ -302,7 +302,7 @@ impl Rate {
     pub(super) fn seconds_needed(&self, threshold: f64) -> f64 {
         let Some(band) = self.last.filter(|band| band.low > 0.0) else { return f64::INFINITY };
         let nats = FACTORS.first().map_or(0.0, |factor| (1.0 - factor) * band.low / DISPERSION);
-        let weight = self.weight / count(FACTORS.len() as u64) * self.length(band);
+        let weight = self.weight / count(whole(FACTORS.len())) * self.length(band);
         (threshold / weight).ln() / nats
     }
 

@@ -139,6 +139,9 @@ impl Monitor {
             return StreamState::Undecided(Undecided::Filling);
         }
         let streams = || group.streams.iter().copied().filter(|s| self.wiring.has(*s, kind));
+        if streams().any(|stream| self.encoder.has_failed(stream)) {
+            return StreamState::Undecided(Undecided::NotANumber);
+        }
         if streams().any(|stream| self.is_untold(stream)) {
             return StreamState::Undecided(Undecided::NoRows);
         }

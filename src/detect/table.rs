@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 use super::cut::{Code, SKIP};
 use super::dependence::tempered;
 use super::recovery::Badness;
+use crate::units::single;
 
 /// Shares of rows hit that are bet on: slow faults and complete ones alike.
 pub(super) const EPSILONS: [f64; 4] = [0.01, 0.05, 0.25, 0.9];
@@ -126,12 +127,6 @@ pub(super) struct Stratum {
 pub(super) struct Losses {
     pub(super) miss: [f32; LOSSES.len()],
     pub(super) hit: [f32; LOSSES.len()],
-}
-
-/// A number in single precision; what is too large for it becomes infinite.
-#[expect(clippy::cast_possible_truncation, reason = "rounded, or infinite and bounded by the caller")]
-pub(super) const fn single(value: f64) -> f32 {
-    value as f32
 }
 
 impl Table {

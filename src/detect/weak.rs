@@ -9,7 +9,7 @@ use super::monitor::Monitor;
 use super::setup::upper_of_longer;
 use super::table::Bet;
 use crate::baseline::Budget;
-use crate::units::count;
+use crate::units::{count, floor};
 
 /// A group that is all zero must alarm within so many rows, in nine of ten cases.
 const ROWS_MAX: f64 = 100.0;
@@ -143,11 +143,6 @@ fn two_digits(rows: f64) -> u64 {
     let digits = rows.log10().floor() - 1.0;
     let unit = if digits > 0.0 { 10.0_f64.powf(digits) } else { 1.0 };
     floor((rows / unit).ceil() * unit)
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of rows or alarms")]
-fn floor(value: f64) -> u64 {
-    value.floor() as u64
 }
 
 #[cfg(test)]

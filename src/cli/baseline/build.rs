@@ -10,6 +10,7 @@ use crate::cli::progress;
 use crate::lab::Progress;
 use crate::service::learn;
 use crate::tap::Source;
+use crate::units::floor;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Build {
@@ -41,7 +42,7 @@ impl Build {
         let told = Arc::clone(&progress);
         let source = Source::open(&self.input)?.on_progress(move |p| {
             if let Some(share) = p.share {
-                told.step(per_mille(share.get()), 1_000);
+                told.step(floor(1_000.0 * share.get()), 1_000);
             }
         });
         let options = self.about.options()?;
@@ -68,9 +69,4 @@ impl Build {
         }
         Ok(0)
     }
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share from 0 to 1")]
-fn per_mille(share: f64) -> u64 {
-    (share * 1_000.0) as u64
 }

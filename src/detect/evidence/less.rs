@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 use wide::f32x8;
 
-use super::super::table::{LOSSES, Losses, Table, single};
+use super::super::table::{LOSSES, Losses, Table};
 use super::{EVIDENCE_MAX, Suspicion};
+use crate::units::single;
 
 /// Bets that are settled at once.
 const TOGETHER: usize = 4;

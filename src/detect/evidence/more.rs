@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 use wide::f32x4;
 
-use super::super::table::{EPSILONS, Lanes, Table, single};
+use super::super::table::{EPSILONS, Lanes, Table};
 use super::held::Held;
 use super::{EVIDENCE_MAX, Suspicion};
+use crate::units::single;
 
 /// Lanes whose start is followed: one for slow faults, one for complete ones.
 const FOLLOWED: [usize; 2] = [0, 2];

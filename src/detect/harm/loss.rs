@@ -1,9 +1,9 @@
-use hessboost::prelude::BoostedModel;
-use ndarray::ArrayView2;
+use ndarray::{Array1, ArrayView2};
 
 use crate::detect::NoEstimate;
-use crate::detect::effect::rows::boost::{self, Frame, Lesson, Task};
+use crate::detect::effect::rows::boost::{self, Frame, Lesson};
 use crate::detect::effect::rows::{check_shape, check_values};
+use crate::detect::trees::{Task, Trees, cell};
 use crate::units::{count, whole};
 
 /// Labelled rows that are needed to learn a loss.
@@ -20,7 +20,7 @@ const ROWS_MIN: u64 = 100;
 #[derive(Debug)]
 pub struct DirectLoss {
     frame: Frame,
-    model: BoostedModel,
+    trees: Trees,
     /// The mean loss of the baseline, which losses are measured in so that 32 bits hold them.
     unit: f64,
     foreseen: f64,
@@ -51,7 +51,7 @@ impl DirectLoss {
         if unit.is_infinite() {
             return Err(NoEstimate::Failed("losses are too large for their mean".to_owned()));
         }
-        let target: Vec<f32> = losses.iter().map(|loss| boost::narrow(loss / unit)).collect();
+        let target: Vec<f32> = losses.iter().map(|loss| cell(loss / unit, 0.0)).collect();
         // Of one value as the trees see it: a loss of 0 throughout is no number of units either.
         let first = target.first().copied().unwrap_or(0.0);
         if !target.iter().any(|one| one.total_cmp(&first).is_ne()) {
@@ -65,8 +65,8 @@ impl DirectLoss {
         let folds = boost::folds(losses.len(), &mut boost::seeded(seed));
         let lesson = Lesson { cells: &cells, columns: frame.columns(), target: &target, task: Task::Number };
         let said = lesson.out_of_fold(&folds)?;
-        let model = lesson.grow()?;
-        Ok(Self { foreseen: foreseen(&said, &target), frame, model, unit })
+        let trees = lesson.grow()?;
+        Ok(Self { foreseen: foreseen(&said, &target), frame, trees, unit })
     }
 
     /// The share of the variance of the baseline's losses that trees foresee of rows they were not grown on, 1 at most.
@@ -83,18 +83,18 @@ impl DirectLoss {
     pub fn estimate(&self, rows: ArrayView2<'_, f64>) -> Result<f64, NoEstimate> {
         check_shape(rows, self.frame.columns(), 1)?;
         check_values(rows, |value| !value.is_infinite())?;
-        let said = boost::predict(&self.model, &self.frame.cells(rows), self.frame.columns())?;
-        let sum: f64 = said.iter().filter(|loss| **loss > 0.0).sum();
+        let mut said = Vec::new();
+        self.trees.of(&self.frame.cells(rows), self.frame.columns(), &mut said).map_err(NoEstimate::from)?;
+        let sum: f64 = said.into_iter().map(f64::from).filter(|loss| *loss > 0.0).sum();
         Ok(self.unit * sum / count(whole(rows.nrows())))
     }
 }
 
 /// One less the squares that are left over those around the mean.
 fn foreseen(said: &[f64], target: &[f32]) -> f64 {
-    let squares = |of: &mut dyn Iterator<Item = f64>| of.map(|x| x * x).sum::<f64>();
-    let mean = target.iter().map(|t| f64::from(*t)).sum::<f64>() / count(whole(target.len()));
-    let left = squares(&mut said.iter().zip(target).map(|(said, t)| said - f64::from(*t)));
-    1.0 - left / squares(&mut target.iter().map(|t| f64::from(*t) - mean))
+    let target: Array1<f64> = target.iter().map(|t| f64::from(*t)).collect();
+    let left: f64 = said.iter().zip(&target).map(|(said, t)| (said - t).powi(2)).sum();
+    1.0 - left / (count(whole(target.len())) * target.var(0.0))
 }
 
 #[cfg(test)]

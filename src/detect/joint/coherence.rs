@@ -4,15 +4,16 @@
 //! What such trees answer is the logarithm of a ratio of densities (Gutmann and Hyvärinen, 2012, J. Mach. Learn.
 //! Res. 13:307: noise-contrastive estimation), so that it is near the best statistic there is for that fault.
 
+use ndarray::aview1;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-use super::trees::{Growth, Trees};
+use crate::detect::trees::{self, Cuts, Growth, Task, Trees};
 use crate::units::{count, whole};
 
-const GROWTH: Growth = Growth { rounds: 120, depth: 6, rate: 0.12, classes: true };
+const GROWTH: Growth = Growth { rounds: 120, depth: 6, rate: 0.12, task: Task::Odds, cuts: Cuts::Histogram };
 /// Mixed rows for each row, at the most, and cells of all together.
 const MIXED_PER_ROW: usize = 4;
 const CELLS_MAX: usize = 4_000_000;
@@ -27,16 +28,29 @@ pub(super) struct Coherence {
     trees: Trees,
 }
 
+/// Why nothing tells whether features belong together.
+#[derive(Debug, thiserror::Error, Clone, PartialEq)]
+pub(super) enum NoCoherence {
+    /// Not enough rows to learn from, or to judge by.
+    #[error("too few rows")]
+    TooFew,
+    /// Rows are not told from mixed ones.
+    #[error("they tell nothing of each other")]
+    Unrelated,
+    /// The library gave up.
+    #[error("no trees: {0}")]
+    NoTrees(#[from] trees::Error),
+}
+
 impl Coherence {
-    /// Fits to the rows for which `fits` holds; gives what it says of the others too. Nothing where features tell
-    /// nothing of each other.
+    /// Fits to the rows for which `fits` holds; gives what it says of the others too.
     pub(super) fn fit(
         (matrix, width): (&[f32], usize),
         groups: &[Vec<usize>],
         fits: impl Fn(usize) -> bool,
-    ) -> Option<(Self, Vec<f64>)> {
+    ) -> Result<(Self, Vec<f64>), NoCoherence> {
         if width < 2 {
-            return None;
+            return Err(NoCoherence::Unrelated);
         }
         let rows: Vec<&[f32]> = matrix.chunks_exact(width).collect();
         let of = |wanted: bool| -> Vec<&[f32]> {
@@ -45,7 +59,7 @@ impl Coherence {
         };
         let (fitted, others) = (of(true), of(false));
         if fitted.len() < super::ROWS_MIN / 2 || others.len() < super::ROWS_MIN / 8 {
-            return None;
+            return Err(NoCoherence::TooFew);
         }
         let mut mixer =
             Mixer { random: StdRng::seed_from_u64(SEED), groups, width, order: (0..width).collect() };
@@ -61,18 +75,23 @@ impl Coherence {
         }
         let trees = Trees::fit(&x, width, &y, GROWTH)?;
         let (mut whole_rows, mut mixed_rows, mut mixed) = (Vec::new(), Vec::new(), Vec::new());
-        trees.of(&others.concat(), &mut whole_rows);
+        trees.of(&others.concat(), width, &mut whole_rows)?;
         mixer.mix(&others, &mut mixed);
-        trees.of(&mixed, &mut mixed_rows);
+        trees.of(&mixed, width, &mut mixed_rows)?;
         let says: Vec<f64> = whole_rows.iter().map(|v| f64::from(*v)).collect();
         let mixed: Vec<f64> = mixed_rows.iter().map(|v| f64::from(*v)).collect();
-        (z(&says, &mixed) > CHANCE).then_some((Self { trees }, says))
+        // What is not a number tells nothing.
+        if z(&says, &mixed) > CHANCE { Ok((Self { trees }, says)) } else { Err(NoCoherence::Unrelated) }
     }
 
     /// The logarithm of the odds that the features of each row belong together, in nats; evenly many mixed rows
     /// given.
-    pub(super) fn of(&self, matrix: &[f32], out: &mut Vec<f32>) {
-        self.trees.of(matrix, out);
+    pub(super) fn of(
+        &self,
+        (matrix, width): (&[f32], usize),
+        out: &mut Vec<f32>,
+    ) -> Result<(), trees::Error> {
+        self.trees.of(matrix, width, out)
     }
 
     pub(super) fn is_sound(&self, width: usize) -> bool {
@@ -82,10 +101,9 @@ impl Coherence {
 
 /// By how many standard errors two samples differ in mean.
 fn z(a: &[f64], b: &[f64]) -> f64 {
-    let of = |v: &[f64]| {
-        let n = count(whole(v.len()));
-        let mean = v.iter().sum::<f64>() / n;
-        (mean, v.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n * n))
+    let of = |values: &[f64]| {
+        let (n, values) = (count(whole(values.len())), aview1(values));
+        (values.sum() / n, values.var(0.0) / n)
     };
     let ((a, va), (b, vb)) = (of(a), of(b));
     (a - b) / (va + vb).sqrt()

@@ -5,11 +5,12 @@ use super::given::Given;
 use super::inputs::{Column, INPUTS_MAX, Input, Inputs};
 use super::odds::Odds;
 use super::sample::{Sample, Sampled};
-use super::surrogate::{NoSurrogate, SURROGATES_MAX, Surrogate, Target, chosen};
+use super::surrogate::{SURROGATES_MAX, Surrogate, Target, chosen};
 use super::{Joint, ROWS_MIN, Scalar};
 use crate::detect::bins::{Plan, Planning};
+use crate::detect::plan::plain;
 use crate::detect::stream::{Role, Source, Stream};
-use crate::record::{Cell, Column as SchemaColumn, Contract, Kind, Role as ColumnRole, Schema};
+use crate::record::{Cell, Kind, Role as ColumnRole, Schema};
 
 /// Of the sample's rows the last fifth is not fitted: it cuts the bins of what relations leave, and says whether a
 /// relation holds at all. Not every fifth row, which may be like the one before.
@@ -129,14 +130,11 @@ impl Fitting<'_> {
                     self.stream(Scalar::Residual(which), &columns, &name, Role::Output, &residuals);
                     self.stream(Scalar::ResidualSize(which), &columns, &name, Role::Output, &sizes);
                 }
-                Err(NoSurrogate::TooFew) => self.joint.lacks.push(format!(
-                    "answers `{name}` against features are not watched: too few rows have an answer"
-                )),
-                Err(NoSurrogate::Unexplained(left)) => self.joint.lacks.push(format!(
-                    "answers `{name}` against features are not watched: the features that are recorded leave \
-                     {:.0} % of the answers' variance unexplained",
-                    100.0 * if left < 1.0 { left } else { 1.0 }
-                )),
+                Err(why) => {
+                    self.joint
+                        .lacks
+                        .push(format!("answers `{name}` against features are not watched: {why}"));
+                }
             }
         }
     }
@@ -153,21 +151,29 @@ impl Fitting<'_> {
             .filter(|members| !members.is_empty())
             .collect();
         match Coherence::fit((matrix, width), &groups, |row| is_fitted(row, self.rows)) {
-            Some((coherence, says)) => {
+            Ok((coherence, says)) => {
                 self.joint.coherence = Some(coherence);
                 let columns: Vec<usize> = self.joint.inputs.columns.iter().map(|i| i.position).collect();
                 self.stream(Scalar::Coherence, &columns, "features", Role::Relations, &says);
             }
-            None => self.joint.lacks.push(
-                "whether features belong to one entity is not watched: they tell nothing of each other"
-                    .to_owned(),
-            ),
+            Err(why) => {
+                self.joint.lacks.push(format!("whether features belong to one entity is not watched: {why}"));
+            }
         }
     }
 
     fn given(&mut self, scores: &[Vec<f32>]) {
         let is_number = |input: usize| self.joint.inputs.columns.get(input).is_some_and(|i| !i.is_of_words());
         let found = Given::fit(scores, is_number, |row| is_fitted(row, self.rows));
+        let found = match found {
+            Ok(found) => found,
+            Err(why) => {
+                self.joint
+                    .lacks
+                    .push(format!("features against what others foretell are not watched: {why}"));
+                return;
+            }
+        };
         if found.is_empty() {
             self.joint.lacks.push(
                 "no feature is watched given the others: they tell less than a tenth of any number among them"
@@ -222,15 +228,7 @@ impl Fitting<'_> {
 
     /// A stream of a scalar, in bins cut from what the rows that were not fitted have.
     fn stream(&mut self, scalar: Scalar, columns: &[usize], name: &str, role: Role, values: &[f64]) {
-        let plain = SchemaColumn {
-            name: String::new(),
-            role: ColumnRole::Meta,
-            kind: Kind::Numeric,
-            group: String::new(),
-            default: None,
-            contract: Contract::default(),
-        };
-        let mut planning = Planning::new(&plain);
+        let mut planning = Planning::new(&plain(Kind::Numeric));
         values.iter().filter(|v| v.is_finite()).for_each(|v| planning.observe(Cell::Number(*v)));
         let plan: Plan = planning.plan();
         let group = match role {

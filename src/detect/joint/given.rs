@@ -1,10 +1,11 @@
 //! Each feature given the few others that tell most of it: a regression on normal scores.
 
+use linfa_linalg::LinalgError;
 use linfa_linalg::cholesky::{InverseCInplace, SolveCInplace};
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, aview1};
 use serde::{Deserialize, Serialize};
 
-use crate::units::{count, whole};
+use crate::units::{count, single, whole};
 
 /// Other features that a feature is told by, at the most.
 const NEIGHBOURS_MAX: usize = 8;
@@ -32,22 +33,23 @@ impl Given {
         scores: &[Vec<f32>],
         wanted: impl Fn(usize) -> bool,
         fits: impl Fn(usize) -> bool,
-    ) -> Vec<(Self, Vec<f64>)> {
+    ) -> Result<Vec<(Self, Vec<f64>)>, LinalgError> {
         let rows = scores.first().map_or(0, Vec::len);
         let Some(moments) = Moments::of(scores, (0..rows).filter(|row| fits(*row))) else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
-        let Some(precision) = moments.precision() else { return Vec::new() };
+        let precision = moments.covariance.clone().invc_inplace()?;
         let others: Vec<usize> = (0..rows).filter(|row| !fits(*row)).collect();
         let mut found: Vec<(f64, Self, Vec<f64>)> = Vec::new();
         for input in (0..scores.len()).filter(|input| wanted(*input)) {
-            let Some(given) = moments.regress(input, &nearest(&precision, input)) else { continue };
+            let Some(given) = moments.regress(input, &nearest(&precision, input))? else { continue };
             let mut left = vec![0.0_f32; rows];
             given.of(scores, &mut left);
             let left: Vec<f64> =
                 others.iter().filter_map(|row| left.get(*row)).map(|v| f64::from(*v)).collect();
-            let own = others.iter().filter_map(|row| scores.get(input)?.get(*row)).map(|v| f64::from(*v));
-            let told = 1.0 - variance(left.iter().copied()) / variance(own);
+            let own = others.iter().filter_map(|row| scores.get(input)?.get(*row));
+            let own: Array1<f64> = own.map(|v| f64::from(*v)).collect();
+            let told = 1.0 - aview1(&left).var(0.0) / own.var(0.0);
             if told >= TOLD_MIN {
                 found.push((told, given, left));
             }
@@ -55,15 +57,15 @@ impl Given {
         found.sort_by(|a, b| b.0.total_cmp(&a.0));
         found.truncate(GIVEN_MAX);
         found.sort_by_key(|(_, given, _)| given.input);
-        found.into_iter().map(|(_, given, left)| (given, left)).collect()
+        Ok(found.into_iter().map(|(_, given, left)| (given, left)).collect())
     }
 
     /// The score of the feature less what the others say, row by row.
     pub(super) fn of(&self, scores: &[Vec<f32>], out: &mut [f32]) {
         let own = scores.get(self.input).map_or(&[][..], Vec::as_slice);
-        out.iter_mut().zip(own).for_each(|(left, own)| *left = *own - super::single(self.intercept));
+        out.iter_mut().zip(own).for_each(|(left, own)| *left = *own - single(self.intercept));
         for (neighbour, weight) in &self.neighbours {
-            let weight = super::single(*weight);
+            let weight = single(*weight);
             let told = scores.get(*neighbour).map_or(&[][..], Vec::as_slice);
             out.iter_mut().zip(told).for_each(|(left, score)| *left = weight.mul_add(-*score, *left));
         }
@@ -75,17 +77,9 @@ impl Given {
 
     pub(super) fn is_sound(&self, inputs: usize) -> bool {
         self.inputs().all(|input| input < inputs)
-            && self.intercept.is_finite()
-            && self.neighbours.iter().all(|(_, w)| w.is_finite())
+            && single(self.intercept).is_finite()
+            && self.neighbours.iter().all(|(_, w)| single(*w).is_finite())
     }
-}
-
-fn variance(values: impl Iterator<Item = f64>) -> f64 {
-    let (mut n, mut sum, mut squares) = (0.0, 0.0, 0.0);
-    for v in values {
-        (n, sum, squares) = (n + 1.0, sum + v, squares + v * v);
-    }
-    squares / n - (sum / n).powi(2)
 }
 
 /// Means and covariances of scores.
@@ -124,14 +118,10 @@ impl Moments {
         Some(Self { means, covariance })
     }
 
-    fn precision(&self) -> Option<Array2<f64>> {
-        self.covariance.clone().invc_inplace().ok()
-    }
-
     /// The regression of one feature on some others.
-    fn regress(&self, input: usize, neighbours: &[usize]) -> Option<Given> {
+    fn regress(&self, input: usize, neighbours: &[usize]) -> Result<Option<Given>, LinalgError> {
         if neighbours.is_empty() {
-            return None;
+            return Ok(None);
         }
         let k = neighbours.len();
         let at = |a: usize, b: usize| self.covariance.get((a, b)).copied().unwrap_or(0.0);
@@ -147,13 +137,13 @@ impl Moments {
                 }
             }
         }
-        among.solvec_inplace(&mut with).ok()?;
+        among.solvec_inplace(&mut with)?;
         let weights: Array1<f64> = with.column(0).to_owned();
         let mean = |input: usize| self.means.get(input).copied().unwrap_or(0.0);
         let told: f64 = neighbours.iter().zip(&weights).map(|(n, w)| w * mean(*n)).sum();
         let neighbours: Vec<(usize, f64)> = neighbours.iter().copied().zip(weights).collect();
         let given = Given { input, neighbours, intercept: mean(input) - told };
-        given.is_sound(self.means.len()).then_some(given)
+        Ok(given.is_sound(self.means.len()).then_some(given))
     }
 }
 

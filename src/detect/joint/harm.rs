@@ -1,9 +1,11 @@
 //! What a fault does to decisions, as far as the surrogate and the rows in memory tell.
 
 use super::Joint;
+use super::coherence::Coherence;
 use super::recent::{Recent, Row};
 use super::surrogate::Surrogate;
-use crate::units::{count, whole};
+use crate::detect::trees;
+use crate::units::{count, floor, whole};
 
 /// Healthy rows that an estimate needs.
 const HEALTHY_MIN: usize = 30;
@@ -49,14 +51,14 @@ impl Joint {
     /// Decisions that are otherwise than features say, beyond those of health: for faults behind the tap.
     pub(in crate::detect) fn answers_flipped(&self, rows: &Rows<'_>) -> Result<Flips, &'static str> {
         let surrogate = self.surrogate()?;
-        let wrong = |rows: &[Row<'_>]| -> (f64, f64) {
-            let told = self.told(surrogate, &rows.iter().map(|r| r.features).collect::<Vec<_>>());
+        let wrong = |rows: &[Row<'_>]| -> Result<(f64, f64), &'static str> {
+            let told = self.told(surrogate, &rows.iter().map(|r| r.features).collect::<Vec<_>>())?;
             let known = rows.iter().zip(told).filter(|(row, _)| row.residual.is_finite());
-            known.fold((0.0, 0.0), |(n, wrong), (row, told)| {
+            Ok(known.fold((0.0, 0.0), |(n, wrong), (row, told)| {
                 (n + 1.0, wrong + flips(surrogate, told, told + row.residual))
-            })
+            }))
         };
-        let ((healthy, before), (faulty, now)) = (wrong(&rows.healthy), wrong(&rows.faulty));
+        let ((healthy, before), (faulty, now)) = (wrong(&rows.healthy)?, wrong(&rows.faulty)?);
         if healthy < count(whole(HEALTHY_MIN)) {
             return Err(TOO_FEW_HEALTHY);
         }
@@ -94,8 +96,8 @@ impl Joint {
                 row
             })
             .collect();
-        let told = self.told(surrogate, &before);
-        let then = self.told(surrogate, &mixed.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let told = self.told(surrogate, &before)?;
+        let then = self.told(surrogate, &mixed.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
         let all: f64 = told.iter().zip(then).map(|(a, b)| flips(surrogate, *a, b)).sum();
         Ok(Flips { share: all / count(whole(told.len())), at_least: false, rows: whole(rows.faulty.len()) })
     }
@@ -104,15 +106,15 @@ impl Joint {
     pub(in crate::detect) fn decisions_shifted(&self, rows: &Rows<'_>) -> Result<Flips, &'static str> {
         let surrogate = self.surrogate()?;
         Self::enough(rows)?;
-        let share = |rows: &[Row<'_>]| {
-            let told = self.told(surrogate, &rows.iter().map(|r| r.features).collect::<Vec<_>>());
+        let share = |rows: &[Row<'_>]| -> Result<f64, &'static str> {
+            let told = self.told(surrogate, &rows.iter().map(|r| r.features).collect::<Vec<_>>())?;
             let answers = told.iter().zip(rows).map(|(told, row)| {
                 let answer = told + row.residual;
                 if answer.is_finite() { answer } else { *told }
             });
-            answers.map(|answer| surrogate.decides(answer)).sum::<f64>() / count(whole(rows.len()))
+            Ok(answers.map(|answer| surrogate.decides(answer)).sum::<f64>() / count(whole(rows.len())))
         };
-        let moved = (share(&rows.faulty) - share(&rows.healthy)).abs();
+        let moved = (share(&rows.faulty)? - share(&rows.healthy)?).abs();
         Ok(Flips { share: moved, at_least: true, rows: whole(rows.faulty.len()) })
     }
 
@@ -120,32 +122,41 @@ impl Joint {
     /// of other rows brings back most of the odds that were lost, one after the other. More than in health, where the
     /// best of several values brings something too.
     pub(in crate::detect) fn incoherent(&self, rows: &Rows<'_>) -> Vec<usize> {
-        let Some(coherence) = self.coherence.as_ref().filter(|_| Self::enough(rows).is_ok()) else {
-            return Vec::new();
-        };
+        // Where trees say nothing of the rows, the alarm names what it would without them.
+        match self.coherence.as_ref().map(|coherence| self.replaced(coherence, rows)) {
+            Some(Ok(found)) => found,
+            _ => Vec::new(),
+        }
+    }
+
+    fn replaced(&self, coherence: &Coherence, rows: &Rows<'_>) -> Result<Vec<usize>, trees::Error> {
+        if Self::enough(rows).is_err() {
+            return Ok(Vec::new());
+        }
         let width = self.width();
         let rows_max = (EVALUATED_MAX / (width * VALUES).max(1)).clamp(8, REPAIRED_ROWS);
         let flat = |rows: &[Row<'_>]| -> Vec<Vec<f32>> {
             rows.iter().rev().take(rows_max).map(|r| r.features.to_vec()).collect()
         };
         let (mut healthy, mut faulty) = (flat(&rows.healthy), flat(&rows.faulty));
-        let repair = Repair { coherence, donors: healthy.clone() };
-        let lost = repair.mean(&healthy) - repair.mean(&faulty);
+        let repair = Repair { coherence, width, donors: healthy.clone() };
+        let lost = repair.mean(&healthy)? - repair.mean(&faulty)?;
         let mut found = Vec::new();
         while found.len() < CONCERNED_MAX && lost > 0.0 {
             let left = (0..width).filter(|place| !found.contains(place));
             let gains = left.map(|place| {
-                let (usual, healthy) = repair.best(&healthy, place);
-                let (gain, faulty) = repair.best(&faulty, place);
-                (place, gain - usual, (healthy, faulty))
+                let (usual, healthy) = repair.best(&healthy, place)?;
+                let (gain, faulty) = repair.best(&faulty, place)?;
+                Ok((place, gain - usual, (healthy, faulty)))
             });
-            let best = gains.reduce(|a, b| if b.1 > a.1 { b } else { a });
+            let gains: Vec<_> = gains.collect::<Result<_, trees::Error>>()?;
+            let best = gains.into_iter().reduce(|a, b| if b.1 > a.1 { b } else { a });
             let enough = best.filter(|(_, gain, _)| *gain >= CONCERNED_PART * lost);
             let Some((place, _, repaired)) = enough else { break };
             found.push(place);
             (healthy, faulty) = repaired;
         }
-        found.into_iter().filter_map(|p| self.inputs.columns.get(p).map(|i| i.position)).collect()
+        Ok(found.into_iter().filter_map(|p| self.inputs.columns.get(p).map(|i| i.position)).collect())
     }
 
     fn enough(rows: &Rows<'_>) -> Result<(), &'static str> {
@@ -160,10 +171,11 @@ impl Joint {
         self.surrogates.first().ok_or("there is no surrogate of the model")
     }
 
-    fn told(&self, surrogate: &Surrogate, rows: &[&[f32]]) -> Vec<f64> {
+    fn told(&self, surrogate: &Surrogate, rows: &[&[f32]]) -> Result<Vec<f64>, &'static str> {
         let mut told = Vec::new();
-        surrogate.foretell(&rows.concat(), &mut told);
-        told.into_iter().map(f64::from).collect()
+        let said = surrogate.foretell((&rows.concat(), self.width()), &mut told);
+        said.map_err(|_| "the surrogate says nothing of the rows in memory")?;
+        Ok(told.into_iter().map(f64::from).collect())
     }
 
     fn places<'a>(&'a self, columns: &'a [usize]) -> impl Iterator<Item = usize> + 'a {
@@ -174,25 +186,26 @@ impl Joint {
 
 /// Tries what would make rows belong together.
 struct Repair<'a> {
-    coherence: &'a super::coherence::Coherence,
+    coherence: &'a Coherence,
+    width: usize,
     donors: Vec<Vec<f32>>,
 }
 
 impl Repair<'_> {
-    fn odds(&self, rows: &[Vec<f32>]) -> Vec<f32> {
+    fn odds(&self, rows: &[Vec<f32>]) -> Result<Vec<f32>, trees::Error> {
         let mut odds = Vec::new();
-        self.coherence.of(&rows.concat(), &mut odds);
-        odds
+        self.coherence.of((&rows.concat(), self.width), &mut odds)?;
+        Ok(odds)
     }
 
-    fn mean(&self, rows: &[Vec<f32>]) -> f64 {
-        self.odds(rows).into_iter().map(f64::from).sum::<f64>() / count(whole(rows.len().max(1)))
+    fn mean(&self, rows: &[Vec<f32>]) -> Result<f64, trees::Error> {
+        Ok(self.odds(rows)?.into_iter().map(f64::from).sum::<f64>() / count(whole(rows.len().max(1))))
     }
 
     /// By how much the odds grow in the mean when one feature takes the best of several values of other rows, and
     /// the rows with it.
-    fn best(&self, rows: &[Vec<f32>], place: usize) -> (f64, Vec<Vec<f32>>) {
-        let before = self.odds(rows);
+    fn best(&self, rows: &[Vec<f32>], place: usize) -> Result<(f64, Vec<Vec<f32>>), trees::Error> {
+        let before = self.odds(rows)?;
         let mut best: Vec<(f32, Vec<f32>)> = before.iter().copied().zip(rows.iter().cloned()).collect();
         for turn in 0..VALUES {
             // Donors apart from each other: a step that shares no period with the rows.
@@ -208,7 +221,7 @@ impl Repair<'_> {
                     row
                 })
                 .collect();
-            let odds = self.odds(&tried);
+            let odds = self.odds(&tried)?;
             for (best, (odds, row)) in best.iter_mut().zip(odds.into_iter().zip(tried)) {
                 if odds > best.0 {
                     *best = (odds, row);
@@ -217,7 +230,7 @@ impl Repair<'_> {
         }
         let grown: f64 = best.iter().zip(&before).map(|((now, _), before)| f64::from(now - before)).sum();
         let rows: Vec<Vec<f32>> = best.into_iter().map(|(_, row)| row).collect();
-        (grown / count(whole(rows.len().max(1))), rows)
+        Ok((grown / count(whole(rows.len().max(1))), rows))
     }
 }
 
@@ -226,9 +239,4 @@ const TOO_FEW_HEALTHY: &str = "fewer than 30 rows from before the fault are in m
 /// 1 where two answers lead to different decisions.
 fn flips(surrogate: &Surrogate, a: f64, b: f64) -> f64 {
     f64::from(u8::from(surrogate.differs(a, b)))
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of rows in memory")]
-const fn floor(rows: f64) -> u64 {
-    rows.floor() as u64
 }

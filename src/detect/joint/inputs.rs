@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::sample::Sampled;
-use super::single;
 use crate::detect::bins::Bin;
 use crate::detect::cut::Code;
 use crate::detect::normal;
+use crate::detect::trees::{cell, origin};
 use crate::record::{Cell, Cells, Values};
-use crate::units::{count, whole};
+use crate::units::{count, single, whole};
 
 /// Features that relations are fitted over, at the most: the first ones that vary.
 pub(super) const INPUTS_MAX: usize = 256;
@@ -25,9 +25,12 @@ pub(super) struct Inputs {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Input {
     pub(super) position: usize,
-    /// None for numbers, which are taken as they are; else by bin of the column's stream, where the bin says something.
+    /// None for numbers; else by bin of the column's stream, where the bin says something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     by_code: Option<Vec<Option<f32>>>,
+    /// What trees read numbers less of; baselines from before there was one have them as they are.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    origin: f64,
     ranks: Ranks,
 }
 
@@ -38,6 +41,10 @@ struct Ranks {
     edges: Vec<f64>,
     /// By place: one more than edges, or as many as bins.
     scores: Vec<f32>,
+}
+
+fn is_zero(origin: &f64) -> bool {
+    *origin == 0.0
 }
 
 impl Input {
@@ -54,7 +61,12 @@ impl Input {
             let mut sorted: Vec<f64> = numbers.iter().copied().filter(|v| !v.is_nan()).collect();
             sorted.sort_by(f64::total_cmp);
             let varies = sorted.first().zip(sorted.last()).is_some_and(|(low, high)| low < high);
-            return varies.then(|| Self { position, by_code: None, ranks: Ranks::of_numbers(&sorted) });
+            return varies.then(|| Self {
+                position,
+                by_code: None,
+                origin: origin(&sorted),
+                ranks: Ranks::of_numbers(&sorted),
+            });
         }
         // By bin: its rows, those with an answer, and the answers' sum.
         let mut rows: Vec<(f64, f64, f64)> = vec![(0.0, 0.0, 0.0); bins.len()];
@@ -91,7 +103,12 @@ impl Input {
             }
             below += n;
         }
-        Some(Self { position, by_code: Some(by_code), ranks: Ranks { edges: Vec::new(), scores } })
+        Some(Self {
+            position,
+            by_code: Some(by_code),
+            origin: 0.0,
+            ranks: Ranks { edges: Vec::new(), scores },
+        })
     }
 
     /// Whether its values are words.
@@ -109,12 +126,12 @@ impl Input {
                 }
             }
             (None, Column { numbers: Numbers::Plain(values), .. }) => {
-                places.zip(*values).for_each(|(place, v)| *place = single(*v));
+                places.zip(*values).for_each(|(place, v)| *place = cell(*v, self.origin));
             }
             (None, Column { numbers: Numbers::Cells(cells, first), .. }) => {
                 for (place, row) in places.zip(*first..) {
                     *place = match cells.cell(row) {
-                        Cell::Number(v) => single(v),
+                        Cell::Number(v) => cell(v, self.origin),
                         _ => f32::NAN,
                     };
                 }
@@ -152,10 +169,16 @@ impl Input {
         let finite = |v: &[f32]| v.iter().all(|v| v.is_finite());
         let ranks = &self.ranks;
         let fits = match &self.by_code {
-            Some(by_code) => ranks.edges.is_empty() && ranks.scores.len() == by_code.len(),
+            Some(by_code) => {
+                let places = by_code.iter().flatten().all(|place| place.is_finite());
+                places && ranks.edges.is_empty() && ranks.scores.len() == by_code.len()
+            }
             None => ranks.scores.len() == ranks.edges.len() + 1,
         };
-        fits && finite(&ranks.scores) && ranks.edges.iter().all(|e| e.is_finite()) && ranks.edges.is_sorted()
+        fits && self.origin.is_finite()
+            && finite(&ranks.scores)
+            && ranks.edges.iter().all(|e| e.is_finite())
+            && ranks.edges.is_sorted()
     }
 }
 

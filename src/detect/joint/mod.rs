@@ -15,7 +15,6 @@ mod recent;
 mod sample;
 mod surrogate;
 mod told;
-mod trees;
 #[cfg(test)]
 mod tests;
 
@@ -114,6 +113,9 @@ pub(super) struct Numbers {
     told: Vec<f32>,
     /// By scalar asked for; NaN where the row has none.
     of: Vec<Vec<f64>>,
+    /// By scalar asked for: whether trees said nothing of some row, of this chunk or one before. What it would have
+    /// been is not known, and may have been the fault.
+    failed: Vec<bool>,
 }
 
 impl Numbers {
@@ -125,6 +127,11 @@ impl Numbers {
         let first = asked.iter().position(|scalar| *scalar == Scalar::Residual(0));
         let residual = first.and_then(|scalar| self.of.get(scalar)?.get(place)).copied();
         Some((features, residual.unwrap_or(f64::NAN)))
+    }
+
+    /// Whether one of the scalars that were asked for could not be computed.
+    pub(super) fn has_failed(&self, place: usize) -> bool {
+        self.failed.get(place).copied().unwrap_or(false)
     }
 
     /// One of the scalars that were asked for, row by row.
@@ -164,6 +171,7 @@ impl Joint {
     pub(super) fn compute(&self, chunk: &Chunk<'_>, asked: &[Scalar], numbers: &mut Numbers) {
         let rows = chunk.rows.len();
         numbers.of.resize_with(asked.len(), Vec::new);
+        numbers.failed.resize(asked.len(), false);
         let asks = |is: fn(&Scalar) -> bool| asked.iter().any(is);
         if asks(|s| matches!(s, Scalar::Residual(_) | Scalar::ResidualSize(_) | Scalar::Coherence)) {
             self.fill(chunk, &mut numbers.matrix);
@@ -171,16 +179,17 @@ impl Joint {
         if asks(|s| matches!(s, Scalar::Given(_))) {
             self.score(chunk, &mut numbers.scores);
         }
-        let Numbers { matrix, scores, told, of } = numbers;
-        let mut residuals_of = None;
-        for (out, scalar) in of.iter_mut().zip(asked) {
+        let Numbers { matrix, scores, told, of, failed } = numbers;
+        let (mut residuals_of, matrix) = (None, (matrix.as_slice(), self.width()));
+        for ((out, failed), scalar) in of.iter_mut().zip(failed).zip(asked) {
             out.clear();
             match scalar {
                 Scalar::Residual(which) | Scalar::ResidualSize(which) => {
                     let Some(surrogate) = self.surrogates.get(*which) else { continue };
                     if residuals_of != Some(*which) {
-                        surrogate.foretell(matrix, told);
-                        residuals_of = Some(*which);
+                        let said = surrogate.foretell(matrix, told);
+                        *failed |= said.is_err();
+                        residuals_of = said.is_ok().then_some(*which);
                     }
                     residuals(surrogate, chunk, told, out);
                     if matches!(scalar, Scalar::ResidualSize(_)) {
@@ -189,7 +198,7 @@ impl Joint {
                 }
                 Scalar::Coherence => {
                     let Some(coherence) = &self.coherence else { continue };
-                    coherence.of(matrix, told);
+                    *failed |= coherence.of(matrix, told).is_err();
                     residuals_of = None;
                     out.extend(told.iter().map(|v| f64::from(*v)));
                 }
@@ -311,10 +320,4 @@ fn odds_of(odds: &Odds, chunk: &Chunk<'_>, out: &mut Vec<f64>) {
 /// The hour of the day (UTC), from 0 to 23.
 fn hour_of_day(ts: Timestamp) -> u8 {
     u8::try_from(ts.as_millis().div_euclid(3_600_000).rem_euclid(24)).unwrap_or(0)
-}
-
-/// As a single, within what one can hold: trees take nothing infinite.
-#[expect(clippy::cast_possible_truncation, reason = "clamped; singles are what trees are made of")]
-const fn single(value: f64) -> f32 {
-    if value.is_nan() { f32::NAN } else { value.clamp(-3.0e38, 3.0e38) as f32 }
 }

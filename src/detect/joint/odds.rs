@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::detect::cut::{Code, SKIP};
-use crate::units::{count, whole};
+use crate::units::{count, single, whole};
 
 /// Pairs of columns that are looked at, at the most: those that tell most of each other.
 pub(super) const PAIRS_MAX: usize = 20;
@@ -102,7 +102,7 @@ impl Odds {
             for (cell, column) in line.iter().zip(&columns) {
                 let chance = row * column / n;
                 let known = *row > 0.0 && *column > 0.0;
-                nats.push(known.then(|| super::single(((cell + PRIOR) / (chance + PRIOR)).ln())));
+                nats.push(known.then(|| single(((cell + PRIOR) / (chance + PRIOR)).ln())));
             }
         }
         Self { first, second, width: table.width, nats }

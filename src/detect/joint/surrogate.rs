@@ -1,11 +1,11 @@
 //! What a model would have answered, as far as its features tell: boosted trees fitted to its answers in health.
 
+use ndarray::{Array1, aview1};
 use serde::{Deserialize, Serialize};
 
-use super::single;
-use super::trees::{Growth, Trees};
 use crate::detect::cut::Code;
-use crate::units::{count, whole};
+use crate::detect::trees::{self, Cuts, Growth, Task, Trees};
+use crate::units::{count, single, whole};
 
 /// Answers that have a surrogate, at the most.
 pub(super) const SURROGATES_MAX: usize = 3;
@@ -18,7 +18,8 @@ const PROBABILITY_MIN: f64 = 1e-4;
 const LEFT_MAX: f64 = 0.9;
 /// Answers that go together as closely as this are one.
 const SAME: f64 = 0.99;
-const GROWTH: Growth = Growth { rounds: 120, depth: 6, rate: 0.12, classes: false };
+const GROWTH: Growth =
+    Growth { rounds: 120, depth: 6, rate: 0.12, task: Task::Number, cuts: Cuts::Histogram };
 
 /// One answer and what foretells it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -128,27 +129,33 @@ pub(super) fn chosen(mut targets: Vec<Target>) -> (Vec<Target>, usize) {
 
 /// Pearson's, over rows where both are known; 0 where one does not vary.
 fn correlation(a: &[f64], b: &[f64]) -> f64 {
-    let pairs: Vec<(f64, f64)> =
-        a.iter().zip(b).filter(|(a, b)| a.is_finite() && b.is_finite()).map(|(a, b)| (*a, *b)).collect();
-    let n = count(whole(pairs.len()));
-    let (sum_a, sum_b) = pairs.iter().fold((0.0, 0.0), |(x, y), (a, b)| (x + a, y + b));
-    let (mean_a, mean_b) = (sum_a / n, sum_b / n);
-    let (mut aa, mut ab, mut bb) = (0.0, 0.0, 0.0);
-    for (a, b) in pairs {
-        let (a, b) = (a - mean_a, b - mean_b);
-        (aa, ab, bb) = (aa + a * a, ab + a * b, bb + b * b);
-    }
-    let found = ab / (aa * bb).sqrt();
+    let known = a.iter().zip(b).filter(|(a, b)| a.is_finite() && b.is_finite());
+    let (a, b): (Vec<f64>, Vec<f64>) = known.unzip();
+    let centred = |values: Vec<f64>| {
+        let values = Array1::from(values);
+        let mean = values.sum() / count(whole(values.len()));
+        values - mean
+    };
+    let (a, b) = (centred(a), centred(b));
+    let found = a.dot(&b) / (a.dot(&a) * b.dot(&b)).sqrt();
     if found.is_finite() { found } else { 0.0 }
 }
 
 /// Why an answer has no surrogate.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, thiserror::Error, Clone, PartialEq)]
 pub(super) enum NoSurrogate {
     /// It is null in nearly all rows.
+    #[error("too few rows have an answer")]
     TooFew,
     /// Features leave so much of its variance, from 0 to 1 and more.
+    #[error(
+        "the features that are recorded leave {:.0} % of the answers' variance unexplained",
+        100.0 * if *.0 < 1.0 { *.0 } else { 1.0 }
+    )]
     Unexplained(f64),
+    /// The library gave up.
+    #[error("no trees: {0}")]
+    NoTrees(#[from] trees::Error),
 }
 
 impl Surrogate {
@@ -174,11 +181,11 @@ impl Surrogate {
             return Err(NoSurrogate::TooFew);
         }
         let y: Vec<f32> = y.into_iter().map(single).collect();
-        let trees = Trees::fit(&x, width, &y, GROWTH).ok_or(NoSurrogate::TooFew)?;
+        let trees = Trees::fit(&x, width, &y, GROWTH)?;
         let mut told = Vec::new();
-        trees.of(&others, &mut told);
+        trees.of(&others, width, &mut told)?;
         let residuals: Vec<f64> = expected.iter().zip(&told).map(|(y, told)| y - f64::from(*told)).collect();
-        let left = spread(&residuals) / spread(&expected);
+        let left = aview1(&residuals).var(0.0) / aview1(&expected).var(0.0);
         // What is not a number explains nothing.
         if left < LEFT_MAX {
             Ok((Self { position: target.position, scale: target.scale, trees }, residuals))
@@ -188,8 +195,12 @@ impl Surrogate {
     }
 
     /// What the trees say of rows, to be compared with the answers.
-    pub(super) fn foretell(&self, matrix: &[f32], out: &mut Vec<f32>) {
-        self.trees.of(matrix, out);
+    pub(super) fn foretell(
+        &self,
+        (matrix, width): (&[f32], usize),
+        out: &mut Vec<f32>,
+    ) -> Result<(), trees::Error> {
+        self.trees.of(matrix, width, out)
     }
 
     /// An answer less what the trees say; NaN where there is no answer.
@@ -224,11 +235,4 @@ impl Surrogate {
         };
         scale && self.trees.width() == width
     }
-}
-
-/// The mean square about 0, which is what a residual should be near to, or about the mean.
-fn spread(values: &[f64]) -> f64 {
-    let n = count(whole(values.len()));
-    let mean = values.iter().sum::<f64>() / n;
-    values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n
 }

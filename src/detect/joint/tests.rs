@@ -8,9 +8,14 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::Scalar;
+use super::coherence::{Coherence, NoCoherence};
+use super::sample::Sampled;
+use super::surrogate::{NoSurrogate, Surrogate, Target};
 use crate::baseline::Budget;
 use crate::detect::stream::{Role as StreamRole, Source};
-use crate::detect::{Alarm, Calibration, Class, Error, Finding, Harm, Monitor, Options, Season, normal};
+use crate::detect::{
+    Alarm, Calibration, Class, Error, Finding, Harm, Monitor, Options, Season, StreamState, Undecided, normal,
+};
 use crate::record::{Batch, Cells, Column, Kind, Meta, Role, Schema, Values};
 use crate::units::{PerSecond, Timestamp};
 
@@ -481,4 +486,91 @@ fn relations_without_a_bet_cost_nothing() {
     assert_eq!(all.1, "surrogate_residual");
     assert_eq!(raised(monitor(&["coherence", "pair_odds"])), Some(all));
     assert_eq!(raised(off), None);
+}
+
+/// A clock of this year in milliseconds, its seconds in a mixed order, and answers that are made from it.
+fn clocks(rows: usize) -> (Vec<f64>, Vec<f64>) {
+    let second = |i: usize| f64::from(u32::try_from(i * 37 % 100).unwrap());
+    let stamps = (0..rows).map(|i| 1.7e12 + 1e3 * second(i)).collect();
+    (stamps, (0..rows).map(|i| 0.1 + 0.008 * second(i)).collect())
+}
+
+/// Numbers that differ by little for their size tell of answers, though 32 bits would not keep them apart.
+#[test]
+fn time_stamps_explain_answers() {
+    let (stamps, answers) = clocks(6_000);
+    let batch = table(vec![numbers(stamps.clone())], vec![numbers(answers.clone())]);
+    let calibration = fitted(&batch);
+    let lacks = &calibration.joint.lacks;
+    assert!(scalars(&calibration).iter().any(|(_, s)| matches!(s, Scalar::Residual(_))), "{lacks:?}");
+    assert_eq!(first(&calibration, &batch), None);
+    let shuffled = table(vec![numbers(stamps)], vec![numbers(shifted(&answers, 7))]);
+    let (row, _, detector) = first(&calibration, &shuffled).unwrap();
+    assert!(row < 60 && detector == "surrogate_residual", "{row} {detector}");
+}
+
+/// Baselines from before numbers were counted from among them read them as they are.
+#[test]
+fn older_inputs_are_read() {
+    let (stamps, answers) = clocks(5_000);
+    let batch = table(vec![numbers(stamps)], vec![numbers(answers)]);
+    let mut written = serde_json::to_value(fitted(&batch)).unwrap();
+    let input = written.pointer_mut("/joint/inputs/columns/0").unwrap().as_object_mut().unwrap();
+    assert!(input.remove("origin").unwrap().as_f64().unwrap() > 1.6e12);
+    let read = Calibration::read(&written, batch.schema()).unwrap();
+    let again = serde_json::to_value(&read).unwrap();
+    assert_eq!(again, written, "an origin of 0 is as good as none");
+}
+
+/// Words that a damaged file gives places beyond what trees read are refused.
+#[test]
+fn places_of_words_are_finite() {
+    let World { features: [a, ..], answers } = world(15, 5_000);
+    let word: Vec<&str> = a.iter().map(|v| if *v > 0.0 { "high" } else { "low" }).collect();
+    let batch = table(vec![words(word)], vec![numbers(answers)]);
+    let mut written = serde_json::to_value(fitted(&batch)).unwrap();
+    assert!(Calibration::read(&written, batch.schema()).is_ok());
+    let places = written.pointer_mut("/joint/inputs/columns/0/by_code").unwrap().as_array_mut().unwrap();
+    *places.iter_mut().find(|place| place.is_number()).unwrap() = serde_json::json!(1e39);
+    assert!(matches!(Calibration::read(&written, batch.schema()), Err(Error::Calibration(_))));
+}
+
+/// What the library refuses to fit is told in its words, and is no lack of rows or of relation.
+#[test]
+fn what_fails_to_fit_is_said() {
+    let World { features: [a, ..], answers } = world(16, 4_000);
+    let sampled = Sampled { position: 1, numbers: Some(answers), codes: vec![0; 4_000] };
+    let target = Target::new(&sampled).unwrap();
+    let matrix: Vec<f32> =
+        a.iter().map(|v| if *v > 2.0 { f32::INFINITY } else { crate::units::single(*v) }).collect();
+    let fits = |row: usize| row < 3_000;
+    let why = Surrogate::fit(&target, (&matrix, 1), fits).unwrap_err();
+    assert!(matches!(why, NoSurrogate::NoTrees(_)) && why.to_string().contains("finite"), "{why}");
+    let pairs: Vec<f32> = matrix.iter().flat_map(|v| [*v, *v]).collect();
+    let why = Coherence::fit((&pairs, 2), &[vec![0, 1]], fits).unwrap_err();
+    assert!(matches!(why, NoCoherence::NoTrees(_)) && why.to_string().contains("finite"), "{why}");
+}
+
+/// Relations that cannot be computed of rows are not quiet, whatever else the rows say, nor are they without rows.
+#[test]
+fn what_cannot_be_computed_is_undecided() {
+    let batch = world(1, 12_000).batch();
+    let mut calibration = fitted(&batch);
+    let of = |calibration: &Calibration, detector: &str| -> Vec<StreamState> {
+        let mut monitor = monitor(calibration, &batch, 100_000);
+        monitor.observe(&batch);
+        let reports = monitor.report().into_iter().filter(|r| r.detector == detector);
+        reports.map(|report| report.state).collect()
+    };
+    for detector in ["surrogate_residual", "coherence"] {
+        assert_eq!(of(&calibration, detector), [StreamState::Quiet], "{detector}");
+    }
+    let mut broken = (*calibration.joint).clone();
+    broken.inputs.columns.pop();
+    broken.given.clear();
+    calibration.joint = Arc::new(broken);
+    for detector in ["surrogate_residual", "coherence"] {
+        let expected = StreamState::Undecided(Undecided::NotANumber);
+        assert_eq!(of(&calibration, detector), [expected], "{detector}");
+    }
 }

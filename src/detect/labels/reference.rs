@@ -7,7 +7,7 @@ use super::loss::{Answer, Answers, Loss, Truth, are_classes};
 use super::requests::Requests;
 use crate::detect::{limits, mean::upper_mean};
 use crate::record::{Batch, Schema};
-use crate::units::count;
+use crate::units::{ceil, count};
 
 /// Labelled rows that choose the loss where answers are numbers; they are not counted.
 const PLAN_ROWS: usize = 200;
@@ -281,9 +281,8 @@ fn united(mut mine: Vec<Truth>, theirs: &[Truth]) -> Option<Vec<Truth>> {
 }
 
 /// A loss in steps, rounded up.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to the number of steps")]
 fn step_of(loss: f64) -> u16 {
-    (loss.clamp(0.0, 1.0) * f64::from(STEPS)).ceil() as u16
+    u16::try_from(ceil(loss.clamp(0.0, 1.0) * f64::from(STEPS))).unwrap_or(STEPS)
 }
 
 /// The values that split others into four, each once.

@@ -63,7 +63,7 @@ fn most_faults_begin_within_the_interval() {
         let median = widths[widths.len() / 2];
         assert!(median <= width_max, "{which}: {median}");
     }
-    // 95 of 100; of 168 no fewer than 90 of 100.
+    // 95 of 100 by the bets' own model, which is not the truth.
     assert!(held * 10 >= all * 9, "{held} of {all}");
 }
 
@@ -99,12 +99,13 @@ fn what_is_not_in_memory_may_be_earlier() {
     let zero: Fault = |row| row.0 = Some(0.0);
     let at_once = alarm_of(&calibration, &mut random, (1_500, 1.0), zero).unwrap();
     assert!(!at_once.diagnosis.or_earlier, "{:?}", at_once.diagnosis);
-    let slow: Fault = |row| row.0 = row.0.map(|v| (v * 1.03).round());
     let mut all = rows(&mut random, 60_000);
-    all.iter_mut().skip(1_000).for_each(slow);
+    for row in all.iter_mut().skip(1_000).filter(|_| random.random_bool(0.003)) {
+        row.0 = Some(0.0);
+    }
     let mut monitor = Monitor::new(schema(), calibration, options(Budget::Rows(100_000))).unwrap();
     let slow = raised(monitor.observe(&batch(&schema(), &all, 0))).unwrap();
-    assert!(slow.row > 4_000 && slow.diagnosis.or_earlier, "{} {:?}", slow.row, slow.diagnosis);
+    assert!(slow.row > 2_200 && slow.diagnosis.or_earlier, "{} {:?}", slow.row, slow.diagnosis);
 }
 
 /// Rows come one by one or all at once: the same interval.

@@ -1,8 +1,9 @@
 use ndarray::ArrayView2;
 
-use super::boost::{self, Frame, Lesson, Task};
+use super::boost::{self, Frame, Lesson};
 use super::{NoEstimate, check_shape, check_values};
 use crate::detect::roc::{Weighed, auc};
+use crate::detect::trees::Task;
 
 /// Rows a side with which the area has a standard error of about 0.06; with fewer it says nothing.
 const ROWS_MIN: u64 = 50;
@@ -39,7 +40,7 @@ pub fn domain_auc(
     folds.extend(boost::folds(window.nrows(), &mut rng));
     let mut target = vec![0.0; baseline.nrows()];
     target.resize(baseline.nrows() + window.nrows(), 1.0);
-    let lesson = Lesson { cells: &cells, columns: frame.columns(), target: &target, task: Task::Chance };
+    let lesson = Lesson { cells: &cells, columns: frame.columns(), target: &target, task: Task::Odds };
     let said = lesson.out_of_fold(&folds)?;
     let weighed =
         |(score, is): (f64, f32)| Weighed { score, positive: f64::from(is), negative: 1.0 - f64::from(is) };

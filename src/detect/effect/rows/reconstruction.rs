@@ -51,7 +51,7 @@ impl Reconstruction {
         check_values(baseline, f64::is_finite)?;
         let rows = count(whole(baseline.nrows()));
         let means = baseline.sum_axis(Axis(0)) / rows;
-        let variances = (&baseline - &means).mapv(|x| x * x).sum_axis(Axis(0)) / rows;
+        let variances = baseline.var_axis(Axis(0), 0.0);
         if let Some(column) = variances.iter().position(|v| !v.is_finite()) {
             return Err(NoEstimate::TooLarge { column: whole(column) });
         }
