@@ -98,7 +98,7 @@ async fn answer(served: &Mutex<Served>, headers: &HeaderMap, body: &[u8]) -> Res
         Mood::Huge => return vec![b' '; 5 << 20].into_response(),
         Mood::Hang => std::future::pending().await,
     };
-    let rows = InferRequest::parse(body).unwrap().rows(&["age".to_owned()]).unwrap();
+    let rows = InferRequest::parse(body).unwrap().rows(&["age".into()]).unwrap();
     let scores: Vec<f64> = rows
         .iter()
         .map(|row| {

@@ -212,6 +212,7 @@ impl Fitting<'_> {
             group: String::new(),
             default: None,
             contract: Contract::default(),
+            vector: None,
         };
         let mut planning = Planning::new(&plain);
         values.iter().filter(|v| v.is_finite()).for_each(|v| planning.observe(Cell::Number(*v)));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::explain::explain;
-use crate::oip::{Error, InferRequest, InferResponse, Tensor, table};
+use crate::oip::{Error, Feature, InferRequest, InferResponse, Tensor, table};
 use crate::record::{Prediction, Record, RowStatus, Scalar, word};
 use crate::units::Timestamp;
 
@@ -21,7 +21,7 @@ pub struct Exchange<'a> {
     /// How long the answer took.
     pub latency_ms: Option<f64>,
     /// The model's features in the order of an `[rows, columns]` tensor.
-    pub features: &'a [String],
+    pub features: &'a [Feature],
 }
 
 /// An exchange as one line of `POST /v1/oip`: both bodies as they went over the wire.
@@ -62,7 +62,7 @@ impl<'a> ExchangeLine<'a> {
     ///
     /// # Errors
     /// As [`records`].
-    pub fn records(&self, features: &[String]) -> Result<Vec<Record>, NotRows> {
+    pub fn records(&self, features: &[Feature]) -> Result<Vec<Record>, NotRows> {
         let exchange = Exchange {
             ts: self.ts,
             model: &self.model,
@@ -237,8 +237,8 @@ mod tests {
 
     use super::*;
 
-    fn features() -> Vec<String> {
-        ["a", "b"].map(str::to_owned).to_vec()
+    fn features() -> Vec<Feature> {
+        ["a", "b"].map(Feature::from).to_vec()
     }
 
     fn decode(request: &str, answer: Option<&str>) -> Result<Vec<Record>, NotRows> {
