@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Error, InferRequest, Tensor};
-use crate::record::{COORDINATES_MAX, Scalar};
+use crate::record::{COORDINATES_MAX, Column, Role, Scalar, Schema};
 use crate::units::whole;
 
 /// A feature of a model, as tensors have it.
@@ -20,6 +20,17 @@ impl From<&str> for Feature {
 }
 
 impl Feature {
+    /// Those of a schema, in its order and by the names that records use.
+    #[must_use]
+    pub fn of(schema: &Schema) -> Vec<Self> {
+        let is_feature = |column: &&Column| column.role == Role::Input && !column.is_projection();
+        let named = |column: &Column| Self {
+            name: schema.file_name(&column.name).to_owned(),
+            dimension: column.dimension(),
+        };
+        schema.columns.iter().filter(is_feature).map(named).collect()
+    }
+
     /// Columns of a table that it takes.
     fn width(&self) -> u64 {
         self.dimension.unwrap_or(1)
@@ -150,6 +161,7 @@ fn vector(elements: impl Iterator<Item = Scalar>) -> Scalar {
 mod tests {
     use super::*;
     use crate::oip::Datatype;
+    use crate::record::Kind;
 
     fn names(names: &[&str]) -> Vec<Feature> {
         names.iter().map(|name| Feature::from(*name)).collect()
@@ -237,6 +249,18 @@ mod tests {
         assert_eq!(wider, [BTreeMap::from([("v".to_owned(), vector(&[0.0, 1.0, 2.0]))])]);
     }
 
+    /// A schema's features have the names that records use, vectors are one feature each, and answers are none.
+    #[test]
+    fn features_of_a_schema() {
+        let column = |name: &str, role, group: &str| Column::plain(name, role, Kind::Numeric, group);
+        let vector = column("v", Role::Input, "g").embedding(3);
+        let others = [column("a", Role::Input, "g"), column("score", Role::Output, "output")];
+        let mut schema = Schema::new("m".into(), None, vector.into_iter().chain(others).collect()).unwrap();
+        schema.file_names = BTreeMap::from([("v".to_owned(), "vec".to_owned())]);
+        let vector = Feature { name: "vec".to_owned(), dimension: Some(3) };
+        assert_eq!(Feature::of(&schema), [vector, Feature::from("a")]);
+    }
+
     /// A table of named features keeps its meaning when it has the name of one of them.
     #[test]
     fn a_table_named_like_a_feature() {
@@ -252,7 +276,7 @@ mod tests {
             table(tensors, &[]).unwrap().remove(0).remove("v").unwrap()
         };
         let gap = of(Datatype::Fp32, vec![Scalar::Null, Scalar::Number(1.0)]);
-        assert!(matches!(gap, Scalar::Vector(c) if c[0].is_nan() && c[1] == 1.0));
+        assert!(matches!(gap, Scalar::Vector(c) if c[0].is_nan() && c[1..] == [1.0]));
         assert_eq!(of(Datatype::Bytes, vec![Scalar::Text("x".into()); 2]), Scalar::Nested);
         assert_eq!(of(Datatype::Fp32, vec![Scalar::Number(0.0); COORDINATES_MAX + 1]), Scalar::Nested);
     }

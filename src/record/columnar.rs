@@ -411,8 +411,8 @@ mod tests {
         assert!(matches!(expected[0][0], Cell::Number(n) if (n - 0.5_f64.sqrt()).abs() < 1e-4));
         assert!(states(1) && states(2) && (expected[1][0], expected[2][0]) == (Cell::Null, Cell::WrongType));
         let lists = [Some(vec![Some(0.1), Some(0.7)]), None, Some(vec![Some(1.0)])];
-        let doubles = ListArray::from_iter_primitive::<Float64Type, _, _>(lists.clone());
-        let narrow = lists.map(|list| list.map(|l| l.into_iter().map(|v| v.map(|v: f64| v as f32))));
+        let doubles = ListArray::from_iter_primitive::<Float64Type, _, _>(lists);
+        let narrow = [Some(vec![Some(0.1_f32), Some(0.7)]), None, Some(vec![Some(1.0)])];
         let floats = ListArray::from_iter_primitive::<Float32Type, _, _>(narrow.clone());
         let large = LargeListArray::from_iter_primitive::<Float32Type, _, _>(narrow);
         for lists in [Arc::new(doubles) as ArrayRef, Arc::new(floats), Arc::new(large)] {
@@ -437,7 +437,7 @@ mod tests {
     fn lists_in_text() {
         let nan = json_cell("[NaN, -Infinity, null, 1e2]");
         assert!(
-            matches!(nan, Some(Scalar::Vector(v)) if v[0].is_nan() && v[1] < 0.0 && v[2].is_nan() && v[3] == 100.0)
+            matches!(nan, Some(Scalar::Vector(v)) if v[0].is_nan() && v[1] < 0.0 && v[2].is_nan() && v[3..] == [100.0])
         );
         assert_eq!(json_cell("[]"), Some(Scalar::Vector(Box::default())));
         assert_eq!(json_cell("[[1]]"), Some(Scalar::Nested));

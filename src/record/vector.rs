@@ -243,14 +243,13 @@ mod tests {
         let eights: Vec<u64> = (0..4).map(|i| signs(i) & 0xff).collect();
         assert_eq!(eights, [0xaf, 0xf4, 0x4f, 0xec]);
         let Projected { length, cosines } = Projected::of(&[3.0, 4.0]);
-        assert_eq!(length, 5.0);
         let signs = |k: usize| [0, 1].map(|i| if (signs(i) >> k) & 1 == 1 { -1.0 } else { 1.0 });
         let expected: Vec<f64> = (0..PROJECTIONS)
             .map(|k| {
                 signs(k).into_iter().zip([3.0, 4.0]).map(|(s, v)| s * v).sum::<f64>() / (5.0 * 2_f64.sqrt())
             })
             .collect();
-        assert_eq!(cosines.to_vec(), expected);
+        assert_eq!((length, cosines.to_vec()), (5.0, expected));
     }
 
     /// The directions are like random ones: projections of many vectors have the mean and the spread that the
@@ -281,7 +280,7 @@ mod tests {
         let longer = Projected::of(&vector.iter().map(|v| 4.0 * v).collect::<Vec<_>>());
         assert_eq!((longer.cosines, longer.length), (own.cosines, 4.0 * own.length));
         let turned = Projected::of(&vector.iter().rev().copied().collect::<Vec<_>>());
-        assert_eq!(turned.length, own.length);
+        assert_eq!([turned.length], [own.length]);
         assert!(turned.cosines.iter().zip(own.cosines).all(|(a, b)| (a - b).abs() > 1e-6));
     }
 
@@ -302,7 +301,7 @@ mod tests {
     #[test]
     fn rounding_is_no_news() {
         for almost in [1.0, 1.0 - 3e-6, 1.0 + 3e-6] {
-            assert_eq!(without_rounding(almost), 1.0);
+            assert_eq!([without_rounding(almost)], [1.0]);
         }
         assert!(without_rounding(1.000_1) > 1.0 && without_rounding(0.999_9) < 1.0);
     }

@@ -17,7 +17,7 @@ use crate::baseline::Baseline;
 use crate::chaos::{Act, Experiment, Target};
 use crate::oip::Feature;
 use crate::oracle::{KnownAnswers, Pinned};
-use crate::record::{BatchBuilder, Column, Record, Role};
+use crate::record::{BatchBuilder, Record};
 use crate::slo::Objective;
 use crate::tap::{Losses, Reason};
 use crate::telemetry::{Metrics, Outcome, Stage};
@@ -312,13 +312,7 @@ impl Engine {
 
     /// Every model's features, in the order of its baseline's columns; none yet of one that is learnt.
     pub(super) fn features(&self) -> BTreeMap<String, Arc<[Feature]>> {
-        let inputs = |model: &Watched| {
-            let schema = model.schema();
-            let is_feature = |c: &&Column| c.role == Role::Input && !c.is_projection();
-            let named =
-                |c: &Column| Feature { name: schema.file_name(&c.name).to_owned(), dimension: c.dimension() };
-            schema.columns.iter().filter(is_feature).map(named).collect()
-        };
+        let inputs = |model: &Watched| Feature::of(model.schema()).into();
         let learnt = self.capturing.iter().map(|c| (c.model().to_owned(), Arc::from([])));
         self.models.iter().map(|(name, model)| (name.clone(), inputs(model))).chain(learnt).collect()
     }

@@ -281,6 +281,25 @@ mod tests {
         assert_eq!(first.status, Some(RowStatus::Ok));
     }
 
+    /// A tensor of several columns beside others is a vector; in a table of all features it has its coordinates.
+    #[test]
+    fn vectors() {
+        let one = |name: &str, shape: &str, data: &str| {
+            format!(r#"{{"name":"{name}","shape":{shape},"datatype":"FP32","data":{data}}}"#)
+        };
+        let features = [Feature::from("a"), Feature { name: "v".to_owned(), dimension: Some(2) }];
+        for inputs in [
+            [one("v", "[1,2]", "[[3,4]]"), one("a", "[1]", "[1]")].join(","),
+            one("input", "[1,3]", "[1,3,4]"),
+        ] {
+            let line = format!(r#"{{"ts":0,"model":"score","request":{{"inputs":[{inputs}]}}}}"#);
+            let rows = ExchangeLine::parse(line.as_bytes()).unwrap().records(&features).unwrap();
+            let found = &rows.first().unwrap().features;
+            assert_eq!(found.get("v"), Some(&Scalar::Vector(vec![3.0, 4.0].into())), "{inputs}");
+            assert_eq!((found.get("a"), found.len()), (Some(&Scalar::Number(1.0)), 2));
+        }
+    }
+
     /// A line has integers where words are due, as records have; what is wrong with one names its field.
     #[test]
     fn lines_of_exchanges() {
