@@ -14,6 +14,7 @@ use parquet::arrow::ArrowWriter;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Map, json};
+use silentry::oip::Feature;
 use silentry::record::{BatchBuilder, Column, Contract, Kind, Record, Role, Schema};
 use silentry::tap::{Source, ndjson, oip::ExchangeLine};
 
@@ -32,6 +33,7 @@ fn schema(columns: usize) -> Arc<Schema> {
         group: "request".into(),
         default: None,
         contract: Contract::default(),
+        vector: None,
     };
     Arc::new(Schema::new("bench".into(), None, names(columns).into_iter().map(column).collect()).unwrap())
 }
@@ -92,11 +94,12 @@ fn decode(criterion: &mut Criterion) {
             group.bench_function(id(), |b| b.iter(|| batched(&schema, &records)));
             group.finish();
 
-            let (line, names) = (exchange(columns, rows), names(columns));
+            let line = exchange(columns, rows);
+            let features: Vec<Feature> = names(columns).iter().map(|name| name.as_str().into()).collect();
             let mut group = criterion.benchmark_group("oip_to_records");
             group.throughput(Throughput::Elements((rows * columns) as u64));
             group.bench_function(id(), |b| {
-                b.iter(|| ExchangeLine::parse(line.as_bytes()).unwrap().records(&names).unwrap());
+                b.iter(|| ExchangeLine::parse(line.as_bytes()).unwrap().records(&features).unwrap());
             });
             group.finish();
         }

@@ -26,6 +26,7 @@ fn schema(columns: usize) -> Arc<Schema> {
         group: format!("g{}", i / 10),
         default: None,
         contract: Contract::default(),
+        vector: None,
     };
     Arc::new(Schema::new("bench".into(), None, (0..columns).map(column).collect()).unwrap())
 }

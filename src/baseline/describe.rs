@@ -69,6 +69,7 @@ fn what(column: &ColumnSummary<'_>) -> String {
         Kind::Categorical => "categorical",
         Kind::Boolean => "boolean",
         Kind::Text => "text",
+        Kind::Embedding => "embedding",
     };
     format!("{role:<6} {kind:<11}")
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Baseline;
 use super::describe::{percent, short};
+use crate::record::Column;
 use crate::sketch::{Categories, Numeric, Sketch};
 use crate::units::Ratio;
 
@@ -70,7 +71,11 @@ pub fn oddities(baseline: &Baseline) -> Vec<Oddity> {
     let mut found = Vec::new();
     for (column, sketch) in baseline.profile().columns() {
         let name = &column.name;
-        found.extend(constant(name, sketch));
+        found.extend(constant(name, sketch).filter(|_| !is_of_one_length(column, sketch)));
+        if column.is_projection() {
+            // What is missing of a vector is told of the vector.
+            continue;
+        }
         found.extend(missing(name, sketch));
         match sketch {
             Sketch::Numeric(numbers) => found.extend(placeholders(name, numbers)),
@@ -80,6 +85,12 @@ pub fn oddities(baseline: &Baseline) -> Vec<Oddity> {
     }
     found.extend(twins(baseline));
     found
+}
+
+/// Whether a column holds vectors that an encoder made equally long, as many do.
+fn is_of_one_length(column: &Column, sketch: &Sketch) -> bool {
+    let is_zero = |numbers: &Numeric| numbers.range().is_none_or(|(low, _)| low == 0.0);
+    column.dimension().is_some() && !matches!(sketch, Sketch::Numeric(numbers) if is_zero(numbers))
 }
 
 /// One value in every row that has any. Free text is never kept, so nobody knows of it.
@@ -223,12 +234,15 @@ mod tests {
     use super::*;
     use crate::baseline::file::tests::draft;
     use crate::profile::Profile;
-    use crate::record::{BatchBuilder, Column, Kind, Record, Role, Schema};
+    use crate::record::{BatchBuilder, Kind, Record, Role, Schema};
 
     /// The oddities of one column of these values, beside a sound one.
     fn of(values: &[Value], kind: Kind) -> Vec<String> {
         let column = |name: &str, kind| Column::plain(name, Role::Input, kind, "request");
-        let columns = vec![column("x", kind), column("sound", Kind::Numeric)];
+        let mut columns = vec![column("x", kind), column("sound", Kind::Numeric)];
+        if kind == Kind::Embedding {
+            columns.splice(..1, column("x", kind).embedding(2));
+        }
         let schema = std::sync::Arc::new(Schema::new("m".into(), None, columns).unwrap());
         let mut rows = BatchBuilder::new(std::sync::Arc::clone(&schema));
         for (value, i) in values.iter().zip(0..) {
@@ -267,6 +281,20 @@ mod tests {
         check(&mixed, Numeric, &["wrong_type x: a value of another type in 1.00 % of rows"]);
         let same: Vec<Value> = (0..100).map(|i| json!(f64::from(i) + 0.25)).collect();
         check(&same, Numeric, &["identical x: the same counts as `sound`"]);
+    }
+
+    /// A vector's leftovers are told once, and that all are one long is none; that all are the same is.
+    #[test]
+    fn vectors() {
+        let rows = |of: &dyn Fn(f64) -> Value| (0..100).map(|i| of(f64::from(i))).collect::<Vec<_>>();
+        let turning = |i: f64| json!([i.cos(), i.sin()]);
+        let same = of(&rows(&|_| json!([1, 2])), Kind::Embedding);
+        assert_eq!(same.iter().filter(|o| o.starts_with("constant x.p")).count(), 8, "{same:?}");
+        let one_long = of(&rows(&turning), Kind::Embedding);
+        assert!(one_long.iter().all(|o| !o.starts_with("constant")), "{one_long:?}");
+        let gaps = of(&rows(&|i| if i < 30.0 { Value::Null } else { turning(i) }), Kind::Embedding);
+        let nulls: Vec<&String> = gaps.iter().filter(|o| o.starts_with("nulls")).collect();
+        assert_eq!(nulls, ["nulls x: null in 30.00 % of rows"]);
     }
 
     /// Values that only look unusual are left alone.

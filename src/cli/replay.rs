@@ -259,7 +259,8 @@ impl Replayed {
 
 /// The positions of a schema's features.
 fn inputs(schema: &Schema) -> Vec<usize> {
-    let inputs = schema.columns.iter().enumerate().filter(|(_, c)| c.role == Role::Input);
+    let inputs =
+        schema.columns.iter().enumerate().filter(|(_, c)| c.role == Role::Input && !c.is_projection());
     inputs.map(|(position, _)| position).collect()
 }
 
@@ -270,4 +271,22 @@ fn is_all_null(cells: &Cells) -> bool {
 fn counted<K: std::fmt::Display>(by_reason: &BTreeMap<K, u64>) -> String {
     let each: Vec<String> = by_reason.iter().map(|(reason, n)| format!("{reason} × {n}")).collect();
     each.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Column, Kind};
+
+    /// A vector that no row has is told once: its projections are no features of the file.
+    #[test]
+    fn features_of_a_file() {
+        let column = |name: &str, role| Column::plain(name, role, Kind::Numeric, "g");
+        let vector = column("v", Role::Input).embedding(3);
+        let others =
+            [column("a", Role::Input), Column::plain("score", Role::Output, Kind::Numeric, "output")];
+        let schema = Schema::new("m".into(), None, vector.into_iter().chain(others).collect()).unwrap();
+        let told: Vec<&str> = inputs(&schema).into_iter().map(|p| schema.columns[p].name.as_str()).collect();
+        assert_eq!(told, ["v", "a"]);
+    }
 }

@@ -164,12 +164,6 @@ impl Monitor {
         let kind = self.wiring.owner(stream, bet)?;
         let calibrated = self.calibration.streams.get(stream)?;
         let suspicion = self.suspicion(stream, bet);
-        // Relations are a group without columns of its own: they are of all features.
-        let is_of = |c: &&Column| match group.role {
-            Role::Relations => c.role == ColumnRole::Input,
-            _ => c.group == group.name,
-        };
-        let columns = self.schema.columns.iter().filter(is_of);
         let bin = calibrated.bins.get(if bet.family == Family::Tilt { 0 } else { bet.index })?;
         let cover = (bet.family == Family::Less).then(|| self.wiring.cover(stream, bet.index)).flatten();
         let side = cover.map_or(Side::Alone, |c| c.side);
@@ -179,10 +173,25 @@ impl Monitor {
             Topic::Coherence => self.incoherent(start, step),
             _ => self.features(group, top),
         };
+        let features = if subject.is_of_whole_vectors() { self.vectors_whole(features) } else { features };
+        let tells_projections = features.iter().any(|name| self.is_projection(name));
+        // Relations are a group without columns of its own: they are of all features.
+        let is_of = |c: &&Column| match group.role {
+            Role::Relations => c.role == ColumnRole::Input,
+            _ => c.group == group.name,
+        };
+        let columns = self.schema.columns.iter().filter(is_of);
+        let are_vectors = features.iter().all(|name| self.is_vector(name)) && !features.is_empty();
         Some(Change {
             detector: kind.name(),
             kind: kind.kind(),
-            became: kind.became(&subject),
+            became: match bin {
+                Bin::WrongType if are_vectors && subject.is_of_whole_vectors() => {
+                    "changed type or dimension".to_owned()
+                }
+                _ => kind.became(&subject),
+            },
+            is_length: are_vectors && subject.topic == Topic::Value && !subject.is_of_whole_vectors(),
             subject: match (features.as_slice(), calibrated.source.counts_columns()) {
                 ([], true) => Some("some features".to_owned()),
                 ([], false) => Some(calibrated.name.clone()),
@@ -190,7 +199,7 @@ impl Monitor {
             },
             told: self.calibration.told_share(calibrated),
             features,
-            of_features: columns.count(),
+            of_features: columns.filter(|c| tells_projections || !c.is_projection()).count(),
             hits: match (bet.family, suspicion) {
                 (Family::More, Some(suspicion)) => suspicion.hits.map(u64::from),
                 (Family::More, None) => Some(1),
@@ -245,6 +254,23 @@ impl Monitor {
             members.contains(&position) && more.into_iter().any(evident)
         };
         self.column_names(group.streams.iter().filter(is_concerned).copied())
+    }
+
+    fn is_vector(&self, name: &str) -> bool {
+        self.schema.columns.iter().any(|c| c.name == name && c.dimension().is_some())
+    }
+
+    fn is_projection(&self, name: &str) -> bool {
+        self.schema.columns.iter().any(|c| c.name == name && c.is_projection())
+    }
+
+    /// The same without the projections of vectors that are named themselves.
+    fn vectors_whole(&self, names: Vec<String>) -> Vec<String> {
+        let is_told = |name: &String| {
+            let column = self.schema.columns.iter().find(|c| c.name == *name && c.is_projection());
+            column.and_then(|c| c.vector.as_ref()).is_some_and(|part| names.contains(&part.of))
+        };
+        names.iter().filter(|name| !is_told(name)).cloned().collect()
     }
 
     fn names_of(&self, source: &Source) -> Vec<String> {

@@ -331,7 +331,7 @@ const PLANNED_WORDS_MAX: usize = 10_000;
 impl Planning {
     pub(super) fn new(column: &Column) -> Self {
         match column.kind {
-            ColumnKind::Numeric => {
+            ColumnKind::Numeric | ColumnKind::Embedding => {
                 let default = match column.default {
                     Some(Scalar::Number(d)) if d != 0.0 => Some(d),
                     _ => None,

@@ -12,7 +12,7 @@ use super::hours::{Hours, Season};
 use super::influence::Influence;
 use super::joint::{self, Joint, Sample};
 use super::labels::Reference;
-use super::lanes::{Fitted, Lanes};
+use super::lanes::{Aside, Fitted, Lanes};
 use super::plan::{self, Seen};
 use super::steps::{Numbers, STEP_ROWS_MAX, chunks};
 use super::stream::{Counts, Source, Stream};
@@ -76,7 +76,7 @@ pub struct Calibration {
     pub(super) labels: Option<Reference>,
     /// The steps that relations were fitted to, as long as the rows that they belong to are at hand.
     #[serde(skip)]
-    pub(super) fitted: Lanes,
+    pub(super) fitted: Aside,
 }
 
 const fn one() -> u64 {
@@ -560,7 +560,7 @@ impl Counter {
             unlike: Vec::new(),
             output_rows: None,
             labels: None,
-            fitted: self.which,
+            fitted: Aside(self.which),
         })
     }
 

@@ -10,6 +10,8 @@ pub(super) struct Change {
     /// What it happened to, where that is no feature.
     pub(super) subject: Option<String>,
     pub(super) features: Vec<String>,
+    /// Whether the one feature is a vector, and it happened to its length.
+    pub(super) is_length: bool,
     /// All columns of the group.
     pub(super) of_features: usize,
     /// Steps hit from the start on, where they are counted.
@@ -25,6 +27,7 @@ pub(super) struct Change {
 pub(super) fn sentence(group: &str, change: &Change, judged: u64) -> String {
     let subject = match (change.features.as_slice(), &change.subject) {
         ([], Some(subject)) => subject.clone(),
+        ([one], _) if change.is_length => format!("the length of `{one}`"),
         ([one], _) => format!("`{one}`"),
         (several, _) => format!("{} of {} features", several.len(), change.of_features),
     };

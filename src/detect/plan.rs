@@ -159,6 +159,7 @@ pub(super) fn plain(kind: Kind) -> Column {
         group: String::new(),
         default: None,
         contract: Contract::default(),
+        vector: None,
     }
 }
 
@@ -364,7 +365,7 @@ impl Made<'_> {
 
 /// Whether a column has a value that stands for nothing.
 fn can_be_zero(column: &Column) -> bool {
-    matches!(column.kind, Kind::Numeric | Kind::Boolean) || column.default.is_some()
+    matches!(column.kind, Kind::Numeric | Kind::Boolean | Kind::Embedding) || column.default.is_some()
 }
 
 /// By class, the range of the numbers that came with it; nothing where they are no numbers, or as few as

@@ -263,6 +263,7 @@ mod tests {
             group: group.into(),
             default: None,
             contract: Contract { max, ..Contract::default() },
+            vector: None,
         };
         let columns = vec![
             column("a", ColumnRole::Input, "g", None),

@@ -126,7 +126,7 @@ fn shown(value: &Scalar) -> String {
         Scalar::Bool(b) => b.to_string(),
         Scalar::Number(n) => n.to_string(),
         Scalar::Text(t) => format!("{:?}", cut_name(t)),
-        Scalar::Nested => "a list or an object".to_owned(),
+        Scalar::Vector(_) | Scalar::Nested => "a list or an object".to_owned(),
     }
 }
 

@@ -172,7 +172,7 @@ impl Tensor {
                 Scalar::Null => "null",
                 Scalar::Bool(_) => "a boolean",
                 Scalar::Text(_) => "a string",
-                Scalar::Nested => "a list or an object",
+                Scalar::Vector(_) | Scalar::Nested => "a list or an object",
             };
             Err(Error::NotANumber { tensor: self.name.clone(), element, found })
         };
@@ -406,7 +406,7 @@ mod tests {
                 tensor[part] = value.clone();
                 let body = json!({"inputs": [tensor]}).to_string();
                 if let Ok(request) = InferRequest::parse(body.as_bytes()) {
-                    let _ = crate::oip::table(request.inputs, &["a".to_owned()]);
+                    let _ = crate::oip::table(request.inputs, &["a".into()]);
                 }
             }
         }

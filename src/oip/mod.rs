@@ -11,7 +11,7 @@ mod table;
 
 pub use compare::{Expected, KnownAnswer, Tolerance, Wrong, are_other, compare, compare_predictions};
 pub use message::{Datatype, ErrorBody, InferRequest, InferResponse, RequestedOutput, Tensor};
-pub use table::table;
+pub use table::{Feature, table};
 
 /// Why a body is no inference message, or no table.
 #[derive(Debug, thiserror::Error)]

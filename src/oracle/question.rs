@@ -156,11 +156,12 @@ impl Row {
 
 /// The model's inputs: the features of the rows as the live model saw them.
 fn inputs(records: &[&Record], schema: &Schema, pinned: &Pinned) -> Result<Vec<Tensor>, Unanswered> {
-    let columns: Vec<&Column> = schema.columns.iter().filter(|c| c.role == Role::Input).collect();
-    let cell = |column: &Column, record: &Record| {
+    let is_feature = |c: &&Column| c.role == Role::Input && !c.is_projection();
+    let columns: Vec<&Column> = schema.columns.iter().filter(is_feature).collect();
+    let cells = |column: &Column, record: &Record| {
         // What the model got for a feature that the record lacks is not known.
         let found = record.features.get(schema.file_name(&column.name)).ok_or(Unanswered::Unaskable)?;
-        as_sent(column.kind, found).ok_or(Unanswered::Unaskable)
+        as_sent(column, found).ok_or(Unanswered::Unaskable)
     };
     let rows = whole(records.len());
     let made = |tensor: Result<Tensor, oip::Error>| tensor.map_err(|_| Unanswered::Unaskable);
@@ -169,32 +170,40 @@ fn inputs(records: &[&Record], schema: &Schema, pinned: &Pinned) -> Result<Vec<T
         if kinds.iter().any(|kind| !kind.is_numeric()) {
             return Err(Unanswered::Unaskable);
         }
-        let cells = records.iter().flat_map(|record| columns.iter().map(|column| cell(column, record)));
-        let shape = vec![rows, whole(columns.len())];
-        let data = cells.collect::<Result<Vec<_>, _>>()?;
+        let each = records.iter().flat_map(|record| columns.iter().map(|column| cells(column, record)));
+        let width = columns.iter().map(|column| column.dimension().unwrap_or(1)).sum();
+        let shape = vec![rows, width];
+        let data = each.collect::<Result<Vec<_>, _>>()?.concat();
         return Ok(vec![made(Tensor::new(name.clone(), shape, pinned.datatype, data))?]);
     }
     let tensor = |column: &&Column| {
         let datatype = match column.kind {
-            Kind::Numeric => pinned.datatype,
+            Kind::Numeric | Kind::Embedding => pinned.datatype,
             Kind::Boolean => Datatype::Bool,
             Kind::Categorical | Kind::Text => Datatype::Bytes,
         };
-        let data = records.iter().map(|record| cell(column, record)).collect::<Result<Vec<_>, _>>()?;
-        made(Tensor::new(schema.file_name(&column.name), vec![rows], datatype, data))
+        let data =
+            records.iter().map(|record| cells(column, record)).collect::<Result<Vec<_>, _>>()?.concat();
+        let shape = std::iter::once(rows).chain(column.dimension()).collect();
+        made(Tensor::new(schema.file_name(&column.name), shape, datatype, data))
     };
     columns.iter().map(tensor).collect()
 }
 
-/// A feature as a tensor of its kind holds it; nothing for one of another type, or for a word that is missing.
-fn as_sent(kind: Kind, found: &Scalar) -> Option<Scalar> {
-    match (kind, found) {
+/// A feature as a tensor of its kind holds it, one element or those of a vector; nothing for one of another type
+/// or dimension, or for a word or a vector that is missing.
+fn as_sent(column: &Column, found: &Scalar) -> Option<Vec<Scalar>> {
+    match (column.kind, found) {
         (Kind::Numeric, Scalar::Number(_) | Scalar::Null)
         | (Kind::Boolean, Scalar::Bool(_))
-        | (Kind::Categorical | Kind::Text, Scalar::Text(_)) => Some(found.clone()),
+        | (Kind::Categorical | Kind::Text, Scalar::Text(_)) => Some(vec![found.clone()]),
         // JSON has no NaN, so senders write it as a word.
         (Kind::Numeric, Scalar::Text(word)) => {
-            word.parse().ok().filter(|n: &f64| !n.is_finite()).map(Scalar::Number)
+            word.parse().ok().filter(|n: &f64| !n.is_finite()).map(|n| vec![Scalar::Number(n)])
+        }
+        (Kind::Embedding, Scalar::Vector(coordinates)) => {
+            let is_whole = column.dimension() == Some(whole(coordinates.len()));
+            is_whole.then(|| coordinates.iter().copied().map(Scalar::Number).collect())
         }
         _ => None,
     }

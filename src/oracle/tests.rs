@@ -98,7 +98,7 @@ async fn answer(served: &Mutex<Served>, headers: &HeaderMap, body: &[u8]) -> Res
         Mood::Huge => return vec![b' '; 5 << 20].into_response(),
         Mood::Hang => std::future::pending().await,
     };
-    let rows = InferRequest::parse(body).unwrap().rows(&["age".to_owned()]).unwrap();
+    let rows = InferRequest::parse(body).unwrap().rows(&["age".into()]).unwrap();
     let scores: Vec<f64> = rows
         .iter()
         .map(|row| {
@@ -291,6 +291,32 @@ fn both_layouts() {
     let numbers = request.inputs[0].numbers().unwrap();
     assert!(numbers[0].is_nan() && (numbers[1] - 1.0).abs() < 1e-12);
     assert_eq!(Question::new(&[&row], &schema(), &table).err(), Some(Unanswered::Unaskable));
+}
+
+/// A vector is asked as it was: a tensor of its own, or its coordinates among the columns of the one table. One of
+/// another dimension, or none, is not asked.
+#[test]
+fn vectors() {
+    let vector = Column::plain("v", Role::Input, Kind::Numeric, "request").embedding(2);
+    let age = Column::plain("age", Role::Input, Kind::Numeric, "request");
+    let schema = Schema::new("m".into(), None, vector.into_iter().chain([age]).collect()).unwrap();
+    let ask = |vector: &str, tensor: Option<&str>| {
+        let line = format!(
+            r#"{{"ts":0,"model":"m","features":{{"v":{vector},"age":7}},"prediction":{{"score":1}}}}"#
+        );
+        let row: Record = serde_json::from_str(&line).unwrap();
+        let pinned = Pinned { tensor: tensor.map(str::to_owned), ..pinned("http://127.0.0.1:9") };
+        let question = Question::new(&[&row, &row], &schema, &pinned)?;
+        let inputs = InferRequest::parse(question.body()).unwrap().inputs;
+        Ok(inputs.iter().map(|t| (t.name.clone(), t.shape.clone(), t.numbers().unwrap())).collect())
+    };
+    let of = |name: &str, shape: &[u64], row: &[f64]| (name.to_owned(), shape.to_vec(), [row, row].concat());
+    let own: Vec<_> = vec![of("v", &[2, 2], &[0.5, 0.25]), of("age", &[2], &[7.0])];
+    assert_eq!(ask("[0.5,0.25]", None), Ok(own));
+    assert_eq!(ask("[0.5,0.25]", Some("predict")), Ok(vec![of("predict", &[2, 3], &[0.5, 0.25, 7.0])]));
+    for none in ["null", "[1]", "[1,2,3]", "1"] {
+        assert_eq!(ask(none, None), Err(Unanswered::Unaskable), "{none}");
+    }
 }
 
 /// What waits weighs what it holds: the features that are sent, and the answers that they are held against.

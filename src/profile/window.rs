@@ -192,7 +192,7 @@ impl Profile {
 
 fn empty_sketch(kind: Kind) -> Sketch {
     match kind {
-        Kind::Numeric => Sketch::Numeric(Numeric::default()),
+        Kind::Numeric | Kind::Embedding => Sketch::Numeric(Numeric::default()),
         Kind::Categorical | Kind::Boolean => Sketch::Categories(Categories::default()),
         Kind::Text => Sketch::Lengths(Numeric::default()),
     }

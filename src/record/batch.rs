@@ -7,12 +7,13 @@ use arrow::buffer::{BooleanBuffer, NullBuffer};
 use super::columnar::spell;
 use super::meta_builder::MetaBuilder;
 use super::names::{DIM_PREFIX, cut_name};
+use super::vector::Held;
 use super::{Error, Kind, Meta, Prediction, Record, Scalar, Schema};
 
 /// The values of one column of a batch, as Arrow arrays.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Values {
-    /// A numeric column; NaN and infinities are values, null is null.
+    /// A numeric column, or the lengths of an embedding's vectors; NaN and infinities are values, null is null.
     Number(Float64Array),
     /// Every other column; booleans as `true` and `false`.
     Text(StringArray),
@@ -195,7 +196,8 @@ impl BatchBuilder {
     pub fn new(schema: Arc<Schema>) -> Self {
         let columns = schema.columns.iter().map(|c| ColumnBuilder::new(c.kind)).collect();
         let name = |(i, c): (usize, &super::Column)| (schema.file_name(&c.name).to_owned(), i);
-        let positions = schema.columns.iter().enumerate().map(name).collect();
+        let named = schema.columns.iter().enumerate().filter(|(_, column)| !column.is_projection());
+        let positions = named.map(name).collect();
         Self { schema, columns, meta: MetaBuilder::default(), positions, unexpected: BTreeMap::new() }
     }
 
@@ -215,7 +217,17 @@ impl BatchBuilder {
     /// [`Meta::DIMS_MAX`], are counted, not kept.
     pub fn push(&mut self, record: &Record) {
         let answer = record.prediction.as_ref();
+        let mut held = Held::Null;
         for (column, builder) in self.schema.columns.iter().zip(&mut self.columns) {
+            if let Some(part) = &column.vector {
+                // Its projections follow an embedding.
+                if part.projection.is_none() {
+                    let cell = record.features.get(self.schema.file_name(&part.of));
+                    held = Held::of(cell, part.dimension);
+                }
+                builder.push_held(&held, part.projection);
+                continue;
+            }
             let cell = match record.features.get(self.schema.file_name(&column.name)) {
                 Some(cell) => Some(cell),
                 None => answer.and_then(|p| answer_cell(p, &column.name)),
@@ -289,6 +301,14 @@ impl ColumnBuilder {
                 values.append_option(text);
                 wrong.append(text.is_none() && !matches!(cell, None | Some(Scalar::Null)));
             }
+        }
+    }
+
+    /// A number that is made of a vector.
+    fn push_held(&mut self, held: &Held, projection: Option<u8>) {
+        if let Self::Number(values, wrong) = self {
+            values.append_option(held.number(projection));
+            wrong.append(*held == Held::WrongType);
         }
     }
 
@@ -404,5 +424,72 @@ mod tests {
         assert_eq!(batch.columns().first().unwrap().cell(0), Cell::Number(39.0));
         assert_eq!(batch.meta().feature_status(0, 0), Some(Status::Stale));
         assert_eq!(unexpected, BTreeMap::from([("age".to_owned(), 1)]));
+    }
+
+    fn with_vector(dimension: u64) -> Arc<Schema> {
+        let vector = Column::plain("v", Role::Input, Kind::Embedding, Schema::REQUEST_GROUP);
+        let mut schema = Schema::new("m".into(), None, vector.embedding(dimension)).unwrap();
+        schema.file_names = BTreeMap::from([("v".to_owned(), "vec".to_owned())]);
+        Arc::new(schema)
+    }
+
+    /// A vector is its length and its projections; what is none, or of another dimension, is of another type in
+    /// all of them, and no column of an embedding is a feature by itself.
+    #[test]
+    fn vectors() {
+        let mut builder = BatchBuilder::new(with_vector(2));
+        for cell in
+            ["[3,4]", "[0,0]", "null", "[3]", "[3,4,5]", "[3,\"4\"]", "7", "[3,null]", "{}", "[[3,4]]"]
+        {
+            let line = format!(
+                r#"{{"ts":0,"model":"m","features":{{"vec":{cell},"v.p1":9}},"feature_status":{{"vec":"stale"}}}}"#
+            );
+            builder.push(&serde_json::from_str::<Record>(&line).unwrap());
+        }
+        builder.push(&serde_json::from_str::<Record>(r#"{"ts":0,"model":"m"}"#).unwrap());
+        let (batch, unexpected) = builder.finish().unwrap();
+        let wrong = Cell::WrongType;
+        let of = |row: usize| batch.columns().iter().map(|cells| cells.cell(row)).collect::<Vec<_>>();
+        assert_eq!(of(0).first(), Some(&Cell::Number(5.0)));
+        assert!(
+            of(0).iter().skip(1).all(|c| matches!(c, Cell::Number(n) if n.abs() > 0.01 && n.abs() < 1.0))
+        );
+        for (row, expected) in [
+            (1, Cell::Number(0.0)),
+            (2, Cell::Null),
+            (3, wrong),
+            (4, wrong),
+            (5, wrong),
+            (6, wrong),
+            (8, wrong),
+            (9, wrong),
+            (10, Cell::Null),
+        ] {
+            assert!(of(row).iter().all(|cell| *cell == expected), "{row}: {:?}", of(row));
+        }
+        assert!(of(7).iter().all(|cell| matches!(cell, Cell::Number(n) if n.is_nan())));
+        assert_eq!(unexpected, BTreeMap::from([("v.p1".to_owned(), 10)]));
+        assert_eq!(batch.meta().feature_status(0, 0), Some(Status::Stale));
+    }
+
+    /// A list of more numbers than any embedding has is no vector, and what is read of it is bounded.
+    #[test]
+    fn endless_vectors() {
+        let scalar = |n: usize| {
+            let list = format!("[{}0]", "0,".repeat(n - 1));
+            serde_json::from_str::<Scalar>(&list).unwrap()
+        };
+        assert_eq!(scalar(crate::record::COORDINATES_MAX).width(), crate::record::COORDINATES_MAX);
+        assert_eq!(scalar(crate::record::COORDINATES_MAX + 1), Scalar::Nested);
+    }
+
+    /// What a sender of this library writes is read as it was meant.
+    #[test]
+    fn vectors_are_written_as_they_are_read() {
+        let vector = Scalar::Vector(vec![0.5, -2.0].into());
+        let written = serde_json::to_string(&vector).unwrap();
+        assert_eq!((written.as_str(), serde_json::from_str(&written).ok()), ("[0.5,-2.0]", Some(vector)));
+        let gap = serde_json::to_string(&Scalar::Vector(vec![1.0, f64::NAN].into())).unwrap();
+        assert!(matches!(serde_json::from_str(&gap).unwrap(), Scalar::Vector(v) if v[1].is_nan()), "{gap}");
     }
 }

@@ -2,16 +2,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, AsArray, BooleanArray, BooleanBufferBuilder, Float64Array, Float64Builder, RecordBatch,
-    StringArray, StringBuilder, new_null_array,
+    Array, AsArray, BooleanArray, BooleanBufferBuilder, Float64Array, Float64Builder, LargeListArray,
+    RecordBatch, StringArray, StringBuilder, new_null_array,
 };
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt32Type, UInt64Type,
+    DataType, Field, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt32Type,
+    UInt64Type,
 };
 
 use super::columnar_meta::{self, Names};
 use super::file_names::FileNames;
+use super::vector::{COORDINATES_MAX, Held, PROJECTIONS};
 use super::{Batch, Cells, Column, Error, Kind, Scalar, Schema, Values};
 
 /// An Arrow column by what its cells are, whatever their width or encoding.
@@ -19,6 +21,8 @@ pub(super) enum Plain {
     Numbers(Float64Array),
     Booleans(BooleanArray),
     Words(StringArray),
+    /// Lists of numbers.
+    Vectors(Vectors),
     /// A column of the null type: this many cells, all of them null.
     Empty(usize),
 }
@@ -39,7 +43,43 @@ pub(super) fn plain(array: &dyn Array) -> Result<Plain, ()> {
             Ok(Plain::Words(to(&DataType::Utf8)?.as_string().clone()))
         }
         time if time.is_temporal() => Ok(Plain::Words(to(&DataType::Utf8)?.as_string().clone())),
+        DataType::List(of) | DataType::LargeList(of) | DataType::FixedSizeList(of, _)
+            if of.data_type().is_numeric() =>
+        {
+            let doubles = Field::new_list_field(DataType::Float64, true);
+            Ok(Plain::Vectors(Vectors(to(&DataType::LargeList(Arc::new(doubles)))?.as_list().clone())))
+        }
         _ => Err(()),
+    }
+}
+
+/// Lists of numbers, a row each.
+pub(super) struct Vectors(LargeListArray);
+
+impl Vectors {
+    /// How many numbers each row has; none where it is null.
+    pub(super) fn lengths(&self) -> impl Iterator<Item = Option<usize>> {
+        let length = |row| usize::try_from(self.0.value_length(row)).unwrap_or(usize::MAX);
+        (0..self.0.len()).map(move |row| self.0.is_valid(row).then(|| length(row)))
+    }
+
+    /// What each row holds of a vector of so many coordinates.
+    fn held(&self, dimension: u64) -> Vec<Held> {
+        let numbers = self.0.values().as_primitive::<Float64Type>();
+        let offsets = self.0.value_offsets().windows(2);
+        let held = |(row, offsets): (usize, &[i64])| {
+            let [from, to] = *offsets else { return Held::Null };
+            let (Ok(from), Ok(to)) = (usize::try_from(from), usize::try_from(to)) else { return Held::Null };
+            let (true, Some(found)) = (self.0.is_valid(row), numbers.values().get(from..to)) else {
+                return Held::Null;
+            };
+            if found.len() > COORDINATES_MAX || numbers.null_count() == 0 {
+                return Held::vector(found, dimension);
+            }
+            let number = |place| if numbers.is_valid(place) { numbers.value(place) } else { f64::NAN };
+            Held::vector(&(from..to).map(number).collect::<Vec<_>>(), dimension)
+        };
+        offsets.enumerate().map(held).collect()
     }
 }
 
@@ -61,15 +101,33 @@ fn numbers(array: &dyn Array) -> Option<Float64Array> {
 
 /// A text cell as the JSON scalar that it spells; the bare non-numbers of Python and JavaScript count as numbers.
 pub(super) fn json_cell(word: &str) -> Option<Scalar> {
-    if let Some(number) = plain_number(word) {
-        return Some(Scalar::Number(number));
-    }
+    let number = plain_number(word).or_else(|| non_number(word)).map(Scalar::Number);
+    number.or_else(|| vector(word)).or_else(|| serde_json::from_str(word).ok())
+}
+
+fn non_number(word: &str) -> Option<f64> {
     match word {
-        "NaN" => Some(Scalar::Number(f64::NAN)),
-        "Infinity" => Some(Scalar::Number(f64::INFINITY)),
-        "-Infinity" => Some(Scalar::Number(f64::NEG_INFINITY)),
-        _ => serde_json::from_str(word).ok(),
+        "NaN" => Some(f64::NAN),
+        "Infinity" => Some(f64::INFINITY),
+        "-Infinity" => Some(f64::NEG_INFINITY),
+        _ => None,
     }
+}
+
+/// A JSON array of numbers, in which Python's non-numbers count as such.
+fn vector(word: &str) -> Option<Scalar> {
+    let inside = word.trim().strip_prefix('[')?.strip_suffix(']')?.trim();
+    let mut coordinates = Vec::new();
+    for part in inside.split(',').filter(|_| !inside.is_empty()) {
+        if coordinates.len() == COORDINATES_MAX {
+            return None;
+        }
+        let part = part.trim();
+        let null = (part == "null").then_some(f64::NAN);
+        let number = plain_number(part).or_else(|| non_number(part)).or(null);
+        coordinates.push(number.or_else(|| serde_json::from_str(part).ok())?);
+    }
+    Some(Scalar::Vector(coordinates.into()))
 }
 
 /// A JSON number without an exponent, as almost every cell of a CSV file is: read without the cost of a
@@ -105,8 +163,13 @@ impl Batch {
         let (fields, rows) = (table.schema_ref().fields(), table.num_rows());
         let names = fields.iter().map(|field| field.name().as_str());
         let names = FileNames::new(schema, names.zip(table.columns()));
-        let columns: Vec<Cells> =
-            schema.columns.iter().map(|column| cells(column, &names, rows)).collect::<Result<_, _>>()?;
+        let mut columns: Vec<Cells> = Vec::with_capacity(schema.columns.len());
+        for column in schema.columns.iter().filter(|column| !column.is_projection()) {
+            match column.dimension() {
+                None => columns.push(cells(column, &names, rows)?),
+                Some(dimension) => columns.extend(embedding(column, dimension, &names, rows)?),
+            }
+        }
         Self::new(Arc::clone(schema), columns, columnar_meta::meta(&names)?)
     }
 
@@ -124,15 +187,7 @@ impl Batch {
 }
 
 fn cells<'a>(column: &'a Column, names: &Names<'a>, rows: usize) -> Result<Cells, Error> {
-    let name = &column.name;
-    let found = match names.column(name) {
-        None => Plain::Empty(rows),
-        Some(array) => plain(array).map_err(|()| Error::Unsupported {
-            column: name.clone(),
-            found: format!("values of type {}", array.data_type()),
-        })?,
-    };
-    let (values, wrong) = match (column.kind, found) {
+    let (values, wrong) = match (column.kind, found(column, names, rows)?) {
         (Kind::Numeric, Plain::Numbers(numbers)) => (Values::Number(numbers), None),
         (Kind::Numeric, Plain::Words(words)) => numbers_of_json(&words),
         (Kind::Boolean, Plain::Booleans(booleans)) => {
@@ -143,8 +198,49 @@ fn cells<'a>(column: &'a Column, names: &Names<'a>, rows: usize) -> Result<Cells
         (kind, Plain::Empty(rows)) => (nulls(kind, rows), None),
         (kind, Plain::Numbers(other)) => all_wrong(kind, &other),
         (kind, Plain::Booleans(other)) => all_wrong(kind, &other),
+        (kind, Plain::Vectors(Vectors(other))) => all_wrong(kind, &other),
+        // Embeddings have more than one column.
+        (Kind::Embedding, Plain::Words(other)) => all_wrong(Kind::Embedding, &other),
     };
-    Cells::new(name, values, wrong.map(|mut mask: BooleanBufferBuilder| mask.finish()))
+    Cells::new(&column.name, values, wrong.map(|mut mask: BooleanBufferBuilder| mask.finish()))
+}
+
+fn found<'a>(column: &'a Column, names: &Names<'a>, rows: usize) -> Result<Plain, Error> {
+    let Some(array) = names.column(&column.name) else { return Ok(Plain::Empty(rows)) };
+    plain(array).map_err(|()| Error::Unsupported {
+        column: column.name.clone(),
+        found: format!("values of type {}", array.data_type()),
+    })
+}
+
+/// The cells of an embedding and of its projections.
+fn embedding<'a>(
+    column: &'a Column,
+    dimension: u64,
+    names: &Names<'a>,
+    rows: usize,
+) -> Result<Vec<Cells>, Error> {
+    let wrong = |is_valid: bool| if is_valid { Held::WrongType } else { Held::Null };
+    let held: Vec<Held> = match found(column, names, rows)? {
+        Plain::Vectors(vectors) => vectors.held(dimension),
+        Plain::Words(words) => {
+            let cell = |word: Option<&str>| match word.map(json_cell) {
+                None => Held::Null,
+                Some(None) => Held::WrongType,
+                Some(Some(cell)) => Held::of(Some(&cell), dimension),
+            };
+            words.iter().map(cell).collect()
+        }
+        Plain::Numbers(other) => (0..rows).map(|row| wrong(other.is_valid(row))).collect(),
+        Plain::Booleans(other) => (0..rows).map(|row| wrong(other.is_valid(row))).collect(),
+        Plain::Empty(rows) => vec![Held::Null; rows],
+    };
+    let cells = |projection: Option<u8>| {
+        let numbers: Float64Array = held.iter().map(|held| held.number(projection)).collect();
+        let wrong = held.iter().map(|held| *held == Held::WrongType).collect();
+        Cells::new(&column.name, Values::Number(numbers), Some(wrong))
+    };
+    std::iter::once(None).chain((1..).map(Some).take(PROJECTIONS)).map(cells).collect()
 }
 
 /// A boolean as the word that cells hold.
@@ -197,8 +293,11 @@ mod tests {
 
     use super::*;
     use crate::record::Cell;
+    use crate::record::Role;
     use crate::record::fixture::{batch, schema};
-    use arrow::array::{ArrayRef, DictionaryArray, Int32Array, Int64Array, LargeStringArray};
+    use arrow::array::{
+        ArrayRef, DictionaryArray, FixedSizeListArray, Int32Array, Int64Array, LargeStringArray, ListArray,
+    };
 
     fn ts(rows: usize) -> (&'static str, ArrayRef) {
         ("ts", Arc::new(Int64Array::from_iter_values(0..i64::try_from(rows).unwrap())))
@@ -285,5 +384,67 @@ mod tests {
         check(Kind::Categorical, Arc::new(Int32Array::from(vec![7])), &[Cell::WrongType]);
         let gone = batch(schema(&[("x", Kind::Numeric), ("y", Kind::Text)]), vec![ts(1)]).unwrap();
         assert!(gone.columns().iter().all(|cells| cells.cell(0) == Cell::Null));
+    }
+
+    /// What a column of lists makes of a row, by its own column and the first projection.
+    fn embedded(array: ArrayRef) -> Vec<Vec<Cell<'static>>> {
+        let rows = array.len();
+        let columns = Column::plain("v", Role::Input, Kind::Embedding, Schema::REQUEST_GROUP).embedding(2);
+        let schema = Schema::new("m".into(), None, columns).unwrap();
+        let batch = batch(schema, vec![ts(rows), ("v", array)]).unwrap();
+        let number = |cell: Cell<'_>| match cell {
+            Cell::Number(n) => Cell::Number(n),
+            Cell::WrongType => Cell::WrongType,
+            Cell::Null | Cell::Text(_) => Cell::Null,
+        };
+        let row = |row: usize| batch.columns().iter().map(|cells| number(cells.cell(row))).collect();
+        (0..rows).map(row).collect()
+    }
+
+    /// A vector is the same whether a file has it as a list of any width and kind or as text, and a list of another
+    /// length, or something else, is of another type.
+    #[test]
+    fn vectors_of_all_encodings() {
+        let text = |cells: Vec<Option<&str>>| Arc::new(StringArray::from(cells)) as ArrayRef;
+        let expected = embedded(text(vec![Some("[0.1, 0.7]"), None, Some("[1]")]));
+        let states = |row: usize| expected[row].iter().all(|cell| *cell == expected[row][0]);
+        assert!(matches!(expected[0][0], Cell::Number(n) if (n - 0.5_f64.sqrt()).abs() < 1e-4));
+        assert!(states(1) && states(2) && (expected[1][0], expected[2][0]) == (Cell::Null, Cell::WrongType));
+        let lists = [Some(vec![Some(0.1), Some(0.7)]), None, Some(vec![Some(1.0)])];
+        let doubles = ListArray::from_iter_primitive::<Float64Type, _, _>(lists);
+        let narrow = [Some(vec![Some(0.1_f32), Some(0.7)]), None, Some(vec![Some(1.0)])];
+        let floats = ListArray::from_iter_primitive::<Float32Type, _, _>(narrow.clone());
+        let large = LargeListArray::from_iter_primitive::<Float32Type, _, _>(narrow);
+        for lists in [Arc::new(doubles) as ArrayRef, Arc::new(floats), Arc::new(large)] {
+            assert_eq!(embedded(lists), expected);
+        }
+        let fixed = [Some(vec![Some(0.1_f32), Some(0.7)]), None, Some(vec![Some(f32::NAN), None])];
+        let fixed =
+            embedded(Arc::new(FixedSizeListArray::from_iter_primitive::<Float32Type, _, _>(fixed, 2)));
+        assert_eq!(fixed[..2], expected[..2]);
+        assert!(fixed[2].iter().all(|cell| matches!(cell, Cell::Number(n) if n.is_nan())));
+        for other in
+            [text(vec![Some("0.1 0.7")]), text(vec![Some("[a, b]")]), Arc::new(Int64Array::from(vec![7]))]
+        {
+            assert!(embedded(other).concat().iter().all(|cell| *cell == Cell::WrongType));
+        }
+        let numbers = ListArray::from_iter_primitive::<Float64Type, _, _>([Some([Some(1.0)])]);
+        check(Kind::Numeric, Arc::new(numbers), &[Cell::WrongType]);
+    }
+
+    /// Python's lists have words for what is no number, and brackets without end are no reason to go down with them.
+    #[test]
+    fn lists_in_text() {
+        let nan = json_cell("[NaN, -Infinity, null, 1e2]");
+        assert!(
+            matches!(nan, Some(Scalar::Vector(v)) if v[0].is_nan() && v[1] < 0.0 && v[2].is_nan() && v[3..] == [100.0])
+        );
+        assert_eq!(json_cell("[]"), Some(Scalar::Vector(Box::default())));
+        assert_eq!(json_cell("[[1]]"), Some(Scalar::Nested));
+        for broken in ["[1,]", "[", "[1", "1]", "[,]"] {
+            assert_eq!(json_cell(broken), None, "{broken}");
+        }
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(json_cell(&deep), None);
     }
 }

@@ -59,6 +59,7 @@ fn labels((_, array): Named<'_>) -> Option<Vec<Option<Scalar>>> {
             words.iter().map(said).collect()
         }
         Plain::Empty(rows) => vec![None; rows],
+        Plain::Vectors(_) => return None,
     })
 }
 
@@ -155,7 +156,7 @@ fn numbers(named: Named<'_>, expected: &'static str) -> Result<Float64Array, Err
             };
             words.iter().enumerate().map(parse).collect()
         }
-        Ok(Plain::Booleans(_)) | Err(()) => Err(unsupported(named)),
+        Ok(Plain::Booleans(_) | Plain::Vectors(_)) | Err(()) => Err(unsupported(named)),
     }
 }
 
@@ -223,7 +224,7 @@ fn times(named: Named<'_>) -> Result<TimestampMicrosecondArray, Error> {
             numbers.iter().zip(whole.as_primitive::<Int64Type>()).enumerate().map(stamp).collect()
         }
         Ok(Plain::Empty(rows)) => Ok(TimestampMicrosecondArray::new_null(rows)),
-        Ok(Plain::Booleans(_)) | Err(()) => Err(unsupported(named)),
+        Ok(Plain::Booleans(_) | Plain::Vectors(_)) | Err(()) => Err(unsupported(named)),
     }
 }
 

@@ -27,7 +27,8 @@ impl<'a, T: Copy> FileNames<'a, T> {
         for (name, column) in columns {
             by_name.entry(name).or_insert(column);
         }
-        let features = schema.columns.iter().map(|column| schema.file_name(&column.name)).collect();
+        let named = schema.columns.iter().filter(|column| !column.is_projection());
+        let features = named.map(|column| schema.file_name(&column.name)).collect();
         let renamed = schema.file_names.iter().map(|(name, from)| (from.as_str(), name.as_str())).collect();
         Self { schema, by_name, features, renamed }
     }

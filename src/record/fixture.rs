@@ -10,7 +10,7 @@ impl Column {
     /// A column without a default and without rules.
     pub(crate) fn plain(name: &str, role: Role, kind: Kind, group: &str) -> Self {
         let (name, group) = (name.to_owned(), group.to_owned());
-        Self { name, role, kind, group, default: None, contract: Contract::default() }
+        Self { name, role, kind, group, default: None, contract: Contract::default(), vector: None }
     }
 }
 

@@ -4,7 +4,9 @@ use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::DataType;
 
 use super::columnar::{self, Plain};
-use super::{Column, Contract, Error, Kind, Record, Role, Scalar, Schema, SchemaFile, names};
+use super::{COORDINATES_MAX, Column, Contract, Error, Kind, Record, Role, Scalar, Schema, SchemaFile};
+use super::{names, vector};
+use crate::units::whole;
 
 /// A text column is categorical up to this many different words (and while at most half of its
 /// words are different); beyond it is free text, of which only presence and length are watched.
@@ -23,7 +25,8 @@ struct Seen {
     numbers: u64,
     booleans: u64,
     words: u64,
-    /// Lists, structs, bytes: the name of the first such type.
+    vectors: Vectors,
+    /// Lists of lists, structs, bytes: the name of the first such type.
     unsupported: Option<String>,
     distinct: BTreeSet<String>,
     /// For text columns of files: the same cells, read as JSON.
@@ -36,7 +39,44 @@ struct Json {
     numbers: u64,
     booleans: u64,
     texts: u64,
+    vectors: Vectors,
     others: u64,
+}
+
+/// Different lengths of lists that are told apart: no column of vectors has as many.
+const LENGTHS_MAX: usize = 64;
+
+/// Lists of numbers by their length.
+#[derive(Debug, Default)]
+struct Vectors {
+    all: u64,
+    by_length: BTreeMap<usize, u64>,
+}
+
+impl Vectors {
+    fn add(&mut self, length: usize) {
+        self.all += 1;
+        if let Some(n) = self.by_length.get_mut(&length) {
+            *n += 1;
+        } else if self.by_length.len() < LENGTHS_MAX {
+            self.by_length.insert(length, 1);
+        }
+    }
+
+    /// The length of more than half of them.
+    fn dimension(&self) -> Option<u64> {
+        let most = self.by_length.iter().find(|(_, n)| n.saturating_mul(2) > self.all);
+        most.map(|(length, _)| whole(*length))
+    }
+
+    /// What they are, for a message.
+    fn told(&self) -> String {
+        match (self.by_length.keys().next(), self.by_length.keys().last()) {
+            (Some(least), Some(most)) if least < most => format!("lists of {least} to {most} numbers"),
+            (Some(length), _) => format!("lists of {length} numbers"),
+            _ => "lists".to_owned(),
+        }
+    }
 }
 
 impl Observed {
@@ -96,7 +136,12 @@ impl Seen {
             Scalar::Number(_) => self.numbers += 1,
             Scalar::Bool(_) => self.booleans += 1,
             Scalar::Text(text) => self.word(text),
-            Scalar::Nested => self.unsupported = Some("lists or objects".to_owned()),
+            Scalar::Vector(coordinates) => self.vectors.add(coordinates.len()),
+            Scalar::Nested => {
+                let found =
+                    format!("objects, or lists of other things than at most {COORDINATES_MAX} numbers");
+                self.unsupported = Some(found);
+            }
         }
     }
 
@@ -115,6 +160,7 @@ impl Seen {
             Ok(Plain::Numbers(_)) => self.numbers += values,
             Ok(Plain::Booleans(_)) => self.booleans += values,
             Ok(Plain::Words(words)) => words.iter().flatten().for_each(|word| self.text_cell(word)),
+            Ok(Plain::Vectors(vectors)) => vectors.lengths().flatten().for_each(|n| self.vectors.add(n)),
             Ok(Plain::Empty(_)) => {}
             Err(()) => self.unsupported = Some(type_name(array.data_type())),
         }
@@ -127,6 +173,7 @@ impl Seen {
             Some(Scalar::Number(_)) => self.json.numbers += 1,
             Some(Scalar::Bool(_)) => self.json.booleans += 1,
             Some(Scalar::Text(_)) => self.json.texts += 1,
+            Some(Scalar::Vector(coordinates)) => self.json.vectors.add(coordinates.len()),
             Some(Scalar::Null) => {}
             Some(Scalar::Nested) | None => self.json.others += 1,
         }
@@ -134,13 +181,14 @@ impl Seen {
 
     /// Cells as they stand in the file or the record.
     const fn plain(&self) -> Counts {
-        Counts { numbers: self.numbers, booleans: self.booleans, words: self.words }
+        let vectors = self.vectors.all;
+        Counts { numbers: self.numbers, booleans: self.booleans, words: self.words, vectors }
     }
 
     /// Cells with those of text columns read as JSON.
     const fn as_json(&self) -> Counts {
         let json = &self.json;
-        let read = json.numbers + json.booleans + json.texts + json.others;
+        let read = json.numbers + json.booleans + json.texts + json.vectors.all + json.others;
         if read == 0 {
             return self.plain();
         }
@@ -148,33 +196,64 @@ impl Seen {
             numbers: self.numbers + json.numbers,
             booleans: self.booleans + json.booleans,
             words: json.texts + json.others,
+            vectors: self.vectors.all + json.vectors.all,
         }
     }
 
-    /// A text column is judged as JSON when every cell is a JSON scalar and not all are strings.
-    const fn counts(&self) -> Counts {
-        if self.json.others == 0 && self.json.numbers + self.json.booleans > 0 {
-            self.as_json()
-        } else {
-            self.plain()
-        }
+    /// A text column is judged as JSON when every cell is a JSON scalar and not all are strings, or when lists
+    /// of one length are most of it.
+    fn counts(&self) -> Counts {
+        let json = &self.json;
+        let are_vectors = json.vectors.all > json.numbers + json.booleans + json.texts;
+        let is_json =
+            if are_vectors { json.vectors.dimension().is_some() } else { json.numbers + json.booleans > 0 };
+        if json.others == 0 && is_json { self.as_json() } else { self.plain() }
     }
 
     /// The kind of most cells; ties go to words, which hold what anything else cannot.
     fn kind(&self) -> Option<Kind> {
-        let Counts { numbers, booleans, words } = self.counts();
-        if numbers + booleans + words == 0 {
+        let counts = self.counts();
+        let Counts { numbers, booleans, words, vectors } = counts;
+        if counts.all() == 0 {
             return None;
         }
-        Some(if numbers > booleans.max(words) {
+        Some(if numbers > booleans.max(words).max(vectors) {
             Kind::Numeric
-        } else if booleans > numbers.max(words) {
+        } else if booleans > numbers.max(words).max(vectors) {
             Kind::Boolean
+        } else if vectors > numbers.max(booleans).max(words) {
+            Kind::Embedding
         } else if self.repeats() {
             Kind::Categorical
         } else {
             Kind::Text
         })
+    }
+
+    /// Lists of numbers, as they stand or in text.
+    const fn vectors(&self) -> &Vectors {
+        if self.vectors.all > 0 { &self.vectors } else { &self.json.vectors }
+    }
+
+    /// The dimension of most vectors, which a declared one must not contradict.
+    fn dimension(&self, column: &str, declared: Option<u64>) -> Result<u64, Error> {
+        let vectors = self.vectors();
+        match (declared, vectors.dimension()) {
+            (Some(declared), _) if vectors.all == 0 => Ok(declared),
+            (None, _) if vectors.all == 0 => {
+                let reason =
+                    "holds no value in any row: state its `dimension` in a schema file, or `ignore` it";
+                Err(Error::Embedding { column: column.to_owned(), reason: reason.to_owned() })
+            }
+            (None, None) => Err(Error::Unsupported { column: column.to_owned(), found: vectors.told() }),
+            (None, Some(found)) => Ok(found),
+            (Some(declared), found) if found == Some(declared) => Ok(declared),
+            (Some(declared), _) => {
+                let reason =
+                    format!("is declared to have dimension {declared}, and holds {}", vectors.told());
+                Err(Error::Embedding { column: column.to_owned(), reason })
+            }
+        }
     }
 
     fn repeats(&self) -> bool {
@@ -191,13 +270,15 @@ impl Seen {
             Kind::Boolean => (counts.booleans, "boolean"),
             Kind::Categorical => (counts.words, "categorical"),
             Kind::Text => (counts.words, "text"),
+            Kind::Embedding => (counts.vectors, "embedding"),
         };
         if counts.all() == 0 || fitting.saturating_mul(2) > counts.all() {
             return Ok(());
         }
-        let Counts { numbers, booleans, words } = counts;
+        let Counts { numbers, booleans, words, vectors } = counts;
+        let lists = if vectors > 0 { format!(", {vectors} are lists of numbers") } else { String::new() };
         let found = format!(
-            "of {} cells {numbers} are numbers, {booleans} are booleans, {words} are words",
+            "of {} cells {numbers} are numbers, {booleans} are booleans, {words} are words{lists}",
             counts.all()
         );
         Err(Error::KindContradicted { column: column.to_owned(), declared: label, found })
@@ -210,11 +291,13 @@ struct Counts {
     numbers: u64,
     booleans: u64,
     words: u64,
+    /// Lists of numbers.
+    vectors: u64,
 }
 
 impl Counts {
     const fn all(self) -> u64 {
-        self.numbers + self.booleans + self.words
+        self.numbers + self.booleans + self.words + self.vectors
     }
 }
 
@@ -243,7 +326,7 @@ pub fn infer(model: &str, file: &SchemaFile, observed: &Observed) -> Result<Sche
     for (file_name, seen) in &observed.columns {
         let name = renames.get(file_name.as_str()).copied().unwrap_or(file_name);
         match column(name, file, seen)? {
-            Inferred::Column(column) => columns.push(column),
+            Inferred::Columns(of_feature) => columns.extend(of_feature),
             Inferred::NoValues => unknown.push(name.to_owned()),
             Inferred::NotWatched => {}
         }
@@ -257,7 +340,7 @@ pub fn infer(model: &str, file: &SchemaFile, observed: &Observed) -> Result<Sche
 }
 
 enum Inferred {
-    Column(Column),
+    Columns(Vec<Column>),
     NoValues,
     NotWatched,
 }
@@ -277,14 +360,25 @@ fn column(name: &str, file: &SchemaFile, seen: &Seen) -> Result<Inferred, Error>
     }
     let Some(kind) = declared.or_else(|| seen.kind()) else { return Ok(Inferred::NoValues) };
     let by_role = if role == Role::Output { Schema::OUTPUT_GROUP } else { Schema::REQUEST_GROUP };
-    Ok(Inferred::Column(Column {
+    let column = Column {
         name: name.to_owned(),
         role,
         kind,
         group: file.group_of(name).unwrap_or(by_role).to_owned(),
         default: spec.and_then(|s| s.default.clone()),
         contract: spec.map_or_else(Contract::default, |s| s.contract.clone()),
-    }))
+        vector: None,
+    };
+    if kind != Kind::Embedding {
+        return Ok(Inferred::Columns(vec![column]));
+    }
+    if role == Role::Output {
+        let found = format!("{}, which an answer cannot be", seen.vectors().told());
+        return Err(Error::Unsupported { column: name.to_owned(), found });
+    }
+    let dimension = seen.dimension(name, spec.and_then(|s| s.dimension))?;
+    vector::check_dimension(name, dimension)?;
+    Ok(Inferred::Columns(column.embedding(dimension)))
 }
 
 /// Names in the data to names in the schema, where they differ.
@@ -323,10 +417,14 @@ fn check_names(file: &SchemaFile, observed: &Observed, renames: &BTreeMap<&str, 
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, ListArray, NullArray, StringArray};
+    use arrow::array::{
+        ArrayRef, BooleanArray, Float64Array, Int64Array, ListArray, ListBuilder, NullArray, StringArray,
+        StringBuilder,
+    };
     use arrow::datatypes::Int32Type;
 
     use super::*;
+    use crate::record::PROJECTIONS;
 
     fn table(columns: Vec<(&str, ArrayRef)>) -> Observed {
         let mut observed = Observed::default();
@@ -385,7 +483,62 @@ mod tests {
         let error = kind(Arc::new(NullArray::new(3))).unwrap_err();
         assert_eq!(error, Error::NoValues(vec!["x".into()]));
         let lists = ListArray::from_iter_primitive::<Int32Type, _, _>([Some([Some(1)])]);
-        assert!(matches!(kind(Arc::new(lists)), Err(Error::Unsupported { .. })));
+        assert!(matches!(kind(Arc::new(lists)), Err(Error::Embedding { .. })), "one number is no vector");
+        let ragged: Vec<_> = (1..5).map(|n| Some(vec![Some(1); n])).collect();
+        let ragged = kind(Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(ragged))).unwrap_err();
+        assert!(ragged.to_string().contains("`x` holds lists of 1 to 4 numbers"), "{ragged}");
+        let mut words = ListBuilder::new(StringBuilder::new());
+        words.append_value([Some("a")]);
+        assert!(matches!(kind(Arc::new(words.finish())), Err(Error::Unsupported { .. })));
+    }
+
+    fn lists(rows: usize, length: usize) -> ArrayRef {
+        let of =
+            |row: usize| Some(vec![Some(if row == 0 { 1 } else { 2 }); if row == 0 { 1 } else { length }]);
+        Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>((0..rows).map(of)))
+    }
+
+    /// Lists of one length are an embedding of that dimension, a few others aside, in files, text and records.
+    #[test]
+    fn vectors_are_seen() {
+        let dimension = |observed: &Observed, yaml: &str| {
+            let file = SchemaFile::parse(yaml).unwrap();
+            infer("m", &file, observed)
+                .map(|s| (s.columns.len(), s.columns[0].kind, s.columns[0].dimension()))
+        };
+        let found = Ok((1 + PROJECTIONS, Kind::Embedding, Some(3)));
+        let of = |cells: ArrayRef| table(vec![("x", cells)]);
+        assert_eq!(dimension(&of(lists(9, 3)), ""), found);
+        assert_eq!(dimension(&of(words(&["[1,2,3]", "[4, 5, NaN]", "null"])), ""), found);
+        assert_eq!(kind(words(&["[1]", "[1,2]", "[1]", "[1,2]"])), Ok(Kind::Categorical));
+        let mut records = Observed::default();
+        for v in ["[1,2,3]", "null", "[4,5,6]"] {
+            let line = format!(r#"{{"ts":0,"model":"m","features":{{"x":{v}}}}}"#);
+            records.record(&serde_json::from_str(&line).unwrap());
+        }
+        assert_eq!(dimension(&records, ""), found);
+        assert_eq!(dimension(&records, "columns: {x: {kind: embedding, dimension: 3}}"), found);
+        let nothing = of(Arc::new(NullArray::new(2)));
+        assert_eq!(dimension(&nothing, "columns: {x: {kind: embedding, dimension: 3}}"), found);
+        for (observed, yaml, told) in [
+            (
+                &records,
+                "columns: {x: {kind: embedding, dimension: 4}}",
+                "dimension 4, and holds lists of 3 numbers",
+            ),
+            (&records, "columns: {x: {kind: numeric}}", "2 are lists of numbers"),
+            (&records, "columns: {x: {role: output}}", "which an answer cannot be"),
+            (&nothing, "columns: {x: {kind: embedding}}", "state its `dimension`"),
+            (&of(lists(9, 20_000)), "", "dimension 20000, expected 2 to 16384"),
+            (
+                &of(words(&["a", "b"])),
+                "columns: {x: {kind: embedding}}",
+                "declared as embedding, but of 2 cells",
+            ),
+        ] {
+            let error = dimension(observed, yaml).unwrap_err().to_string();
+            assert!(error.contains(told) && error.contains("`x`"), "`{error}` does not say `{told}`");
+        }
     }
 
     fn with_file(yaml: &str) -> Result<Schema, Error> {

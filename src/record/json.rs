@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::vector::COORDINATES_MAX;
 use super::word::{Word, word};
 use crate::units::{Ratio, Timestamp};
 
@@ -17,8 +18,21 @@ pub enum Scalar {
     Number(f64),
     /// Words.
     Text(String),
-    /// An array or an object: no scalar at all.
+    /// An array of at most [`COORDINATES_MAX`] numbers; NaN where one is null.
+    Vector(Box<[f64]>),
+    /// Any other array, or an object.
     Nested,
+}
+
+impl Scalar {
+    /// The numbers of a vector, and one for anything else: what it takes up in memory.
+    #[must_use]
+    pub const fn width(&self) -> usize {
+        match self {
+            Self::Vector(coordinates) if !coordinates.is_empty() => coordinates.len(),
+            _ => 1,
+        }
+    }
 }
 
 impl Serialize for Scalar {
@@ -27,6 +41,7 @@ impl Serialize for Scalar {
             Self::Bool(b) => serializer.serialize_bool(*b),
             Self::Number(n) => serializer.serialize_f64(*n),
             Self::Text(t) => serializer.serialize_str(t),
+            Self::Vector(coordinates) => serializer.collect_seq(coordinates),
             Self::Null | Self::Nested => serializer.serialize_unit(),
         }
     }
@@ -44,7 +59,11 @@ impl schemars::JsonSchema for Scalar {
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({"type": ["number", "string", "boolean", "null"]})
+        schemars::json_schema!({
+            "type": ["number", "string", "boolean", "null", "array"],
+            "items": {"type": ["number", "null"]},
+            "maxItems": COORDINATES_MAX
+        })
     }
 }
 
@@ -54,7 +73,7 @@ impl<'de> Visitor<'de> for ScalarVisitor {
     type Value = Scalar;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a number, a string, a boolean or null")
+        f.write_str("a number, a string, a boolean, null or an array of numbers")
     }
 
     fn visit_unit<E>(self) -> Result<Scalar, E> {
@@ -92,14 +111,29 @@ impl<'de> Visitor<'de> for ScalarVisitor {
     }
 
     fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Scalar, A::Error> {
-        while seq.next_element::<serde::de::IgnoredAny>()?.is_some() {}
-        Ok(Scalar::Nested)
+        let mut coordinates = Vec::new();
+        while coordinates.len() <= COORDINATES_MAX
+            && let Some(element) = seq.next_element::<Scalar>()?
+        {
+            match element {
+                Scalar::Number(coordinate) => coordinates.push(coordinate),
+                Scalar::Null => coordinates.push(f64::NAN),
+                _ => return rest(seq),
+            }
+        }
+        if coordinates.len() > COORDINATES_MAX { rest(seq) } else { Ok(Scalar::Vector(coordinates.into())) }
     }
 
     fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Scalar, A::Error> {
         while map.next_entry::<serde::de::IgnoredAny, serde::de::IgnoredAny>()?.is_some() {}
         Ok(Scalar::Nested)
     }
+}
+
+/// Passes over the other members of what is no vector.
+fn rest<'de, A: serde::de::SeqAccess<'de>>(mut seq: A) -> Result<Scalar, A::Error> {
+    while seq.next_element::<serde::de::IgnoredAny>()?.is_some() {}
+    Ok(Scalar::Nested)
 }
 
 /// What the service knew about a feature when it read it.

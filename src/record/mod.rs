@@ -17,6 +17,7 @@ mod names;
 mod published;
 mod schema;
 mod schema_file;
+mod vector;
 mod word;
 
 pub use batch::{Batch, BatchBuilder, Cell, Cells, Values};
@@ -27,6 +28,7 @@ pub use names::{NAME_CHARS_MAX, cut_name};
 pub use published::json_schema;
 pub use schema::{Column, Contract, Kind, Role, Schema};
 pub use schema_file::{ColumnSpec, SchemaFile};
+pub use vector::{COORDINATES_MAX, PROJECTIONS, VectorPart};
 pub use word::word;
 
 /// What a schema or a batch cannot be made of.
@@ -66,6 +68,14 @@ pub enum Error {
         /// What is wrong with the rule.
         rule: String,
     },
+    /// An embedding that cannot be watched.
+    #[error("column `{column}`: an embedding that {reason}")]
+    Embedding {
+        /// The embedding.
+        column: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A schema file that cannot be read.
     #[error("schema file: {0}")]
     SchemaFile(String),
@@ -84,7 +94,8 @@ pub enum Error {
     NoValues(Vec<String>),
     /// Cells of a type that no kind of column holds.
     #[error(
-        "column `{column}` holds {found}, expected numbers, booleans or text; `ignore` it in a schema file"
+        "column `{column}` holds {found}, expected numbers, booleans, text or vectors of one dimension; \
+         `ignore` it in a schema file"
     )]
     Unsupported {
         /// The column.

@@ -36,6 +36,7 @@ mod tests {
             ),
             (r#"{"ts":0,"model":"m","request_id":17,"version":2,"entity":-3,"dims":{"pod":0}}"#, true),
             (r#"{"ts":0,"model":"m","request_id":null}"#, true),
+            (r#"{"ts":0,"model":"m","features":{"v":[0.5,null,2]}}"#, true),
             (r#"{"ts":0,"model":"m","request_id":1.5}"#, false),
             (r#"{"ts":0,"model":"m","entity":true}"#, false),
             (r#"{"ts":true,"model":"m"}"#, false),

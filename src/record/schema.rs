@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::vector::{self, VectorPart};
 use super::{Error, Scalar};
 
 /// What the values of a column are.
@@ -18,13 +19,15 @@ pub enum Kind {
     Boolean,
     /// Free text: only its presence is watched.
     Text,
+    /// Vectors of one dimension, of which length and projections are watched: see [`VectorPart`].
+    Embedding,
 }
 
 impl Kind {
-    /// Whether cells are held as numbers.
+    /// Whether cells are held as numbers; an embedding's are lengths.
     #[must_use]
     pub const fn is_numeric(self) -> bool {
-        matches!(self, Self::Numeric)
+        matches!(self, Self::Numeric | Self::Embedding)
     }
 }
 
@@ -91,6 +94,9 @@ pub struct Column {
     /// Declared rules.
     #[serde(default, skip_serializing_if = "Contract::is_empty")]
     pub contract: Contract,
+    /// For an embedding and its projections: what of the vector it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vector: Option<VectorPart>,
 }
 
 /// The columns of one model's traffic, in a fixed order.
@@ -139,15 +145,31 @@ impl Schema {
         let mut seen = std::collections::BTreeSet::new();
         for column in &self.columns {
             if !seen.insert(column.name.as_str()) {
-                return Err(Error::DuplicateColumn(column.name.clone()));
+                return Err(self.twice(&column.name));
             }
             check_contract(column)?;
         }
+        vector::check(&self.columns)?;
         self.check_groups()?;
         if !self.columns.iter().any(|c| c.role == Role::Input) {
             return Err(Error::NoInputs(self.model));
         }
         Ok(self)
+    }
+
+    /// What is wrong with two columns of a name.
+    fn twice(&self, name: &str) -> Error {
+        let is_of = |c: &&Column| c.name == name && c.is_projection();
+        let part = self.columns.iter().find(is_of).and_then(|c| c.vector.as_ref());
+        part.map_or_else(
+            || Error::DuplicateColumn(name.to_owned()),
+            |part| Error::Embedding {
+                column: part.of.clone(),
+                reason: format!(
+                    "makes a column `{name}`, expected no other of that name: rename one, or `ignore` it"
+                ),
+            },
+        )
     }
 
     /// Alerts are told by group, so a group is of one kind.

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use super::{Contract, Error, Kind, Role, Scalar, names};
+use super::{Contract, Error, Kind, Role, Scalar, names, vector};
 
 /// What a person says about a model's columns; everything left out is inferred.
 ///
@@ -12,6 +12,7 @@ use super::{Contract, Error, Kind, Role, Scalar, names};
 ///   ts: {from: event_time}
 ///   alcohol: {kind: numeric, default: 0, contract: {not_null: true, min: 0}}
 ///   quality: {role: output}
+///   user_vec: {kind: embedding, dimension: 64}
 /// groups:
 ///   redis:wine: [density, sulphates]
 /// ignore: [customer_name]
@@ -39,6 +40,8 @@ pub struct ColumnSpec {
     pub role: Option<Role>,
     /// The type of its values.
     pub kind: Option<Kind>,
+    /// For an embedding: the coordinates of each vector.
+    pub dimension: Option<u64>,
     /// The upstream it comes from.
     pub group: Option<String>,
     /// What the service puts there when it has nothing.
@@ -92,7 +95,14 @@ impl SchemaFile {
             if names::is_fixed(name) && *spec != renamed_only {
                 return wrong(format!("columns.{name}: the name is fixed, expected nothing but `from`"));
             }
-            if matches!(spec.default, Some(Scalar::Nested)) {
+            if let Some(dimension) = spec.dimension {
+                if spec.kind != Some(Kind::Embedding) {
+                    return wrong(format!("columns.{name}.dimension: expected `kind: embedding` beside it"));
+                }
+                vector::check_dimension(name, dimension)
+                    .map_err(|error| Error::SchemaFile(format!("columns.{name}.dimension: {error}")))?;
+            }
+            if matches!(spec.default, Some(Scalar::Vector(_) | Scalar::Nested)) {
                 return wrong(format!(
                     "columns.{name}.default: expected a number, a string, a boolean or null"
                 ));
@@ -129,6 +139,8 @@ mod tests {
         check("columns: {x: {}}\nignore: [x]\n", "columns.x");
         check("columns: {ts: {kind: numeric}}\n", "columns.ts");
         check("columns: {x: {default: [1]}}\n", "columns.x.default");
+        check("columns: {x: {dimension: 3}}\n", "columns.x.dimension: expected `kind: embedding`");
+        check("columns: {x: {kind: embedding, dimension: 1}}\n", "columns.x.dimension");
         check("columns: {x: {from: a}, y: {from: a}}\n", "columns.y.from");
         check("columns: {x: {}, x: {}}\n", "duplicate");
     }

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::fetch::{FetchError, Fetcher};
 use super::{Answer, MODEL, REQUEST_FEATURES, STORE_FEATURES, VERSION};
 use crate::chaos::StoreFailure;
-use crate::oip::InferRequest;
+use crate::oip::{Feature, InferRequest};
 use crate::record::{Prediction, Record, RowStatus, Scalar, Status};
 use crate::units::Timestamp;
 
@@ -32,8 +32,9 @@ impl Ask {
     /// Reads a request: one row of the request's features and `wine_id`, a tensor each or all in one.
     pub(super) fn read(request: InferRequest) -> Result<Self, String> {
         let id = request.id.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
-        let names: Vec<String> = REQUEST_FEATURES.into_iter().chain([WINE_ID]).map(str::to_owned).collect();
-        let mut rows = request.rows(&names).map_err(|e| e.to_string())?;
+        let features: Vec<Feature> =
+            REQUEST_FEATURES.into_iter().chain([WINE_ID]).map(Feature::from).collect();
+        let mut rows = request.rows(&features).map_err(|e| e.to_string())?;
         let (Some(mut cells), true) = (rows.pop(), rows.is_empty()) else {
             return Err("inputs: expected one row".to_owned());
         };

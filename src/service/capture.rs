@@ -10,7 +10,7 @@ use super::learn::{BUILT_BY, LearnOptions, seal};
 use crate::baseline::{self, Baseline, Draft, Provenance};
 use crate::detect::{Learner, ReferenceLearner, Weak};
 use crate::profile::Profile;
-use crate::record::{BatchBuilder, Observed, Record, Schema, infer};
+use crate::record::{BatchBuilder, Observed, Record, Scalar, Schema, infer};
 use crate::units::{PerSecond, Timestamp, count, whole};
 
 /// Records from which the columns are inferred; they wait in memory until then.
@@ -153,7 +153,7 @@ impl Capturing {
         if let Phase::Waiting { observed, records, cells } = &mut self.phase {
             for record in new {
                 observed.record(record);
-                *cells += record.features.len();
+                *cells += record.features.values().map(Scalar::width).sum::<usize>();
                 records.push(Record::clone(record));
             }
             if records.len() < SCHEMA_ROWS && *cells < SCHEMA_CELLS {

@@ -15,8 +15,9 @@ use super::view::{RunView, Standing};
 use crate::alert::{self, Alert, Change, Manager, State};
 use crate::baseline::Baseline;
 use crate::chaos::{Act, Experiment, Target};
+use crate::oip::Feature;
 use crate::oracle::{KnownAnswers, Pinned};
-use crate::record::{BatchBuilder, Record, Role};
+use crate::record::{BatchBuilder, Record};
 use crate::slo::Objective;
 use crate::tap::{Losses, Reason};
 use crate::telemetry::{Metrics, Outcome, Stage};
@@ -315,11 +316,8 @@ impl Engine {
     }
 
     /// Every model's features, in the order of its baseline's columns; none yet of one that is learnt.
-    pub(super) fn features(&self) -> BTreeMap<String, Arc<[String]>> {
-        let inputs = |model: &Watched| {
-            let columns = model.schema().columns.iter();
-            columns.filter(|c| c.role == Role::Input).map(|c| c.name.clone()).collect()
-        };
+    pub(super) fn features(&self) -> BTreeMap<String, Arc<[Feature]>> {
+        let inputs = |model: &Watched| Feature::of(model.schema()).into();
         let learnt = self.capturing.iter().map(|c| (c.model().to_owned(), Arc::from([])));
         self.models.iter().map(|(name, model)| (name.clone(), inputs(model))).chain(learnt).collect()
     }

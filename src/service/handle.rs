@@ -16,6 +16,7 @@ use super::view::{AlertsView, CheckView, Health, ModelView, RunView, TapView};
 use crate::alert::{Change, Event, Notifier};
 use crate::chaos::{Act, Experiment};
 use crate::detect::Check;
+use crate::oip::Feature;
 use crate::oracle::PinnedCopy;
 use crate::record::Record;
 use crate::tap::ndjson;
@@ -75,7 +76,7 @@ pub(super) struct Shared {
     pub(super) intake: Intake,
     pub(super) arrivals: Mutex<Arrivals>,
     /// The features of every model; models do not change while the service runs, their baselines may.
-    pub(super) features: RwLock<BTreeMap<String, Arc<[String]>>>,
+    pub(super) features: RwLock<BTreeMap<String, Arc<[Feature]>>>,
     /// Where baselines are kept that are put.
     pub(super) kept: Option<Kept>,
     /// Held while a baseline is put.
@@ -108,11 +109,11 @@ impl Shared {
         self.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn features(&self) -> BTreeMap<String, Arc<[String]>> {
+    fn features(&self) -> BTreeMap<String, Arc<[Feature]>> {
         self.features.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn set_features(&self, features: BTreeMap<String, Arc<[String]>>) {
+    pub(super) fn set_features(&self, features: BTreeMap<String, Arc<[Feature]>>) {
         *self.features.write().unwrap_or_else(PoisonError::into_inner) = features;
     }
 
@@ -175,7 +176,7 @@ fn log(change: &Change) {
 }
 
 /// The features of a watched model; else why its rows are refused.
-fn watched<'a>(models: &'a BTreeMap<String, Arc<[String]>>, model: &str) -> Result<&'a [String], String> {
+fn watched<'a>(models: &'a BTreeMap<String, Arc<[Feature]>>, model: &str) -> Result<&'a [Feature], String> {
     models.get(model).map(AsRef::as_ref).ok_or_else(|| {
         let known: Vec<&str> = models.keys().map(String::as_str).collect();
         let known = if known.is_empty() { "(none is)".to_owned() } else { known.join(", ") };
@@ -264,7 +265,7 @@ impl Handle {
     fn exchange(
         &self,
         line: &[u8],
-        models: &BTreeMap<String, Arc<[String]>>,
+        models: &BTreeMap<String, Arc<[Feature]>>,
     ) -> Result<Vec<Record>, (Reason, String)> {
         if line.len() > self.0.line_bytes_max {
             let message = format!("{} bytes, expected at most {}", line.len(), self.0.line_bytes_max);

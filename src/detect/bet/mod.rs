@@ -63,6 +63,19 @@ impl Subject<'_> {
             }
     }
 
+    /// Whether it is on what happens to a vector as a whole, and then to each of its projections too.
+    pub(super) const fn is_of_whole_vectors(&self) -> bool {
+        let is_state = matches!(
+            self.bin,
+            Bin::Null | Bin::WrongType | Bin::NotANumber | Bin::Infinite | Bin::Zero | Bin::Default
+        );
+        match self.topic {
+            Topic::Value => is_state && !matches!(self.family, Family::Tilt),
+            Topic::Repeat | Topic::Group => true,
+            _ => false,
+        }
+    }
+
     fn is_more_of(&self, topic: Topic) -> bool {
         self.topic == topic && self.family == Family::More
     }

@@ -9,7 +9,8 @@ impl Kind for TypeError {
     }
 
     fn manual(&self) -> &'static str {
-        "A value has another type than in the baseline: a number as a string, an object where a number was."
+        "A value has another type than in the baseline: a number as a string, an object where a number was, \
+         a vector of another dimension."
     }
 
     fn weight(&self) -> f64 {

@@ -108,7 +108,7 @@ impl Recording {
         let Some((step, first)) = self.numbers.number(batch, row) else { return };
         if first {
             self.is_kept = self.parts.keeps(self.rows - 1);
-            self.is_as_fitted = self.calibration.fitted.is_as_fitted(step, entity_of(batch, row));
+            self.is_as_fitted = self.calibration.fitted.0.is_as_fitted(step, entity_of(batch, row));
         }
         if !self.is_kept {
             return;

@@ -67,7 +67,7 @@ impl Sample {
     pub(in crate::detect) fn new(schema: &Schema) -> Self {
         let of = |column: &Column| match column.kind {
             _ if column.role == Role::Meta => None,
-            Kind::Numeric => Some(Kept::Numbers(Vec::new())),
+            Kind::Numeric | Kind::Embedding => Some(Kept::Numbers(Vec::new())),
             Kind::Categorical | Kind::Boolean => {
                 Some(Kept::Words { known: BTreeMap::new(), words: Vec::new() })
             }

@@ -25,7 +25,7 @@ impl Truth {
             Scalar::Bool(is_true) => Some(Self::Number(f64::from(u8::from(*is_true)))),
             Scalar::Number(number) => Self::number(*number),
             Scalar::Text(text) => Self::word(text),
-            Scalar::Null | Scalar::Nested => None,
+            Scalar::Null | Scalar::Vector(_) | Scalar::Nested => None,
         }
     }
 

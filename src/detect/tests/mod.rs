@@ -1,6 +1,7 @@
 //! The monitor as a whole, on rows made here.
 
 mod bad_input;
+mod embeddings;
 mod latches;
 mod recoveries;
 mod reviewed;

@@ -38,7 +38,7 @@ fn most_faults_begin_within_the_interval() {
     let stuck: Fault = |row| row.3 = Some(0.5);
     let rare: Fault = |row| row.1 = row.1.map(|v| if v > 8.0 { 8.0 } else { v });
     let faults: [(Fault, f64, u64); 7] = [
-        (zero, 1.0, 4),
+        (zero, 1.0, 10),
         (zero, 0.3, 40),
         (zero, 0.05, 250),
         (nothing, 0.1, 120),
@@ -100,8 +100,8 @@ fn what_is_not_in_memory_may_be_earlier() {
     let at_once = alarm_of(&calibration, &mut random, (1_500, 1.0), zero).unwrap();
     assert!(!at_once.diagnosis.or_earlier, "{:?}", at_once.diagnosis);
     let mut all = rows(&mut random, 60_000);
-    for row in all.iter_mut().skip(1_000).filter(|_| random.random_bool(0.003)) {
-        row.0 = Some(0.0);
+    for row in all.iter_mut().skip(1_000).filter(|_| random.random_bool(0.05)) {
+        row.1 = Some(0.0);
     }
     let mut monitor = Monitor::new(schema(), calibration, options(Budget::Rows(100_000))).unwrap();
     let slow = raised(monitor.observe(&batch(&schema(), &all, 0))).unwrap();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::explain::explain;
-use crate::oip::{Error, InferRequest, InferResponse, Tensor, table};
+use crate::oip::{Error, Feature, InferRequest, InferResponse, Tensor, table};
 use crate::record::{Prediction, Record, RowStatus, Scalar, word};
 use crate::units::Timestamp;
 
@@ -21,7 +21,7 @@ pub struct Exchange<'a> {
     /// How long the answer took.
     pub latency_ms: Option<f64>,
     /// The model's features in the order of an `[rows, columns]` tensor.
-    pub features: &'a [String],
+    pub features: &'a [Feature],
 }
 
 /// An exchange as one line of `POST /v1/oip`: both bodies as they went over the wire.
@@ -62,7 +62,7 @@ impl<'a> ExchangeLine<'a> {
     ///
     /// # Errors
     /// As [`records`].
-    pub fn records(&self, features: &[String]) -> Result<Vec<Record>, NotRows> {
+    pub fn records(&self, features: &[Feature]) -> Result<Vec<Record>, NotRows> {
         let exchange = Exchange {
             ts: self.ts,
             model: &self.model,
@@ -237,8 +237,8 @@ mod tests {
 
     use super::*;
 
-    fn features() -> Vec<String> {
-        ["a", "b"].map(str::to_owned).to_vec()
+    fn features() -> Vec<Feature> {
+        ["a", "b"].map(Feature::from).to_vec()
     }
 
     fn decode(request: &str, answer: Option<&str>) -> Result<Vec<Record>, NotRows> {
@@ -279,6 +279,25 @@ mod tests {
         assert_eq!((&said.label, &said.score), (&Some(Scalar::Number(0.0)), &Some(Scalar::Number(0.6))));
         assert_eq!(said.probabilities.get("1"), Some(&Scalar::Number(0.4)));
         assert_eq!(first.status, Some(RowStatus::Ok));
+    }
+
+    /// A tensor of several columns beside others is a vector; in a table of all features it has its coordinates.
+    #[test]
+    fn vectors() {
+        let one = |name: &str, shape: &str, data: &str| {
+            format!(r#"{{"name":"{name}","shape":{shape},"datatype":"FP32","data":{data}}}"#)
+        };
+        let features = [Feature::from("a"), Feature { name: "v".to_owned(), dimension: Some(2) }];
+        for inputs in [
+            [one("v", "[1,2]", "[[3,4]]"), one("a", "[1]", "[1]")].join(","),
+            one("input", "[1,3]", "[1,3,4]"),
+        ] {
+            let line = format!(r#"{{"ts":0,"model":"score","request":{{"inputs":[{inputs}]}}}}"#);
+            let rows = ExchangeLine::parse(line.as_bytes()).unwrap().records(&features).unwrap();
+            let found = &rows.first().unwrap().features;
+            assert_eq!(found.get("v"), Some(&Scalar::Vector(vec![3.0, 4.0].into())), "{inputs}");
+            assert_eq!((found.get("a"), found.len()), (Some(&Scalar::Number(1.0)), 2));
+        }
     }
 
     /// A line has integers where words are due, as records have; what is wrong with one names its field.
