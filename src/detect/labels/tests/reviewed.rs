@@ -99,7 +99,7 @@ fn rows_that_come_apart_do_not_count_twice() {
 
 /// Whether the answer to a labelled request is wrong: 5 % of the time by day, and 15 % by night.
 fn is_wrong_by_hour(random: &mut StdRng, n: u64) -> bool {
-    random.random_bool(if n / 3_000 % 2 == 0 { 0.05 } else { 0.15 })
+    random.random_bool(if (n / 3_000).is_multiple_of(2) { 0.05 } else { 0.15 })
 }
 
 /// A risk that is three times as high by night, in the baseline as in production, is no harmful shift: the limit is
