@@ -249,10 +249,11 @@ async fn labels_have_codes() {
     check(post(b"{\"request_id\":\"r\",\"label\":1,\"model\":\"m\"}").await, 400, "unknown_model");
     check(post(&vec![b' '; BODY_MAX + 1]).await, 413, "body_too_large");
     let metrics = api.handle.metrics().unwrap();
-    for (outcome, n) in [("malformed", 1), ("unknown_model", 1), ("body_refused", 1)] {
+    for (outcome, n) in [("malformed", 1), ("unknown_model", 1)] {
         let line = format!(r#"silentry_labels_total{{model="",outcome="{outcome}"}} {n}"#);
         assert!(metrics.contains(&line), "no `{line}` in\n{metrics}");
     }
+    assert!(metrics.contains("silentry_label_bodies_refused_total 1"), "{metrics}");
     check(api.post("/v1/labels", Some("br"), Vec::new()).await, 415, "unsupported_encoding");
     let guarded = served(Bounds::default(), guard::REQUEST_TIMEOUT, Some("secret")).await;
     check(guarded.post("/v1/labels", None, Vec::new()).await, 401, "unauthorized");

@@ -10,7 +10,7 @@ use crate::config;
 use crate::detect::check_names;
 use crate::oip::KnownAnswer;
 use crate::oracle::{Asker, KnownAnswers, Pinned, read_requests};
-use crate::service::ModelSetup;
+use crate::service::{LabelSettings, ModelSetup};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Config {
@@ -57,7 +57,8 @@ impl Check {
         }
         for model in &config.models {
             let versions = baselines_of_versions(model)?;
-            let setup = ModelSetup { versions, ..ModelSetup::new(baseline_of(model)?) };
+            let (labels, without) = (labels_of(model), model.without.clone());
+            let setup = ModelSetup { versions, labels, without, ..ModelSetup::new(baseline_of(model)?) };
             setup.check().with_context(|| self.path.display().to_string())?;
             let (known, pinned) = oracles_of(model)?;
             if let Some(known) = &known {
@@ -88,6 +89,19 @@ pub(super) fn read(path: &Path) -> anyhow::Result<config::Config> {
     }
     config.resolve(path.parent().unwrap_or_else(|| Path::new(".")));
     Ok(config)
+}
+
+/// How its labels are taken.
+pub(super) fn labels_of(model: &config::Model) -> LabelSettings {
+    let labels = model.labels;
+    LabelSettings {
+        budget: labels.budget,
+        tolerance: labels.tolerance,
+        wait: labels.wait,
+        silent_after: labels.silent_after,
+        rows_max: labels.rows_max.get(),
+        bytes_max: labels.bytes_max.get(),
+    }
 }
 
 /// The baseline of a configured model, which must be that model's.

@@ -92,7 +92,7 @@ impl Manual {
             };
             entry(&format!("{} ({share})", detector.name), detector.manual);
         }
-        out::say("By labels, with a budget of its own:\n");
+        out::say("By labels, with a budget of its own; `without` in the configuration switches it off:\n");
         entry(self.labels.name, self.labels.manual);
         out::say(
             "Effect sizes, on /v1/models/{model} and, where it says so, on /metrics: to read, never an alarm.\n",

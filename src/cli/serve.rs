@@ -6,12 +6,12 @@ use clap::Args;
 use tokio::net::TcpListener;
 
 use super::baseline::{About, Live, More, learn_live};
-use super::config::{baseline_of, baselines_of_versions, oracles_of, read};
+use super::config::{baseline_of, baselines_of_versions, labels_of, oracles_of, read};
 use super::{asked_to_stop, runtime};
 use crate::api;
 use crate::baseline::Seasonality;
 use crate::config::{Config, Objective};
-use crate::service::{LabelSettings, ModelSetup, Service, Setup};
+use crate::service::{ModelSetup, Service, Setup};
 use crate::slo;
 use crate::tap::Limits;
 use crate::telemetry::init_logs;
@@ -116,14 +116,7 @@ fn model(config: &Config, model: &crate::config::Model) -> anyhow::Result<ModelS
         without: model.without.clone(),
         slos: slos.collect(),
         coverage_min: model.coverage_min,
-        labels: LabelSettings {
-            budget: model.labels.budget,
-            tolerance: model.labels.tolerance,
-            wait: model.labels.wait,
-            silent_after: model.labels.silent_after,
-            rows_max: model.labels.rows_max.get(),
-            bytes_max: model.labels.bytes_max.get(),
-        },
+        labels: labels_of(model),
         ..ModelSetup::new(baseline_of(model)?)
     })
 }

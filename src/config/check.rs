@@ -7,6 +7,8 @@ use crate::oracle;
 
 /// The most bytes of a name that ends up in labels and paths.
 const NAME_BYTES_MAX: usize = 128;
+/// The most bytes of rows that may wait for labels: what is kept of them over a restart is no larger.
+const LABEL_BYTES_MAX: usize = 256 << 20;
 /// The longest wait between attempts that still makes sense for an alert.
 const RETRY_MAX: Duration = Duration::from_secs(3_600);
 
@@ -66,6 +68,13 @@ impl Config {
             }
             positive(&format!("models[{i}].labels.wait"), model.labels.wait)?;
             positive(&format!("models[{i}].labels.silent_after"), model.labels.silent_after)?;
+            if model.labels.bytes_max.get() > LABEL_BYTES_MAX {
+                let message = format!(
+                    "{}, expected at most {LABEL_BYTES_MAX}: more would not outlive a restart",
+                    model.labels.bytes_max
+                );
+                return wrong(format!("models[{i}].labels.bytes_max"), message);
+            }
             if model.labels.budget == Budget::Rows(1) {
                 return wrong(format!("models[{i}].labels.budget"), "an alarm a label, expected fewer");
             }

@@ -98,12 +98,12 @@ pub struct Labels {
     /// How long a row waits for its label.
     #[serde(with = "duration_text")]
     pub wait: Duration,
-    /// After so long without a label the risk of now is not known.
+    /// Only labels of rows that were answered within so long say what the risk is now: longer than labels take.
     #[serde(with = "duration_text")]
     pub silent_after: Duration,
     /// The most rows that wait.
     pub rows_max: NonZeroUsize,
-    /// The most bytes of such rows.
+    /// The most bytes of such rows: 256 MiB at the most.
     pub bytes_max: NonZeroUsize,
 }
 

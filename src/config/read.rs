@@ -144,6 +144,10 @@ mod tests {
                 "field `models[0].name`: \"a/b\" is no name",
             ),
             (
+                format!("{wine}    labels: {{bytes_max: 268435457}}"),
+                "field `models[0].labels.bytes_max`: 268435457, expected at most 268435456",
+            ),
+            (
                 format!("{wine}    known_answers: {{url: 'http://h'}}"),
                 "field `models[0].known_answers.requests`: there are 0, expected 1 to 256",
             ),

@@ -116,6 +116,10 @@ pub enum Undecided {
     Unscored,
     /// Labels come for some kinds of answers more than for others: they do not stand for all rows.
     Skewed,
+    /// Nobody knows yet whether labels come for all kinds of answers alike.
+    SkewUnknown,
+    /// It is switched off.
+    SwitchedOff,
 }
 
 impl Undecided {
@@ -140,6 +144,8 @@ impl Undecided {
             Self::NoLabels => "no_labels",
             Self::Unscored => "unscored",
             Self::Skewed => "skewed",
+            Self::SkewUnknown => "skew_unknown",
+            Self::SwitchedOff => "switched_off",
         }
     }
 }

@@ -181,7 +181,8 @@ pub enum Error {
 /// The names of all detectors that may alarm, in the order of the manual.
 #[must_use]
 pub fn names() -> Vec<&'static str> {
-    KINDS.iter().map(|b| b.name()).chain(Check::ALL.map(Check::name)).collect()
+    let bets = KINDS.iter().map(|b| b.name());
+    bets.chain(Check::ALL.map(Check::name)).chain([HARMFUL_SHIFT]).collect()
 }
 
 /// Checks that every name is a detector's.

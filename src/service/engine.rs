@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::Error;
 use super::capture::Capturing;
-use super::labels::LabelSettings;
+use super::labels::{LabelSettings, is_on};
 use super::model::{Route, Snapshot, Watched};
 use super::recent::RecentRows;
 use super::run::{Latencies, Run, RunRequest, Surroundings};
@@ -71,6 +71,8 @@ impl ModelSetup {
     ///
     /// # Errors
     /// [`Error::Versions`]: one of another model, one that names no version, two of one version.
+    /// [`Error::LabelBudget`]: one at whose rate the budget of labels is no budget. [`Error::Detect`]: one whose labels
+    /// are none.
     pub fn check(&self) -> Result<(), Error> {
         let model = self.baseline.model();
         let wrong = |why| Err(Error::Versions { model: model.to_owned(), why });
@@ -87,7 +89,8 @@ impl ModelSetup {
                 return wrong(format!("two baselines are of version `{version}`"));
             }
         }
-        Ok(())
+        let mut all = std::iter::once(&self.baseline).chain(&self.versions);
+        all.try_for_each(|baseline| self.labels.check(baseline, is_on(&self.without)))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
+use super::labels::Risk;
 use super::view::{Standing, unless_lost};
 use super::{Error, Handle};
 use crate::alert::State;
@@ -60,7 +61,11 @@ impl Handle {
         for group in groups {
             metrics.alert(&model.model, group, AlertLevel::Inactive);
         }
-        metrics.risk(&model.model, model.risk.map(|risk| (risk.lower, risk.mean, risk.upper)));
+        for Risk { version, of_labels, of_baseline } in &model.risks {
+            let of = (model.model.as_str(), version.as_deref().unwrap_or(""));
+            metrics.risk(of, of_labels.map(|risk| [risk.lower, risk.mean, risk.upper]));
+            metrics.baseline_risk(of, of_baseline.map(|risk| [risk.mean, risk.limit, risk.tolerated]));
+        }
         for check in &model.checks {
             metrics.answer_last(&model.model, check.detector, check.last_answer);
         }

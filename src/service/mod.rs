@@ -83,6 +83,20 @@ pub enum Error {
         /// Why.
         source: crate::detect::Error,
     },
+    /// A budget of labels under which every labelled request may raise an alarm.
+    #[error(
+        "model `{model}`: its `labels.budget`, `{budget}`, is no more than one row at {rate} rows a second: expected a \
+         longer time, or a number of labelled requests such as `1/1000rows`, or `{}` in its `without`",
+        crate::detect::HARMFUL_SHIFT
+    )]
+    LabelBudget {
+        /// The model.
+        model: String,
+        /// The budget.
+        budget: String,
+        /// Requests a second, as the baseline says.
+        rate: f64,
+    },
     /// Who knows the model's right answers cannot be asked.
     #[error("model `{model}`: {source}")]
     Oracle {

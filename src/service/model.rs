@@ -8,7 +8,7 @@ use super::Error;
 use super::checks::Checks;
 use super::engine::ModelSetup;
 use super::judge::{Judge, OTHERS, Scope, decided};
-use super::labels::{Labels, SavedLabels};
+use super::labels::{Labels, SavedLabels, is_on};
 use super::recent::RecentRows;
 use super::relearn::{Counted, Paused};
 use super::run::record_row;
@@ -17,8 +17,7 @@ use super::view::{CheckView, ModelView, SloView, Standing, VersionView};
 use crate::alert::{Alert, State};
 use crate::baseline::Baseline;
 use crate::detect::{
-    self, Answered, Calibration, Check, Finding, Held, PerformanceReport, StreamReport, StreamState,
-    Undecided,
+    self, Answered, Check, Finding, Held, PerformanceReport, StreamReport, StreamState, Undecided,
 };
 use crate::record::{Batch, Record, Schema};
 use crate::slo::{Meter, Span};
@@ -100,7 +99,7 @@ impl Watched {
         setup.check()?;
         let checks = Checks::new(&setup);
         let ModelSetup { baseline, versions, without, slos, coverage_min, labels, .. } = setup;
-        let mut labels = Labels::new(labels);
+        let mut labels = Labels::new(labels, is_on(&without));
         labels.hold_against(None, &baseline)?;
         for baseline in &versions {
             labels.hold_against(baseline.schema().version.as_deref(), baseline)?;
@@ -374,15 +373,14 @@ impl Watched {
     /// as long as the model's configured baseline does.
     ///
     /// # Errors
-    /// [`Error::Versions`] when that version has one; [`Error::Detect`].
+    /// [`Error::Versions`] when that version has one; [`Error::Detect`], [`Error::LabelBudget`].
     pub(super) fn judge_beside(&self, version: &str, baseline: Baseline) -> Result<Judge, Error> {
         if self.baseline_of(version).is_some() || baseline.schema().version.as_deref() != Some(version) {
             let why = format!("version `{version}` has a baseline already");
             return Err(Error::Versions { model: self.model().to_owned(), why });
         }
         // Whatever could be wrong with it is found out here.
-        Calibration::labels_of(baseline.calibration())
-            .map_err(|source| Error::Detect { model: self.model().to_owned(), source })?;
+        self.labels.check(&baseline)?;
         let mut judge = Judge::new(baseline, &self.without, Scope::OneVersion)?;
         judge.configured.clone_from(&self.main.configured);
         Ok(judge)
@@ -449,7 +447,7 @@ impl Watched {
             detectors,
             effects: self.main.effects.clone(),
             checks: self.checks.reports(),
-            risk: self.labels.report(None, now).and_then(|report| report.risk),
+            risks: self.labels.risks(now),
         }
     }
 

@@ -104,6 +104,7 @@ impl Service {
             series_max: setup.series_max,
         })?;
         labels::OF_NO_MODEL.iter().for_each(|outcome| metrics.labels("", outcome, 0));
+        metrics.label_body_refused(0);
         let (intake, outlet) = tap::intake(setup.limits, Arc::clone(&losses));
         let oracles = Oracles::new(&setup.models)?;
         let mut engine =
@@ -417,7 +418,7 @@ async fn write(shared: &Arc<Shared>, dir: &Dir) -> Result<(), Error> {
 async fn write_files(dir: &Dir, files: Vec<(String, Vec<u8>)>) -> Result<(), Error> {
     let dir = dir.clone();
     let written = tokio::task::spawn_blocking(move || {
-        files.iter().try_for_each(|(name, bytes)| dir.write(name, bytes))
+        files.iter().try_for_each(|(name, bytes)| dir.write_private(name, bytes))
     });
     match written.await {
         Ok(result) => Ok(result?),

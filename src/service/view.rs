@@ -3,14 +3,13 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::judge::Judge;
-use super::labels::LabelsView;
+use super::labels::{LabelsView, Risk};
 use super::recent::RecentRows;
 use super::relearn::Relearnt;
 use crate::alert::{Alert, SinkStatus};
 use crate::chaos::Journal;
 use crate::detect::{
-    Check, CheckReport, EffectSize, PerformanceReport, ROW_RATE, RiskInterval, StreamReport, StreamState,
-    Undecided,
+    Check, CheckReport, EffectSize, PerformanceReport, ROW_RATE, StreamReport, StreamState, Undecided,
 };
 use crate::oracle::Judged;
 use crate::slo::{Meter, Span, Summary};
@@ -137,8 +136,8 @@ pub(super) struct Standing {
     pub(super) detectors: Vec<StreamReport>,
     pub(super) effects: Vec<EffectSize>,
     pub(super) checks: Vec<CheckReport>,
-    /// Of the model's baseline.
-    pub(super) risk: Option<RiskInterval>,
+    /// Of each version with a baseline.
+    pub(super) risks: Vec<Risk>,
 }
 
 /// A detector that would be quiet is undecided when too many rows were lost, or nobody counts them.

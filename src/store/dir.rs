@@ -63,10 +63,22 @@ impl Dir {
     /// # Errors
     /// [`Error::Name`], or [`Error::Io`]; the old content is then untouched.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        self.replace(name, None, bytes)
+    }
+
+    fn replace(&self, name: &str, permissions: Option<Permissions>, bytes: &[u8]) -> Result<(), Error> {
         let path = self.file(name)?;
-        let file = unfinished((&self.path, &path), None, bytes)?;
+        let file = unfinished((&self.path, &path), permissions, bytes)?;
         file.persist(&path).map_err(|e| io("replace", &path)(e.error))?;
         self.sync()
+    }
+
+    /// The same, for its owner's eyes only: request ids, answers and labels are of people.
+    ///
+    /// # Errors
+    /// Those of [`Dir::write`].
+    pub fn write_private(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        self.replace(name, owners_only(), bytes)
     }
 
     /// A file's bytes, or nothing when there is no such file.
@@ -158,6 +170,17 @@ pub(super) fn unfinished(
     Ok(file)
 }
 
+#[cfg(unix)]
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere there are none")]
+fn owners_only() -> Option<Permissions> {
+    Some(std::os::unix::fs::PermissionsExt::from_mode(0o600))
+}
+
+#[cfg(not(unix))]
+fn owners_only() -> Option<Permissions> {
+    None
+}
+
 /// Makes renames and removals outlive a power cut.
 pub(super) fn sync_folder(path: &Path) -> Result<(), Error> {
     let folder = File::open(path).map_err(io("open", path))?;
@@ -247,6 +270,20 @@ mod tests {
             assert!(matches!(dir.remove(name), Err(Error::Name(_))), "{name:?}");
             assert!(matches!(dir.dir(name), Err(Error::Name(_))), "{name:?}");
         }
+    }
+
+    /// What is private is its owner's alone, also where anybody could read what was there before.
+    #[cfg(unix)]
+    #[test]
+    fn private_files_are_the_owners() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let (_temp, dir) = folder();
+        dir.write("a", b"public").unwrap();
+        let mode = || fs::metadata(dir.path().join("a")).unwrap().permissions().mode() & 0o777;
+        fs::set_permissions(dir.path().join("a"), Permissions::from_mode(0o644)).unwrap();
+        dir.write_private("a", b"private").unwrap();
+        assert_eq!((mode(), dir.read("a", 10).unwrap().unwrap()), (0o600, b"private".to_vec()));
     }
 
     /// A file over the cap is refused with both sizes and never read.

@@ -6,7 +6,7 @@ use super::Error;
 use super::family::{Family, Named, Series};
 use super::labels::{AlertLevel, Outcome, Sent, Stage, Standing};
 use super::names::*;
-use crate::units::Timestamp;
+use crate::units::{Timestamp, count};
 
 /// What the metrics need to know before the first row.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +44,11 @@ pub struct Metrics {
     answers_checked: Family<IntCounter>,
     answer_last: Family<Gauge>,
     labels: Family<IntCounter>,
+    label_bodies_refused: Family<IntCounter>,
+    labels_unscored: Family<IntCounter>,
+    label_rows_waiting: Family<Gauge>,
+    label_rows_unlabelled: Family<IntCounter>,
+    baseline_risk: Family<Gauge>,
     risk: Family<Gauge>,
 }
 
@@ -89,6 +94,11 @@ impl Metrics {
             answers_checked: f.add(ANSWERS_CHECKED)?,
             answer_last: f.add(ANSWER_LAST)?,
             labels: f.add(LABELS)?,
+            label_bodies_refused: f.add(LABEL_BODIES_REFUSED)?,
+            labels_unscored: f.add(LABELS_UNSCORED)?,
+            label_rows_waiting: f.add(LABEL_ROWS_WAITING)?,
+            label_rows_unlabelled: f.add(LABEL_ROWS_UNLABELLED)?,
+            baseline_risk: f.add(BASELINE_RISK)?,
             risk: f.add(RISK)?,
         })
     }
@@ -173,15 +183,35 @@ impl Metrics {
         add(self.labels.get(&[model, outcome]), n);
     }
 
-    /// The risk of a model, as lower limit, mean and upper limit; `None` takes the series away.
-    pub fn risk(&self, model: &str, risk: Option<(f64, f64, f64)>) {
-        for (limit, value) in [
-            ("lower", risk.map(|(lower, ..)| lower)),
-            ("mean", risk.map(|(_, mean, _)| mean)),
-            ("upper", risk.map(|(.., upper)| upper)),
-        ] {
-            measured(&self.risk, &[model, limit], value);
-        }
+    /// `n` bodies of labels were refused whole.
+    pub fn label_body_refused(&self, n: u64) {
+        add(self.label_bodies_refused.get(&[]), n);
+    }
+
+    /// `n` labels of a model cannot be held against their answers.
+    pub fn labels_unscored(&self, model: &str, n: u64) {
+        add(self.labels_unscored.get(&[model]), n);
+    }
+
+    /// So many rows of a model wait for their label, or had it and are still known.
+    pub fn label_rows_waiting(&self, model: &str, n: u64) {
+        set(self.label_rows_waiting.get(&[model]), count(n));
+    }
+
+    /// `n` rows of a model left without a label; `reason` is `waited` or `evicted`.
+    pub fn label_rows_unlabelled(&self, model: &str, reason: &str, n: u64) {
+        add(self.label_rows_unlabelled.get(&[model, reason]), n);
+    }
+
+    /// The risk of a model's version (empty: of its own baseline), as lower limit, mean and upper limit; `None` takes
+    /// the series away.
+    pub fn risk(&self, (model, version): (&str, &str), risk: Option<[f64; 3]>) {
+        each(&self.risk, (model, version), ["lower", "mean", "upper"], risk);
+    }
+
+    /// What that is held against: the baseline's mean, its upper limit, and what is tolerated.
+    pub fn baseline_risk(&self, (model, version): (&str, &str), risk: Option<[f64; 3]>) {
+        each(&self.baseline_risk, (model, version), ["mean", "upper", "tolerated"], risk);
     }
 
     /// Takes away what is set anew with each export, so that nothing stays at its last value: effect
@@ -297,12 +327,20 @@ fn measured(family: &Family<Gauge>, values: &[&str], value: Option<f64>) {
     }
 }
 
+fn each(family: &Family<Gauge>, of: (&str, &str), limits: [&str; 3], values: Option<[f64; 3]>) {
+    for (place, limit) in limits.into_iter().enumerate() {
+        let value = values.and_then(|values| values.get(place).copied());
+        measured(family, &[of.0, of.1, limit], value);
+    }
+}
+
 fn seconds(at: Timestamp) -> f64 {
     at.seconds_since(Timestamp::from_micros(0))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::io::Write;
     use std::process::{Command, Stdio};
 
@@ -416,6 +454,13 @@ mod tests {
         m.inference(model, Duration::from_millis(20));
         m.answers_checked(model, "pinned_copy", "timeout", 1);
         m.answer_last(model, "pinned_copy", Some(Timestamp::from_millis(1_700_000_000_000)));
+        m.labels(model, "joined", 3);
+        m.labels_unscored(model, 1);
+        m.label_body_refused(1);
+        m.label_rows_waiting(model, 7);
+        m.label_rows_unlabelled(model, "evicted", 2);
+        m.risk((model, "2"), Some([0.05, 0.1, 0.15]));
+        m.baseline_risk((model, ""), Some([0.08, 0.09, 0.1]));
     }
 
     /// The judge of names, help and escapes is Prometheus itself.
@@ -427,8 +472,13 @@ mod tests {
         m.notification("webhook", Sent::Delivered);
         m.detection_latency("zero_rate", Stage::Detector, Duration::from_secs(1));
         let text = text(&m);
-        let families = text.lines().filter(|l| l.starts_with("# TYPE")).count();
-        assert_eq!(families, 19, "a family without a series is not checked:\n{text}");
+        let checked: BTreeSet<&str> =
+            text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+        let declared: BTreeSet<&str> = include_str!("names.rs")
+            .split('"')
+            .filter(|text| text.starts_with("silentry_") && !text.contains(' '))
+            .collect();
+        assert_eq!(checked, declared, "a family without a series is not checked:\n{text}");
         promtool(&text);
     }
 

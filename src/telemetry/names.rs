@@ -83,9 +83,35 @@ pub(super) const LABELS: Named = named(
     &["model", "outcome"],
     "Labels by what became of them; those of no model in particular are malformed or of none that is watched.",
 );
+pub(super) const LABEL_BODIES_REFUSED: Named = named(
+    "silentry_label_bodies_refused_total",
+    &[],
+    "Bodies of labels that were refused whole; how many labels they held nobody knows.",
+);
+pub(super) const LABELS_UNSCORED: Named = named(
+    "silentry_labels_unscored_total",
+    &["model"],
+    "Labels that were joined and cannot be held against their answer: none was given, or the class is not known.",
+);
+pub(super) const LABEL_ROWS_WAITING: Named = named(
+    "silentry_label_rows_waiting",
+    &["model"],
+    "Rows that wait for a label, or had theirs and are still known.",
+);
+pub(super) const LABEL_ROWS_UNLABELLED: Named = named(
+    "silentry_label_rows_unlabelled_total",
+    &["model", "reason"],
+    "Rows that left without a label: their time was over (waited), or others needed the room (evicted).",
+);
+pub(super) const BASELINE_RISK: Named = named(
+    "silentry_baseline_risk_ratio",
+    &["model", "version", "limit"],
+    "What the risk is held against: the mean loss in the baseline (mean), its upper limit (upper), and the risk from \
+     which on a shift is harmful (tolerated). Absent where the baseline had no labels, or too few.",
+);
 pub(super) const RISK: Named = named(
     "silentry_model_risk_ratio",
-    &["model", "limit"],
+    &["model", "version", "limit"],
     "Mean loss of labelled requests since the last reset (mean), with limits that hold at all times (lower, upper). \
-     Absent while unknown.",
+     By the version that has a baseline of its own; without one, of the model's. Absent while unknown.",
 );

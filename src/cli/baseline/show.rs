@@ -77,8 +77,11 @@ struct LabelsShown {
     /// Labelled rows of which nobody can say whether they are right.
     unscored: u64,
     risk: f64,
-    /// Its upper limit, which 95 % of baselines keep.
+    /// What it is at most in health.
     limit: f64,
+    promise: Promise,
+    /// The same in words.
+    told: String,
 }
 
 impl LabelsShown {
@@ -89,6 +92,8 @@ impl LabelsShown {
             unscored: labels.unscored(),
             risk: labels.risk(),
             limit: labels.limit(),
+            promise: labels.promise(),
+            told: labels.told_promise(),
         }
     }
 }
@@ -199,11 +204,11 @@ fn say_relations(calibration: &Calibration) {
 
 /// Says what answers with a label cost, where there were enough of them.
 fn say_labels(calibration: &Calibration) {
-    if let Some(LabelsShown { loss, requests, unscored, risk, limit }) =
+    if let Some(LabelsShown { loss, requests, unscored, risk, limit, told, .. }) =
         calibration.labels().map(LabelsShown::of)
     {
         out::say(&format!(
-            "\nLabels: risk {risk:.4} ({loss}), at most {limit:.4}, of {requests} labelled requests; {unscored} rows not scored"
+            "\nLabels: risk {risk:.4} ({loss}), at most {limit:.4}, of {requests} labelled requests; {unscored} rows not scored\n  {told}"
         ));
     }
 }

@@ -111,6 +111,28 @@ impl Bets {
         self.evidence(money)
     }
 
+    /// Whether losses from 0 to 1, one after the other, reach a mean money of `threshold` at most so often; after
+    /// each time all begins anew.
+    pub(super) fn keep(&self, losses: &[f64], threshold: f64, most: f64) -> bool {
+        let needed = threshold * count(whole(self.stakes.len()));
+        let (mut sums, mut alarms) = (vec![0.0; self.stakes.len()], 0.0);
+        for loss in losses {
+            let mut all = 0.0;
+            for (sum, stake) in sums.iter_mut().zip(&self.stakes) {
+                *sum = (1.0 + *sum) * (1.0 + stake * (loss - self.level));
+                all += *sum;
+            }
+            if self.can_win() && all >= needed {
+                sums.fill(0.0);
+                alarms += 1.0;
+                if alarms > most {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
     /// The mean money over all bets.
     pub(super) fn evidence(&self, money: &[Money]) -> f64 {
         money.iter().map(|money| money.sum).sum::<f64>() / count(whole(self.stakes.len().max(1)))

@@ -9,9 +9,11 @@
 
 mod bets;
 mod interval;
+mod lately;
 mod loss;
 mod performance;
 mod reference;
+mod replay;
 mod report;
 mod requests;
 mod skew;

@@ -1,13 +1,15 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::bets::{At, Bets, Money};
 use super::interval::Interval;
+use super::lately::Lately;
 use super::loss::{Answer, Answers, Loss, Truth};
 use super::reference::Reference;
 use super::report::alarm;
-use super::requests::Requests;
+use super::requests::{Ended, Requests};
 use super::skew::{Settled, kind_of};
 use crate::detect::Finding;
 use crate::record::Schema;
@@ -23,6 +25,10 @@ pub struct HarmOptions {
     pub tolerance: Ratio,
     /// Labelled requests between two false alarms, on average at the least: above 1.
     pub budget: f64,
+    /// Only labels of rows that were answered within so long say how well the model does now.
+    pub lately: Duration,
+    /// Whether it may alarm: without, labels are scored all the same.
+    pub is_on: bool,
 }
 
 /// One answer with its label.
@@ -30,6 +36,8 @@ pub struct HarmOptions {
 pub struct Scored<'a> {
     /// The request, where it has a name.
     pub request: Option<&'a str>,
+    /// Whether another row of the request had its label before.
+    pub is_later: bool,
     /// What the model answered.
     pub answer: Option<&'a Answer>,
     /// What was right.
@@ -45,8 +53,9 @@ pub struct Scored<'a> {
 /// The null hypothesis of the alarm is that the expected loss of the next labelled request, given all before in
 /// the order in which labels come, is at most the tolerated risk: the upper limit of the baseline's, raised by
 /// the tolerance. As long as it holds, the mean number of labelled requests to an alarm is at least the budget,
-/// for 95 % of baselines whose requests are independent. Rows of one request whose labels do not come side by side
-/// count as requests of their own. Labels that come sooner for wrong answers than for
+/// for 95 % of baselines whose requests are independent; where they are not, the limit is raised until the baseline
+/// itself keeps the budget ([`Reference::promise`] says which). Of a request whose labels do not come side by side
+/// the first ones count. Labels that come sooner for wrong answers than for
 /// right ones break it, and no skew by kind of answer shows that.
 ///
 /// A false recovery ends no watch: the bets begin anew, and a risk that is still too high is told again.
@@ -75,11 +84,11 @@ pub struct SavedPerformance {
     /// Labelled rows that were scored, and those of which nobody can say whether they are right.
     pub(super) scored: u64,
     pub(super) unscored: u64,
-    /// The same since the last reset.
-    pub(super) scored_since: u64,
-    pub(super) unscored_since: u64,
+    /// Scored rows whose request was judged before they had their label.
+    pub(super) apart: u64,
     /// Labelled requests that were judged.
     pub(super) requests: u64,
+    pub(super) lately: Lately,
     open: Requests,
     pub(super) interval: Interval,
     /// When the last label came to be known, and when the newest row was answered whose label is known.
@@ -109,9 +118,9 @@ impl Performance {
                 of: format!("{level} {loss:?}"),
                 scored: 0,
                 unscored: 0,
-                scored_since: 0,
-                unscored_since: 0,
+                apart: 0,
                 requests: 0,
+                lately: Lately::default(),
                 open: Requests::default(),
                 interval: Interval::default(),
                 last_label: None,
@@ -151,7 +160,8 @@ impl Performance {
     fn reset(&mut self, at: At) {
         let state = &mut self.state;
         state.interval = Interval::default();
-        (state.scored_since, state.unscored_since, state.since) = (0, 0, None);
+        state.since = None;
+        state.lately.forget_requests();
         state.money = self.above.rest(at);
         state.recovering = self.below.rest(at);
     }
@@ -163,25 +173,30 @@ impl Performance {
         let state = &mut self.state;
         state.last_label = state.last_label.max(Some(scored.known_at));
         state.since.get_or_insert(scored.known_at);
+        state.lately.label(loss.is_some());
         let Some(loss) = loss else {
             state.unscored += 1;
-            state.unscored_since += 1;
             return None;
         };
         state.newest_answer = state.newest_answer.max(Some(scored.answered_at));
         state.scored += 1;
-        state.scored_since += 1;
-        let loss = state.open.push(scored.request, loss)?;
-        self.judge(loss, scored)
+        if scored.is_later && !state.open.is_open(scored.request) {
+            // Its request is judged: a second time would count what is one as two.
+            state.apart += 1;
+            return None;
+        }
+        let ended = state.open.push(scored.request, loss, scored.answered_at)?;
+        self.judge(ended, scored.known_at)
     }
 
-    /// Takes the mean loss of a request that is complete.
-    fn judge(&mut self, loss: f64, scored: &Scored<'_>) -> Option<Finding> {
+    /// Takes a request that is complete.
+    fn judge(&mut self, Ended { loss, answered_at }: Ended, known_at: Timestamp) -> Option<Finding> {
         let state = &mut self.state;
         state.interval.push(loss);
-        let at = At { number: state.requests, ts: scored.answered_at };
+        state.lately.request(answered_at, self.options.lately);
+        let at = At { number: state.requests, ts: answered_at };
         state.requests += 1;
-        if state.is_accepted || !self.above.can_win() {
+        if state.is_accepted || !self.options.is_on || !self.above.can_win() {
             return None;
         }
         if state.is_latched {
@@ -194,32 +209,63 @@ impl Performance {
             return Some(Finding::Resolved {
                 group: Schema::PERFORMANCE_GROUP.to_owned(),
                 row: at.number,
-                ts: scored.known_at,
+                ts: known_at,
             });
         }
         let evidence = self.above.push(&mut state.money, loss, at);
         if evidence.is_nan() || evidence < self.options.budget {
             return None;
         }
-        let alarm = alarm(self, evidence, at.number, scored.known_at);
+        let alarm = alarm(self, evidence, at.number, known_at);
         self.state.is_latched = true;
         self.reset(at);
         Some(Finding::Raised(alarm))
     }
 
-    /// Takes a row whose time for a label is over, with or without one.
+    /// Takes a row that waits for its label from now on, or has one already.
+    pub fn wait(&mut self, answer: Option<&Answer>, is_labelled: bool) {
+        if let Some(kind) = self.kind(answer) {
+            self.state.settled.wait(&kind, is_labelled);
+        }
+    }
+
+    /// Takes note that a row that waits has its label now.
+    pub fn labelled(&mut self, answer: Option<&Answer>) {
+        if let Some(kind) = self.kind(answer) {
+            self.state.settled.label(&kind);
+        }
+    }
+
+    /// Takes a row that waited and does so no longer, with a label or without one.
+    pub fn leave(&mut self, answer: Option<&Answer>, is_labelled: bool) {
+        if let Some(kind) = self.kind(answer) {
+            self.state.settled.leave(&kind, is_labelled);
+        }
+    }
+
+    /// Takes a row that never waits: it came with its label, or never gets one.
     pub fn settle(&mut self, answer: Option<&Answer>, is_labelled: bool) {
-        if let Some((loss, answer)) = self.loss.as_ref().zip(answer) {
-            let edges = self.reference.as_ref().map_or(&[][..], Reference::edges);
-            let kind = kind_of(loss, &self.answers, edges, answer);
+        if let Some(kind) = self.kind(answer) {
             self.state.settled.push(&kind, is_labelled);
         }
+    }
+
+    fn kind(&self, answer: Option<&Answer>) -> Option<String> {
+        let (loss, answer) = self.loss.as_ref().zip(answer)?;
+        let edges = self.reference.as_ref().map_or(&[][..], Reference::edges);
+        Some(kind_of(loss, &self.answers, edges, answer))
     }
 
     /// Takes the change for meant: nothing is judged until there is another baseline.
     pub const fn accept(&mut self) {
         self.state.is_accepted = true;
         self.state.is_latched = false;
+    }
+
+    /// Labelled rows of which nobody can say whether they are right.
+    #[must_use]
+    pub const fn unscored(&self) -> u64 {
+        self.state.unscored
     }
 
     /// Whether its alarm stands.
@@ -245,6 +291,8 @@ impl Performance {
             return Err(crate::detect::Error::StateOfAnother);
         }
         self.state = saved;
+        // Nothing could end it any more.
+        self.state.is_latched &= self.options.is_on;
         Ok(())
     }
 }

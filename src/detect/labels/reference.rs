@@ -4,10 +4,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::loss::{Answer, Answers, Loss, Truth, are_classes};
-use super::requests::Requests;
-use crate::detect::{limits, mean::upper_mean};
+use super::replay::{LOSSES_MAX, Replay};
+use super::requests::{Ended, Requests};
+use crate::detect::{Promise, limits, mean::upper_mean};
 use crate::record::{Batch, Schema};
-use crate::units::{ceil, count};
+use crate::units::{Timestamp, ceil, count};
 
 /// Labelled rows that choose the loss where answers are numbers; they are not counted.
 const PLAN_ROWS: usize = 200;
@@ -21,6 +22,8 @@ const BOUND_OF_QUANTILE: f64 = 4.0;
 const STEPS: u16 = 4_096;
 /// Fewer labelled requests carry no reference.
 const REQUESTS_MIN: u64 = 100;
+/// In fewer of them a risk that is higher at times would not be seen.
+const REPLAYED_MIN: u64 = 1_000;
 /// The chance, over baselines, that the risk is above its limit.
 const ALPHA: f64 = 0.05;
 
@@ -41,6 +44,9 @@ pub struct Reference {
     losses: BTreeMap<u16, u64>,
     /// Labelled rows of which nobody can say whether they are right.
     unscored: u64,
+    /// Whether these requests themselves keep the budget at the limit of their mean.
+    #[serde(default, skip_serializing_if = "Replay::is_missing")]
+    replay: Replay,
 }
 
 impl Reference {
@@ -68,10 +74,48 @@ impl Reference {
         self.sum / count(self.requests)
     }
 
-    /// The upper confidence limit of the risk, which 95 % of baselines keep: from 0 to 1. Of losses that are 0 or 1
-    /// that of a share (Clopper and Pearson), of others that of a mean.
+    /// What the risk is at most in health: from 0 to 1. The upper confidence limit of the mean, which 95 % of
+    /// baselines keep; or more, where the risk of the baseline itself is so high at times that the limit of its mean
+    /// would raise false alarms.
     #[must_use]
     pub fn limit(&self) -> f64 {
+        let mean = self.limit_of_mean();
+        match self.replay {
+            Replay::Raised(limit) if limit > mean => limit,
+            Replay::Raised(_) | Replay::Kept | Replay::Missing => mean,
+        }
+    }
+
+    /// Whether the budget of the alarm is proven for this model, or calibrated on its baseline: proven needs 1,000
+    /// labelled requests that, held against the limit of their own mean in their order, keep it.
+    #[must_use]
+    pub fn promise(&self) -> Promise {
+        let is_proven = self.replay == Replay::Kept && self.requests >= REPLAYED_MIN;
+        if is_proven { Promise::Proven } else { Promise::Calibrated }
+    }
+
+    /// The same in words.
+    #[must_use]
+    pub fn told_promise(&self) -> String {
+        match self.replay {
+            Replay::Kept if self.requests >= REPLAYED_MIN => {
+                "proven: no labelled request depends on another, as far as can be seen".to_owned()
+            }
+            Replay::Kept => format!(
+                "calibrated: {} labelled requests are too few to see whether the risk is higher at times, expected \
+                 {REPLAYED_MIN}",
+                self.requests
+            ),
+            Replay::Raised(limit) => format!(
+                "calibrated: the risk is higher at times, so that it is held against {limit:.4} in place of {:.4}",
+                self.limit_of_mean()
+            ),
+            Replay::Missing => "calibrated: the labelled requests were not replayed".to_owned(),
+        }
+    }
+
+    /// Of losses that are 0 or 1 the limit of a share (Clopper and Pearson), of others that of a mean.
+    fn limit_of_mean(&self) -> f64 {
         if self.losses.keys().all(|step| [0, STEPS].contains(step)) {
             return limits::upper(self.sum, count(self.requests), ALPHA);
         }
@@ -79,7 +123,7 @@ impl Reference {
         let has_top = self.losses.contains_key(&STEPS);
         let counted = self.losses.iter().map(|(step, n)| (*step, *n)).chain((!has_top).then_some(top));
         let (losses, counts): (Vec<f64>, Vec<f64>) =
-            counted.map(|(step, n)| (f64::from(step) / f64::from(STEPS), count(n))).unzip();
+            counted.map(|(step, n)| (part_of(step), count(n))).unzip();
         let limit = upper_mean(&losses, &counts, ALPHA);
         if limit.is_finite() { limit.clamp(0.0, 1.0) } else { 1.0 }
     }
@@ -100,6 +144,9 @@ impl Reference {
             (mine, theirs) if mine == theirs => {}
             _ => return None,
         }
+        // The limit of both together is tighter than that of either, and nobody replayed it.
+        let (mine, theirs) = (self.limit(), other.limit());
+        self.replay = Replay::Raised(if mine > theirs { mine } else { theirs });
         self.requests += other.requests;
         self.sum += other.sum;
         self.unscored += other.unscored;
@@ -125,7 +172,8 @@ impl Reference {
         let is_bound =
             !matches!(self.loss(), Loss::Absolute { bound } if !(bound.is_finite() && *bound > 0.0));
         let is_sum = self.sum.is_finite() && (0.0..=count(self.requests)).contains(&self.sum);
-        if is_bound && is_sum && self.edges.iter().all(|edge| edge.is_finite()) {
+        let is_raised = !matches!(self.replay, Replay::Raised(limit) if !(0.0..=1.0).contains(&limit));
+        if is_bound && is_sum && is_raised && self.edges.iter().all(|edge| edge.is_finite()) {
             return Ok(());
         }
         Err("the losses of its labels are no numbers from 0 to 1".to_owned())
@@ -145,6 +193,8 @@ pub struct ReferenceLearner {
     counted: u64,
     sum: f64,
     losses: BTreeMap<u16, u64>,
+    /// The first of them in their order, to be replayed.
+    in_order: Vec<u16>,
     unscored: u64,
 }
 
@@ -162,6 +212,7 @@ impl ReferenceLearner {
             counted: 0,
             sum: 0.0,
             losses: BTreeMap::new(),
+            in_order: Vec::new(),
             unscored: 0,
         }
     }
@@ -172,13 +223,17 @@ impl ReferenceLearner {
             let Some(label) = batch.meta().label(row) else { continue };
             let answer = self.answers.answer(batch, row);
             match (answer, Truth::of(label)) {
-                (Some(answer), Some(truth)) => self.take(batch.meta().request_id(row), answer, truth),
+                (Some(answer), Some(truth)) => {
+                    let ts = batch.meta().ts().get(row).copied();
+                    let ts = ts.unwrap_or(Timestamp::from_micros(0));
+                    self.take(batch.meta().request_id(row), (answer, truth), ts);
+                }
                 _ => self.unscored += 1,
             }
         }
     }
 
-    fn take(&mut self, request: Option<&str>, answer: Answer, truth: Truth) {
+    fn take(&mut self, request: Option<&str>, (answer, truth): (Answer, Truth), ts: Timestamp) {
         let Some((loss, _)) = &self.chosen else {
             self.plan.push((answer, truth));
             if self.plan.len() >= PLAN_ROWS {
@@ -196,7 +251,7 @@ impl ReferenceLearner {
                 self.note_class(said);
             }
         }
-        let ended = self.requests.push(request, found);
+        let ended = self.requests.push(request, found, ts);
         self.count(ended);
     }
 
@@ -207,11 +262,14 @@ impl ReferenceLearner {
         }
     }
 
-    fn count(&mut self, loss: Option<f64>) {
-        let Some(loss) = loss else { return };
+    fn count(&mut self, ended: Option<Ended>) {
+        let Some(Ended { loss, .. }) = ended else { return };
         self.counted += 1;
         self.sum += loss;
         *self.losses.entry(step_of(loss)).or_insert(0) += 1;
+        if self.in_order.len() < LOSSES_MAX {
+            self.in_order.push(step_of(loss));
+        }
     }
 
     /// Whether numbers are classes, and which error is a large one.
@@ -265,8 +323,14 @@ impl ReferenceLearner {
             sum: self.sum,
             losses: self.losses,
             unscored: self.unscored,
+            replay: Replay::Missing,
         };
-        (reference.requests >= REQUESTS_MIN).then_some(reference)
+        if reference.requests < REQUESTS_MIN {
+            return None;
+        }
+        let in_order: Vec<f64> = self.in_order.iter().map(|step| part_of(*step)).collect();
+        let replay = Replay::of(&in_order, reference.limit_of_mean());
+        Some(Reference { replay, ..reference })
     }
 }
 
@@ -283,6 +347,11 @@ fn united(mut mine: Vec<Truth>, theirs: &[Truth]) -> Option<Vec<Truth>> {
 /// A loss in steps, rounded up.
 fn step_of(loss: f64) -> u16 {
     u16::try_from(ceil(loss.clamp(0.0, 1.0) * f64::from(STEPS))).unwrap_or(STEPS)
+}
+
+/// A loss that was counted in steps.
+fn part_of(step: u16) -> f64 {
+    f64::from(step) / f64::from(STEPS)
 }
 
 /// The values that split others into four, each once.

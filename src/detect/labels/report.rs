@@ -6,7 +6,7 @@ use super::loss::Loss;
 use super::performance::Performance;
 use super::skew::{Skew, SkewReport};
 use crate::detect::diagnosis::{Diagnosis, Harm};
-use crate::detect::{Alarm, Share, StreamReport, StreamState, Undecided};
+use crate::detect::{Alarm, Promise, Share, StreamReport, StreamState, Undecided};
 use crate::record::Schema;
 use crate::units::{Ratio, Timestamp, count};
 
@@ -16,7 +16,7 @@ const ALPHA: f64 = 0.05;
 const RISE: f64 = 2.0;
 /// Evidence of this part of the threshold is no quiet any more.
 const GATHERING_SHARE: f64 = 0.1;
-/// Where more labels than this part cannot be scored, the others do not stand for them.
+/// Where more of the last labels than this part cannot be scored, the others do not stand for them.
 const UNSCORED_MAX: Ratio = Ratio::one_in(20);
 
 /// How well a model does, as far as labels tell.
@@ -32,14 +32,16 @@ pub struct PerformanceReport {
     pub labels: u64,
     /// Labelled rows of which nobody can say whether they are right: no answer, or a label of no known class.
     pub unscored: u64,
+    /// Scored rows that do not count in the risk: another row of their request was labelled, and judged, before.
+    pub apart: u64,
     /// The risk since the last reset; null before the first request is complete.
     pub risk: Option<RiskInterval>,
     /// The risk of the baseline; null where it had no labels, or too few.
     pub baseline: Option<SourceRisk>,
     /// Evidence that the risk rose over its threshold; null where nothing can be compared, and while the alarm stands.
     pub of_threshold: Option<f64>,
-    /// Labelled requests between two false alarms, on average at the least.
-    pub budget_requests: f64,
+    /// Labelled requests between two false alarms, on average at the least; null where nothing can alarm.
+    pub budget_requests: Option<f64>,
     /// When the last label came to be known.
     pub last_label: Option<Timestamp>,
     /// When the newest row was answered whose label is known: of later ones nobody knows.
@@ -57,7 +59,7 @@ pub struct RiskInterval {
     pub lower: f64,
     /// Upper limit.
     pub upper: f64,
-    /// The chance that the limits hold always.
+    /// The chance that the limits hold always: from `since` to the next alarm or its end, where they begin anew.
     pub confidence: f64,
     /// Labelled requests that it is of.
     pub requests: u64,
@@ -70,8 +72,11 @@ pub struct RiskInterval {
 pub struct SourceRisk {
     /// The mean loss in the baseline.
     pub mean: f64,
-    /// Its upper confidence limit, which 95 % of baselines keep.
+    /// What it is at most in health: the upper confidence limit of the mean, which 95 % of baselines keep, or more
+    /// where the baseline's risk is higher at times.
     pub limit: f64,
+    /// Whether the budget of the alarm is proven for this model, or calibrated on its baseline.
+    pub promise: Promise,
     /// The risk from which on a shift is harmful.
     pub tolerated: f64,
     /// Labelled requests of the baseline.
@@ -79,7 +84,7 @@ pub struct SourceRisk {
 }
 
 impl Performance {
-    /// How it stands; `fresh` is the time since which a label must have come for it to be of now.
+    /// How it stands; `fresh` is the time since which rows must have been answered for their labels to be of now.
     #[must_use]
     pub fn report(&self, fresh: Timestamp) -> PerformanceReport {
         let skew = self.state.settled.report();
@@ -88,10 +93,11 @@ impl Performance {
             loss: self.loss.as_ref().map(Loss::name),
             labels: self.state.scored,
             unscored: self.state.unscored,
+            apart: self.state.apart,
             risk: self.risk(),
             baseline: self.source(),
             of_threshold: self.of_threshold(),
-            budget_requests: self.options.budget,
+            budget_requests: (self.options.is_on && self.above.can_win()).then_some(self.options.budget),
             last_label: self.state.last_label,
             newest_labelled: self.state.newest_answer,
             skew,
@@ -111,6 +117,12 @@ impl Performance {
         }
     }
 
+    /// Whether it may alarm.
+    #[must_use]
+    pub const fn is_on(&self) -> bool {
+        self.options.is_on
+    }
+
     /// Whether labels are of use here: the baseline has a risk, or some came.
     #[must_use]
     pub fn is_used(&self) -> bool {
@@ -118,13 +130,17 @@ impl Performance {
     }
 
     fn of_threshold(&self) -> Option<f64> {
-        let is_judged = self.above.can_win() && self.state.interval.n() > 0 && !self.state.is_latched;
+        let is_on = self.options.is_on && self.above.can_win();
+        let is_judged = is_on && self.state.interval.n() > 0 && !self.state.is_latched;
         is_judged.then(|| self.above.evidence(&self.state.money) / self.options.budget)
     }
 
     fn state_now(&self, fresh: Timestamp, skew: Skew) -> StreamState {
         let state = &self.state;
         let undecided = |why| StreamState::Undecided(why);
+        if !self.options.is_on {
+            return undecided(Undecided::SwitchedOff);
+        }
         if state.is_accepted {
             return undecided(Undecided::Accepted);
         }
@@ -135,21 +151,27 @@ impl Performance {
             return undecided(Undecided::NoLabels);
         }
         let Some(tolerated) = self.tolerated else { return undecided(Undecided::NoBaseline) };
-        let all = state.scored_since + state.unscored_since;
-        let unscored = Ratio::of(state.unscored_since, all);
-        if unscored.is_some_and(|share| share > UNSCORED_MAX) {
+        if state.lately.unscored().is_some_and(|share| share > UNSCORED_MAX) {
             return undecided(Undecided::Unscored);
         }
         if skew == Skew::Skewed {
             return undecided(Undecided::Skewed);
         }
+        // Labels may come, and of rows of long ago alone.
+        if state.newest_answer.is_none_or(|newest| newest < fresh) {
+            return undecided(Undecided::NoLabels);
+        }
         let risen = if RISE * tolerated < 1.0 { RISE * tolerated } else { f64::midpoint(1.0, tolerated) };
         let needed = self.above.losses_needed(risen, self.options.budget);
-        if needed.is_none_or(|needed| count(state.interval.n()) < needed) {
+        if needed.is_none_or(|needed| count(state.lately.requests_since(fresh)) < needed) {
             return undecided(Undecided::BelowPower);
         }
         let is_calm = self.of_threshold().is_some_and(|evidence| evidence < GATHERING_SHARE);
-        if is_calm { StreamState::Quiet } else { undecided(Undecided::Gathering) }
+        match skew {
+            _ if !is_calm => undecided(Undecided::Gathering),
+            Skew::Even => StreamState::Quiet,
+            Skew::TooFewRows | Skew::Skewed => undecided(Undecided::SkewUnknown),
+        }
     }
 
     fn risk(&self) -> Option<RiskInterval> {
@@ -162,7 +184,8 @@ impl Performance {
     fn source(&self) -> Option<SourceRisk> {
         let (reference, tolerated) = self.reference.as_ref().zip(self.tolerated)?;
         let (mean, limit) = (reference.risk(), reference.limit());
-        Some(SourceRisk { mean, limit, tolerated, requests: reference.requests() })
+        let promise = reference.promise();
+        Some(SourceRisk { mean, limit, promise, tolerated, requests: reference.requests() })
     }
 }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::interval::Interval;
 use super::loss::{Answer, Answers, Loss, Truth};
+use crate::detect::limits;
 use crate::record::cut_name;
 use crate::units::{count, whole};
 
@@ -28,7 +29,7 @@ pub enum Skew {
     /// Surely one and a half times as often for one kind of answers as for another: what labels say of the
     /// model is not true of all its rows.
     Skewed,
-    /// Too few rows have waited for their label long enough.
+    /// Too few rows have waited for their label long enough, and too few of those that wait have one.
     TooFewRows,
 }
 
@@ -56,31 +57,89 @@ pub struct SkewShare {
     pub upper: f64,
 }
 
-/// Rows whose time for a label is over, by kind of answers.
+/// Rows by kind of answers, those whose time for a label is over and those that wait.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Settled {
-    kinds: BTreeMap<String, Interval>,
+    kinds: BTreeMap<String, Kind>,
+}
+
+/// Rows of one kind of answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kind {
+    /// Whether those have a label whose time is over.
+    settled: Interval,
+    /// Those that wait, and that have their label all the same. Told anew after a restart: a crash loses them.
+    #[serde(skip)]
+    rows: u64,
+    #[serde(skip)]
+    labelled: u64,
 }
 
 impl Settled {
-    /// Takes a row whose time is over, with or without a label.
-    pub(super) fn push(&mut self, kind: &str, is_labelled: bool) {
+    /// No kind is ever forgotten, so that a row leaves the entry that it came to.
+    fn kind(&mut self, kind: &str) -> &mut Kind {
         let kind = cut_name(kind);
         let is_known = self.kinds.contains_key(kind) || self.kinds.len() < KINDS_MAX;
-        let kind = if is_known { kind } else { OTHERS };
-        let loss = f64::from(u8::from(is_labelled));
-        self.kinds.entry(kind.to_owned()).or_default().push(loss);
+        self.kinds.entry(if is_known { kind } else { OTHERS }.to_owned()).or_default()
+    }
+
+    /// Takes a row that waits from now on.
+    pub(super) fn wait(&mut self, kind: &str, is_labelled: bool) {
+        let kind = self.kind(kind);
+        kind.rows += 1;
+        kind.labelled += u64::from(is_labelled);
+    }
+
+    /// Takes note that a row that waits has its label.
+    pub(super) fn label(&mut self, kind: &str) {
+        self.kind(kind).labelled += 1;
+    }
+
+    /// Takes a row that waited and whose time is over, with or without a label.
+    pub(super) fn leave(&mut self, kind: &str, is_labelled: bool) {
+        let of_kind = self.kind(kind);
+        of_kind.rows = of_kind.rows.saturating_sub(1);
+        of_kind.labelled = of_kind.labelled.saturating_sub(u64::from(is_labelled));
+        self.push(kind, is_labelled);
+    }
+
+    /// Takes a row that does not wait, with or without a label.
+    pub(super) fn push(&mut self, kind: &str, is_labelled: bool) {
+        self.kind(kind).settled.push(f64::from(u8::from(is_labelled)));
     }
 
     pub(super) fn report(&self) -> SkewReport {
         let alpha = ALPHA / count(whole(KINDS_MAX + 1));
-        let share = |(name, kind): (&String, &Interval)| {
-            let (labelled, (lower, upper)) = (kind.mean()?, kind.limits(alpha)?);
-            Some(SkewShare { answers: name.clone(), rows: kind.n(), labelled, lower, upper })
+        let share = |(name, Kind { settled, .. }): (&String, &Kind)| {
+            let (labelled, (lower, upper)) = (settled.mean()?, settled.limits(alpha)?);
+            Some(SkewShare { answers: name.clone(), rows: settled.n(), labelled, lower, upper })
         };
         let answers: Vec<SkewShare> = self.kinds.iter().filter_map(share).collect();
-        SkewReport { state: state(&answers), answers }
+        let state = match state(&answers) {
+            Skew::TooFewRows if self.are_mostly_labelled(alpha) => Skew::Even,
+            known => known,
+        };
+        SkewReport { state, answers }
+    }
+
+    /// Whether so many rows have their label, of every kind and among them those that wait, that no kind can get
+    /// labels twice as often as another any more: nobody has to wait for the others to know that.
+    fn are_mostly_labelled(&self, alpha: f64) -> bool {
+        let pooled = |kind: &Kind| {
+            let with_label = kind.settled.mean().map_or(0.0, |mean| mean * count(kind.settled.n()));
+            (count(kind.settled.n() + kind.rows), with_label + count(kind.labelled))
+        };
+        let all: Vec<(f64, f64)> = self.kinds.values().map(pooled).collect();
+        let (rows, labels) = all.iter().fold((0.0, 0.0), |(r, l), (rows, labels)| (r + rows, l + labels));
+        let mut main = all
+            .iter()
+            .filter(|(of, with)| *of >= PART_MIN * rows || *with >= PART_MIN * labels)
+            .filter(|(of, _)| *of > 0.0)
+            .peekable();
+        let is_mostly = |(of, with): &(f64, f64)| 1.0 - limits::upper(of - with, *of, alpha) > 1.0 / EVEN;
+        main.peek().is_some() && main.all(is_mostly)
     }
 }
 

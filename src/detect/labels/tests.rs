@@ -1,5 +1,8 @@
+mod reviewed;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -7,7 +10,7 @@ use serde_json::json;
 
 use super::interval::Interval;
 use super::*;
-use crate::detect::{Calibration, Finding, Harm, Season, StreamState, Undecided};
+use crate::detect::{Calibration, Finding, Harm, Promise, Season, StreamState, Undecided};
 use crate::record::{Batch, BatchBuilder, Column, Kind, Record, Role, Scalar, Schema};
 use crate::units::{Ratio, Timestamp};
 
@@ -45,8 +48,12 @@ fn reference(seed: u64, requests: u64, risk: f64) -> Option<Reference> {
 }
 
 fn performance(reference: Option<Reference>, budget: f64) -> Performance {
-    let options = HarmOptions { tolerance: Ratio::one_in(10), budget };
-    Performance::new(&numbers(), reference, options)
+    Performance::new(&numbers(), reference, options(budget))
+}
+
+fn options(budget: f64) -> HarmOptions {
+    let lately = Duration::from_secs(7 * 86_400);
+    HarmOptions { tolerance: Ratio::one_in(10), budget, lately, is_on: true }
 }
 
 fn at(n: u64) -> Timestamp {
@@ -58,6 +65,7 @@ fn label(performance: &mut Performance, n: u64, is_wrong: bool) -> Option<Findin
     let answer = Answer::Value(Truth::Number(0.0));
     performance.observe(&Scored {
         request: None,
+        is_later: false,
         answer: Some(&answer),
         truth: &Truth::Number(f64::from(u8::from(is_wrong))),
         answered_at: at(n),
@@ -196,6 +204,7 @@ fn a_request_counts_once() {
         let (answered_at, known_at) = (at(i), at(i));
         live.observe(&Scored {
             request: Some(&request),
+            is_later: false,
             answer: Some(&answer),
             truth,
             answered_at,
@@ -245,6 +254,7 @@ fn false_alarms_of_requests_keep_the_budget() {
                     let is_wrong = all || random.random_bool(0.05 / (1.05 - tolerated));
                     live.observe(&Scored {
                         request: has_names.then_some(&name),
+                        is_later: false,
                         answer: Some(&answer),
                         truth: &Truth::Number(f64::from(u8::from(is_wrong))),
                         answered_at: at(request),
@@ -406,14 +416,22 @@ fn what_is_not_known_is_said() {
     (0..20).for_each(|n| drop(label(&mut live, n, n % 10 == 0)));
     assert_eq!(state(&live), undecided(Undecided::BelowPower));
     (20..1_000).for_each(|n| drop(label(&mut live, n, n % 10 == 0)));
+    assert_eq!(state(&live), undecided(Undecided::SkewUnknown), "labels may be of one kind of answers alone");
+    settle(&mut live, 50, 0.5, |_| 1.0);
     assert_eq!(state(&live), StreamState::Quiet);
     assert_eq!(live.report(at(1_001)).state, undecided(Undecided::NoLabels), "the last label is older");
     let mut strange = live.clone();
     for n in 0..60 {
         let truth = &Truth::Word("spelt otherwise".into());
         let answer = Answer::Value(Truth::Number(0.0));
-        let scored =
-            Scored { request: None, answer: Some(&answer), truth, answered_at: at(n), known_at: at(n) };
+        let scored = Scored {
+            request: None,
+            is_later: false,
+            answer: Some(&answer),
+            truth,
+            answered_at: at(n),
+            known_at: at(n),
+        };
         assert_eq!(strange.observe(&scored), None);
     }
     assert_eq!(state(&strange), undecided(Undecided::Unscored));
@@ -472,12 +490,12 @@ fn skewed_labels_are_said() {
     let skew = |n, ones, chance: fn(bool) -> f64| {
         let mut live = performance(reference(3, 2_000, 0.1), 1_000.0);
         (0..1_000).for_each(|n| drop(label(&mut live, n, n % 10 == 0)));
-        assert_eq!(state(&live), StreamState::Quiet);
         settle(&mut live, n, ones, chance);
         (live.report(at(0)).skew.state, state(&live))
     };
-    assert_eq!(skew(0, 0.5, |_| 0.5), (Skew::TooFewRows, StreamState::Quiet));
-    assert_eq!(skew(20, 0.5, |_| 0.5), (Skew::TooFewRows, StreamState::Quiet));
+    let unknown = StreamState::Undecided(Undecided::SkewUnknown);
+    assert_eq!(skew(0, 0.5, |_| 0.5), (Skew::TooFewRows, unknown));
+    assert_eq!(skew(20, 0.5, |_| 0.5), (Skew::TooFewRows, unknown));
     assert_eq!(skew(1_000, 0.3, |_| 0.5), (Skew::Even, StreamState::Quiet));
     let skewed = StreamState::Undecided(Undecided::Skewed);
     assert_eq!(skew(1_000, 0.3, |is_one| if is_one { 0.9 } else { 0.0 }), (Skew::Skewed, skewed));

@@ -44,6 +44,17 @@ pub(super) enum Whose {
     Nobody,
 }
 
+impl Whose {
+    /// The place of that baseline.
+    pub(super) fn place(&self) -> Option<Option<String>> {
+        match self {
+            Self::Main => Some(None),
+            Self::Version(version) => Some(Some(version.clone())),
+            Self::Nobody => None,
+        }
+    }
+}
+
 /// A row that was answered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -120,6 +131,14 @@ pub(super) struct SavedJoin {
     early: Vec<(String, u64, Label)>,
 }
 
+impl SavedJoin {
+    /// Leaves the older half of the rows behind, one at the least; how many that are.
+    pub(super) fn leave_older_half(&mut self) -> u64 {
+        let left = self.rows.len().div_ceil(2);
+        whole(self.rows.drain(..left).count())
+    }
+}
+
 impl Join {
     pub(super) const fn new(bounds: Bounds) -> Self {
         Self {
@@ -143,6 +162,18 @@ impl Join {
     /// Labels that wait for their rows.
     pub(super) fn waiting(&self) -> u64 {
         whole(self.early.len())
+    }
+
+    /// Rows that are still known.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &Answered> {
+        self.rows.values()
+    }
+
+    /// Whether another row of a request that is still known has its label.
+    pub(super) fn has_label_beside(&self, request: &str, row: u64) -> bool {
+        let first = Key { request: request.into(), row: 0 };
+        let mut of_request = self.rows.range(first..).take_while(|(key, _)| &*key.request == request);
+        of_request.any(|(key, answered)| key.row != row && answered.label.is_some())
     }
 
     /// When the oldest row that is still known came.
@@ -259,18 +290,18 @@ impl Join {
         }
     }
 
-    /// Goes on from what was saved.
-    pub(super) fn restore(&mut self, saved: SavedJoin) {
+    /// Goes on from what was saved; rows that had to leave.
+    pub(super) fn restore(&mut self, saved: SavedJoin) -> Vec<Answered> {
         for (request, row, answered) in saved.rows {
             let key = Key { request: request.into(), row };
             if !self.rows.contains_key(&key) {
                 self.insert(key, answered);
             }
         }
+        let mut left = Vec::new();
         while self.rows.len() > self.bounds.rows || self.bytes > self.bounds.bytes {
-            if self.pop().is_none() {
-                break;
-            }
+            let Some(row) = self.pop() else { break };
+            left.push(row);
         }
         for (request, row, label) in saved.early.into_iter().take(EARLY_MAX) {
             let key = Key { request: request.into(), row };
@@ -278,6 +309,7 @@ impl Join {
                 self.wait(key, label);
             }
         }
+        left
     }
 }
 

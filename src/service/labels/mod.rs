@@ -20,13 +20,13 @@ use super::model::{Route, Told, Watched};
 use crate::alert::{Alert, Change};
 use crate::baseline::{Baseline, Budget};
 use crate::detect::{
-    Calibration, Finding, HARMFUL_SHIFT, HarmOptions, Performance, PerformanceReport, SavedPerformance,
-    Scored, StreamReport, Truth,
+    Calibration, Finding, HARMFUL_SHIFT, HarmOptions, Performance, PerformanceReport, Reference,
+    RiskInterval, SavedPerformance, Scored, SourceRisk, StreamReport, Truth,
 };
-use crate::record::Batch;
-use crate::tap::labels::LabelLine;
+use crate::record::{Batch, cut_name};
+use crate::tap::labels::{LabelLine, REQUEST_BYTES_MAX};
 use crate::telemetry::Metrics;
-use crate::units::{Ratio, Timestamp};
+use crate::units::{Ratio, Timestamp, whole};
 
 /// How labels of one model are taken.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,7 +38,7 @@ pub struct LabelSettings {
     pub tolerance: Ratio,
     /// How long a row waits for its label.
     pub wait: Duration,
-    /// After so long without a label the risk of now is not known.
+    /// Only labels of rows that were answered within so long say what the risk is now.
     pub silent_after: Duration,
     /// Rows that wait, at the most.
     pub rows_max: usize,
@@ -56,38 +56,98 @@ impl LabelSettings {
         rows_max: 100_000,
         bytes_max: 64 << 20,
     };
+
+    /// Labelled requests between two false alarms of what is held against a baseline.
+    ///
+    /// # Errors
+    /// [`Error::Detect`] for labels of the baseline that are none; [`Error::LabelBudget`] when every request may
+    /// raise an alarm: no threshold stands for that.
+    fn budget_of(&self, baseline: &Baseline, is_on: bool) -> Result<(Option<Reference>, f64), Error> {
+        let model = || baseline.model().to_owned();
+        let reference = Calibration::labels_of(baseline.calibration());
+        let reference = reference.map_err(|source| Error::Detect { model: model(), source })?;
+        let rows = self.budget.rows(baseline.rate());
+        match rows.filter(|rows| *rows > 1.0) {
+            Some(rows) => Ok((reference, rows)),
+            // Nothing is held against it.
+            None if reference.is_none() || !is_on => Ok((reference, f64::INFINITY)),
+            None => Err(Error::LabelBudget {
+                model: model(),
+                budget: self.budget.to_string(),
+                rate: baseline.rate().get(),
+            }),
+        }
+    }
+
+    /// Whether labels can be held against a baseline, where the alarm is on or off.
+    ///
+    /// # Errors
+    /// [`Error::Detect`], [`Error::LabelBudget`].
+    pub(super) fn check(&self, baseline: &Baseline, is_on: bool) -> Result<(), Error> {
+        self.budget_of(baseline, is_on).map(drop)
+    }
 }
+
+/// Whether the alarm of a risk that rose is on.
+pub(super) fn is_on(without: &[String]) -> bool {
+    !without.iter().any(|name| name == HARMFUL_SHIFT)
+}
+
+/// What became of labels that are joined with a row that no baseline judges.
+const NOT_JUDGED: &str = "not_judged";
 
 /// Labels of one model, and all that they are held against.
 #[derive(Debug)]
 pub(super) struct Labels {
     settings: LabelSettings,
+    /// Whether a risk that rose is an alarm.
+    is_on: bool,
     join: Join,
     /// By version; that of the model's baseline under nothing.
     performances: BTreeMap<Option<String>, Performance>,
     /// The hashes of the baselines that these are of.
     baselines: BTreeMap<Option<String>, String>,
     counts: BTreeMap<Fate, u64>,
-    /// What the metrics have of them.
-    told: BTreeMap<Fate, u64>,
     counted: Counted,
+    /// What the metrics have of all that.
+    told: Shown,
     /// Whether rows are remembered: a baseline had labels, or one came. Of models that nobody labels nothing is kept.
     is_used: bool,
 }
 
 /// What else is counted.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Copy)]
 struct Counted {
     /// Labels of rows that nobody judges.
     nobodys: u64,
     /// Rows whose name came before.
     repeated: u64,
-    /// Rows that no label can be of, for they name no request.
+    /// Rows that no label can be of, for they name no request, or by too long a name.
     nameless: u64,
-    /// Rows that left without a label.
-    unlabelled: u64,
+    /// Rows that left without a label: their time was over.
+    waited: u64,
+    /// And those that made room.
+    evicted: u64,
+    /// Labels that cannot be held against their answer.
+    unscored: u64,
     /// When the first row came that waits here, or that was taken over.
     since: Option<Timestamp>,
+}
+
+/// What the metrics have of what is counted.
+#[derive(Debug, Default)]
+struct Shown {
+    fates: BTreeMap<Fate, u64>,
+    counted: Counted,
+}
+
+/// What labels of a version cost, and its baseline's.
+#[derive(Debug)]
+pub(super) struct Risk {
+    /// Nothing for the model's own baseline.
+    pub(super) version: Option<String>,
+    pub(super) of_labels: Option<RiskInterval>,
+    pub(super) of_baseline: Option<SourceRisk>,
 }
 
 /// What waits for labels, and the baselines by which its answers were read.
@@ -98,6 +158,13 @@ pub(super) struct SavedWaiting {
     main: Option<String>,
     versions: BTreeMap<String, String>,
     join: SavedJoin,
+}
+
+impl SavedWaiting {
+    /// Leaves the older half of the rows behind, one at the least; how many that are.
+    pub(super) fn leave_older_half(&mut self) -> u64 {
+        self.join.leave_older_half()
+    }
 }
 
 fn whose_of(place: Option<&str>) -> Whose {
@@ -113,30 +180,38 @@ pub(super) struct SavedLabels {
 }
 
 impl Labels {
-    pub(super) const fn new(settings: LabelSettings) -> Self {
+    pub(super) fn new(settings: LabelSettings, is_on: bool) -> Self {
         let LabelSettings { rows_max: rows, bytes_max: bytes, wait, .. } = settings;
         Self {
             settings,
+            is_on,
             join: Join::new(Bounds { rows, bytes, wait }),
             performances: BTreeMap::new(),
             baselines: BTreeMap::new(),
             counts: BTreeMap::new(),
-            told: BTreeMap::new(),
-            counted: Counted { nobodys: 0, repeated: 0, nameless: 0, unlabelled: 0, since: None },
+            counted: Counted::default(),
+            told: Shown::default(),
             is_used: false,
         }
+    }
+
+    /// Whether rows can be held against a baseline.
+    ///
+    /// # Errors
+    /// Those of [`Self::hold_against`].
+    pub(super) fn check(&self, baseline: &Baseline) -> Result<(), Error> {
+        self.settings.check(baseline, self.is_on)
     }
 
     /// Holds the rows of a place against a baseline from now on; those before were answered to another.
     ///
     /// # Errors
-    /// [`Error::Detect`] for labels of the baseline that are none.
+    /// [`Error::Detect`] for labels of the baseline that are none, [`Error::LabelBudget`] for a budget that no
+    /// threshold stands for.
     pub(super) fn hold_against(&mut self, place: Option<&str>, baseline: &Baseline) -> Result<(), Error> {
-        let wrong = |source| Error::Detect { model: baseline.model().to_owned(), source };
-        let reference = Calibration::labels_of(baseline.calibration()).map_err(wrong)?;
-        // A baseline has a rate above 0, so its rows come; less than a request between alarms is no budget.
-        let budget = self.settings.budget.rows(baseline.rate()).filter(|rows| *rows > 1.0).unwrap_or(1.0);
-        let options = HarmOptions { tolerance: self.settings.tolerance, budget };
+        let (reference, budget) = self.settings.budget_of(baseline, self.is_on)?;
+        let LabelSettings { tolerance, silent_after: lately, .. } = self.settings;
+        let options = HarmOptions { tolerance, budget, lately, is_on: self.is_on };
         let performance = Performance::new(baseline.schema(), reference, options);
         self.is_used |= performance.is_used();
         self.baselines.insert(place.map(str::to_owned), baseline.content_hash().to_owned());
@@ -147,11 +222,7 @@ impl Labels {
     }
 
     fn of(&mut self, whose: &Whose) -> Option<(Option<String>, &mut Performance)> {
-        let place = match whose {
-            Whose::Main => None,
-            Whose::Version(version) => Some(version.clone()),
-            Whose::Nobody => return None,
-        };
+        let place = whose.place()?;
         self.performances.get_mut(&place).map(|performance| (place, performance))
     }
 
@@ -184,18 +255,13 @@ impl Labels {
                 self.count(Fate::Malformed, 1);
             }
             let own = own.map(|truth| Label { truth, known_at: answered_at, at: now });
-            match batch.meta().request_id(row) {
-                Some(request) => {
-                    let sub_row = batch.meta().sub_row(row).unwrap_or(0);
-                    told.extend(self.wait(request, sub_row, answered));
-                    told.extend(own.and_then(|label| self.label(request, sub_row, label).1));
-                }
-                None => {
-                    self.counted.nameless += u64::from(own.is_none());
-                    let Some(label) = own else { continue };
-                    self.count(Fate::Joined, 1);
-                    told.extend(self.score(None, &answered, &label));
-                }
+            let request = batch.meta().request_id(row);
+            if let Some(request) = request.filter(|request| request.len() <= REQUEST_BYTES_MAX) {
+                let sub_row = batch.meta().sub_row(row).unwrap_or(0);
+                told.extend(self.wait(request, sub_row, answered));
+                told.extend(own.and_then(|label| self.label(request, sub_row, label).1));
+            } else {
+                told.extend(self.score_at_once(request, &answered, own));
             }
         }
         told
@@ -204,10 +270,38 @@ impl Labels {
     fn wait(&mut self, request: &str, row: u64, answered: Answered) -> Option<Told> {
         let came = self.join.answered(request, row, answered.clone());
         self.counted.repeated += u64::from(came.is_repeated);
-        self.settle(&came.left);
+        if !came.is_repeated
+            && let Some((_, performance)) = self.of(&answered.whose)
+        {
+            performance.wait(answered.answer.as_ref(), came.label.is_some());
+        }
+        for row in &came.left {
+            self.counted.evicted += u64::from(row.label.is_none());
+            self.leave(row);
+        }
         let label = came.label?;
         self.count(Fate::Joined, 1);
-        self.score(Some(request), &answered, &label)
+        let is_later = self.join.has_label_beside(request, row);
+        self.score(Some((request, is_later)), &answered, &label)
+    }
+
+    /// Takes a row that no later label can be of: it names no request, or one by a name that no label may have and
+    /// that would fill the memory of others.
+    fn score_at_once(
+        &mut self,
+        request: Option<&str>,
+        answered: &Answered,
+        own: Option<Label>,
+    ) -> Option<Told> {
+        self.counted.nameless += u64::from(own.is_none() || request.is_some());
+        if let Some((_, performance)) = self.of(&answered.whose) {
+            performance.settle(answered.answer.as_ref(), own.is_some());
+        }
+        let label = own?;
+        self.count(Fate::Joined, 1);
+        // Rows of such a request still are one, side by side.
+        let request = request.map(|request| (cut_name(request), false));
+        self.score(request, answered, &label)
     }
 
     /// Takes a label; what became of it, and what it showed.
@@ -218,37 +312,47 @@ impl Labels {
         if fate != Fate::Waiting {
             self.count(fate, 1);
         }
-        (fate, answered.and_then(|answered| self.score(Some(request), &answered, &label)))
+        let Some(answered) = answered else { return (fate, None) };
+        if let Some((_, performance)) = self.of(&answered.whose) {
+            performance.labelled(answered.answer.as_ref());
+        }
+        let is_later = self.join.has_label_beside(request, row);
+        (fate, self.score(Some((request, is_later)), &answered, &label))
     }
 
-    fn score(&mut self, request: Option<&str>, answered: &Answered, label: &Label) -> Option<Told> {
+    /// Scores a row by its label; of its request is known whether another row had one before.
+    fn score(&mut self, request: Option<(&str, bool)>, answered: &Answered, label: &Label) -> Option<Told> {
         let Some((place, performance)) = self.of(&answered.whose) else {
             self.counted.nobodys += 1;
             return None;
         };
+        let before = performance.unscored();
         let finding = performance.observe(&Scored {
-            request,
+            request: request.map(|(request, _)| request),
+            is_later: request.is_some_and(|(_, is_later)| is_later),
             answer: answered.answer.as_ref(),
             truth: &label.truth,
             answered_at: answered.answered_at,
             known_at: label.known_at,
-        })?;
-        Some((place, finding))
+        });
+        let unscored = performance.unscored() - before;
+        self.counted.unscored += unscored;
+        Some((place, finding?))
     }
 
-    fn settle(&mut self, left: &[Answered]) {
-        for row in left {
-            self.counted.unlabelled += u64::from(row.label.is_none());
-            if let Some((_, performance)) = self.of(&row.whose) {
-                performance.settle(row.answer.as_ref(), row.label.is_some());
-            }
+    fn leave(&mut self, row: &Answered) {
+        if let Some((_, performance)) = self.of(&row.whose) {
+            performance.leave(row.answer.as_ref(), row.label.is_some());
         }
     }
 
     /// Lets time pass.
     pub(super) fn advance(&mut self, now: Timestamp) {
         let (left, unknown) = self.join.advance(now);
-        self.settle(&left);
+        for row in &left {
+            self.counted.waited += u64::from(row.label.is_none());
+            self.leave(row);
+        }
         if unknown > 0 {
             self.count(Fate::Unknown, unknown);
         }
@@ -256,11 +360,22 @@ impl Labels {
 
     /// Brings the metrics up to date.
     pub(super) fn tell(&mut self, model: &str, metrics: &Metrics) {
+        let Shown { fates, counted: before } = &mut self.told;
+        let now = self.counted;
+        let nobodys = now.nobodys - before.nobodys;
         for fate in Fate::FINAL {
             let n = self.counts.get(&fate).copied().unwrap_or(0);
-            let before = self.told.insert(fate, n).unwrap_or(0);
-            metrics.labels(model, fate.name(), n.saturating_sub(before));
+            let new = n.saturating_sub(fates.insert(fate, n).unwrap_or(0));
+            // Those that nobody judges are told apart.
+            let new = if fate == Fate::Joined { new.saturating_sub(nobodys) } else { new };
+            metrics.labels(model, fate.name(), new);
         }
+        metrics.labels(model, NOT_JUDGED, nobodys);
+        metrics.labels_unscored(model, now.unscored - before.unscored);
+        metrics.label_rows_waiting(model, self.join.len());
+        metrics.label_rows_unlabelled(model, "waited", now.waited - before.waited);
+        metrics.label_rows_unlabelled(model, "evicted", now.evicted - before.evicted);
+        *before = now;
     }
 
     /// Takes the change that an alert is about for meant; whether it is about the risk.
@@ -286,10 +401,21 @@ impl Labels {
         Some(performance.report(now.minus(self.settings.silent_after)))
     }
 
+    /// What the risk of each version is, and what it is held against.
+    pub(super) fn risks(&self, now: Timestamp) -> Vec<Risk> {
+        let fresh = now.minus(self.settings.silent_after);
+        let risk = |(version, performance): (&Option<String>, &Performance)| {
+            let report = performance.report(fresh);
+            Risk { version: version.clone(), of_labels: report.risk, of_baseline: report.baseline }
+        };
+        self.performances.iter().map(risk).collect()
+    }
+
     /// The same among the detectors', of all versions of which labels are of use.
     pub(super) fn stream_reports(&self, now: Timestamp) -> Vec<(Option<&str>, StreamReport)> {
         let fresh = now.minus(self.settings.silent_after);
-        let used = self.performances.iter().filter(|(_, performance)| performance.is_used());
+        let is_shown = |performance: &Performance| performance.is_on() && performance.is_used();
+        let used = self.performances.iter().filter(|(_, performance)| is_shown(performance));
         used.map(|(version, performance)| (version.as_deref(), performance.stream_report(fresh))).collect()
     }
 
@@ -336,11 +462,19 @@ impl Labels {
         if saved.model != model {
             return Err(format!("it is of model `{}`", saved.model));
         }
-        self.join.restore(saved.join);
+        let evicted = self.join.restore(saved.join);
         let versions = saved.versions.into_iter().map(|(version, hash)| (Some(version), hash));
         for (place, hash) in saved.main.map(|hash| (None, hash)).into_iter().chain(versions) {
             if self.baselines.get(&place) != Some(&hash) {
                 self.join.disown(&whose_of(place.as_deref()));
+            }
+        }
+        self.counted.evicted += whole(evicted.iter().filter(|row| row.label.is_none()).count());
+        let performances = &mut self.performances;
+        for row in self.join.rows() {
+            let performance = row.whose.place().and_then(|place| performances.get_mut(&place));
+            if let Some(performance) = performance {
+                performance.wait(row.answer.as_ref(), row.label.is_some());
             }
         }
         self.counted.since = self.join.oldest();

@@ -65,14 +65,12 @@ impl LabelsTaken {
 }
 
 /// What becomes of labels of no model in particular.
-pub(in crate::service) const OF_NO_MODEL: [&str; 3] = ["malformed", "unknown_model", BODY_REFUSED];
-/// A body of labels that was refused whole: nobody knows how many they were.
-const BODY_REFUSED: &str = "body_refused";
+pub(in crate::service) const OF_NO_MODEL: [&str; 2] = ["malformed", "unknown_model"];
 
 impl Handle {
-    /// Counts a body of labels that could not even be cut into lines.
+    /// Counts a body of labels that could not even be cut into lines: nobody knows how many they were.
     pub fn lost_labels(&self) {
-        self.0.metrics.labels("", BODY_REFUSED, 1);
+        self.0.metrics.label_body_refused(1);
     }
 
     /// Takes NDJSON labels in, each joined with the answer that it is of.

@@ -29,9 +29,11 @@ pub struct LabelsView {
     pub oldest_row: Option<Timestamp>,
     /// Rows that left without a label.
     pub rows_unlabelled: u64,
+    /// Those of them that left before their time was over, to make room for others.
+    pub rows_evicted: u64,
     /// Rows whose request and index came before: the first answer was kept.
     pub rows_repeated: u64,
-    /// Rows without a `request_id`: no label can be of them.
+    /// Rows without a `request_id`, or with one of more than 1,024 bytes: no later label can be of them.
     pub rows_without_request: u64,
     /// Since when rows are remembered: the start where a baseline has labels, else the first label; an orderly
     /// restart keeps them. Null where none is.
@@ -41,7 +43,7 @@ pub struct LabelsView {
 impl Labels {
     pub(in crate::service) fn view(&self) -> LabelsView {
         let n = |fate| self.counts.get(&fate).copied().unwrap_or(0);
-        let Counted { nobodys, repeated, nameless, unlabelled, since } = &self.counted;
+        let Counted { nobodys, repeated, nameless, waited, evicted, since, .. } = &self.counted;
         LabelsView {
             joined: n(Fate::Joined),
             duplicate: n(Fate::Duplicate),
@@ -53,7 +55,8 @@ impl Labels {
             not_judged: *nobodys,
             rows: self.join.len(),
             oldest_row: self.join.oldest(),
-            rows_unlabelled: *unlabelled,
+            rows_unlabelled: waited + evicted,
+            rows_evicted: *evicted,
             rows_repeated: *repeated,
             rows_without_request: *nameless,
             since: *since,

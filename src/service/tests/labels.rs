@@ -64,11 +64,16 @@ async fn a_harmful_shift_is_told() {
         risk.lower < source.mean && source.mean < risk.upper && risk.upper < source.tolerated,
         "{good:?}"
     );
-    assert_eq!(good.skew.state, Skew::TooFewRows, "no row has waited long enough");
+    assert_eq!(good.skew.state, Skew::Even, "every row that waits has its label");
     fed.metric(r#"silentry_labels_total{model="a",outcome="joined"} 2500"#);
     fed.metric(r#"silentry_labels_total{model="a",outcome="conflict"} 0"#);
     fed.metric(r#"silentry_detector_state{detector="harmful_shift",model="a"} 0"#);
-    assert!(fed.handle.metrics().unwrap().contains(r#"silentry_model_risk_ratio{limit="upper",model="a"}"#));
+    assert!(
+        fed.handle
+            .metrics()
+            .unwrap()
+            .contains(r#"silentry_model_risk_ratio{limit="upper",model="a",version=""}"#)
+    );
 
     fed.feed_labelled(300, false).await;
     let active = fed.handle.alerts().active;
@@ -112,6 +117,8 @@ async fn without_a_reference_nothing_is_quiet() {
     fed.handle.put_baseline("a", &a_labelled().to_bytes().unwrap()).unwrap();
     let taken = fed.handle.take_labels(&labels(1_500..1_510, true));
     assert_eq!((taken.joined, fed.labels().not_judged, fed.performance().labels), (10, 10, 0));
+    fed.metric(r#"silentry_labels_total{model="a",outcome="joined"} 1500"#);
+    fed.metric(r#"silentry_labels_total{model="a",outcome="not_judged"} 10"#);
 }
 
 /// Every line is in exactly one count, in the answer and in the metrics: the first label of a row, the same again,
@@ -259,4 +266,104 @@ async fn labels_go_on_after_a_restart() {
     let crashed = Fed::new(keeping());
     assert_eq!((crashed.labels().rows, crashed.labels().since), (0, None));
     assert_eq!(crashed.handle.take_labels(&labels(0..10, true)).waiting, 10, "nobody knows these rows");
+}
+
+/// What waits, what had to leave, what cannot be scored and what it is all held against is in the metrics.
+#[tokio::test(start_paused = true)]
+async fn labels_show_in_the_metrics() {
+    let mut model = ModelSetup::new(a_labelled());
+    model.labels.rows_max = 15;
+    let mut fed = Fed::new(Setup { models: vec![model], ..setup(Vec::new()) });
+    fed.feed(20, named).await;
+    let no_class = r#"{"request_id":"r10","label":7}"#.to_owned();
+    assert_eq!(fed.handle.take_labels(&body([no_class])).joined, 1);
+    fed.metric(r#"silentry_label_rows_waiting{model="a"} 15"#);
+    fed.metric(r#"silentry_label_rows_unlabelled_total{model="a",reason="evicted"} 5"#);
+    fed.metric(r#"silentry_label_rows_unlabelled_total{model="a",reason="waited"} 0"#);
+    fed.metric(r#"silentry_labels_unscored_total{model="a"} 1"#);
+    assert_eq!((fed.labels().rows_evicted, fed.labels().rows_unlabelled), (5, 5));
+    let metrics = fed.handle.metrics().unwrap();
+    for limit in ["mean", "upper", "tolerated"] {
+        let line = format!(r#"silentry_baseline_risk_ratio{{limit="{limit}",model="a",version=""}} 0."#);
+        assert!(metrics.contains(&line), "no `{line}` in\n{metrics}");
+    }
+    assert!(!metrics.contains("silentry_model_risk_ratio{"), "no request was scored");
+}
+
+/// `without: [harmful_shift]` is taken, and an experiment may expect it: it is a detector like others. Labels are
+/// scored all the same, and nothing alarms.
+#[tokio::test]
+async fn a_harmful_shift_can_be_switched_off() {
+    crate::detect::check_names([HARMFUL_SHIFT].into_iter()).unwrap();
+    let mut model = ModelSetup::new(a_labelled());
+    model.without = vec![HARMFUL_SHIFT.to_owned()];
+    let mut fed = Fed::new(Setup { models: vec![model], ..setup(Vec::new()) });
+    fed.feed_labelled(1_000, false).await;
+    assert!(fed.handle.alerts().active.is_empty());
+    let report = fed.performance();
+    assert_eq!(report.state, StreamState::Undecided(Undecided::SwitchedOff));
+    assert!(report.risk.unwrap().lower > report.baseline.unwrap().tolerated);
+    assert!(!fed.handle.metrics().unwrap().contains(HARMFUL_SHIFT), "what is off has no state");
+}
+
+/// A budget of labels that every request may spend is refused at the start, with what is expected; not where nothing
+/// is held against it.
+#[test]
+fn a_budget_of_a_request_is_refused() {
+    let check = |baseline, without: &[&str]| {
+        let mut model = ModelSetup::new(baseline);
+        model.labels.budget = "1/1ms".parse().unwrap();
+        model.without = without.iter().map(|name| (*name).to_owned()).collect();
+        model.check().map_err(|error| error.to_string())
+    };
+    let error = check(a_labelled(), &[]).unwrap_err();
+    assert!(
+        error.starts_with("model `a`: its `labels.budget`, `86400000/day`, is no more than one row"),
+        "{error}"
+    );
+    assert!(error.contains("1/1000rows") && error.contains(HARMFUL_SHIFT), "{error}");
+    assert_eq!((check(a_labelled(), &[HARMFUL_SHIFT]), check(a(), &[])), (Ok(()), Ok(())));
+}
+
+/// Rows of a request whose name no label may have do not wait, so that a few of them cannot push out all others; the
+/// label that such a row carries itself is scored.
+#[tokio::test]
+async fn rows_of_endless_names_do_not_wait() {
+    let mut model = ModelSetup::new(a_labelled());
+    model.labels.bytes_max = 50_000;
+    let mut fed = Fed::new(Setup { models: vec![model], ..setup(Vec::new()) });
+    fed.feed(20, named).await;
+    let long = "x".repeat(1_025);
+    fed.feed(100, |i| row("a", i, &format!(r#","request_id":"{long}{i}""#))).await;
+    fed.feed(10, |i| row("a", i, &format!(r#","request_id":"{long}{i}","label":1"#))).await;
+    let view = fed.labels();
+    assert_eq!((view.rows, view.rows_without_request, view.rows_evicted, view.joined), (20, 110, 0, 10));
+    assert_eq!(fed.handle.take_labels(&labels(0..20, true)).joined, 20);
+}
+
+/// State that is larger than anything that is written is left behind and does not keep the service from starting; what
+/// is written is for its owner's eyes alone.
+#[tokio::test]
+async fn endless_state_is_left_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let keeping = || Setup {
+        state: Some((dir.path().to_owned(), std::time::Duration::from_secs(3_600))),
+        ..setup(vec![a_labelled()])
+    };
+    let path =
+        |what: &str| dir.path().join(format!("{what}-{}.json", crate::service::state::short_name("a")));
+    for what in ["waiting", "evidence"] {
+        std::fs::File::create(path(what)).unwrap().set_len((256 << 20) + 1).unwrap();
+    }
+    let mut fed = Fed::new(keeping());
+    assert!(!path("waiting").exists(), "it is read once");
+    fed.feed(10, named).await;
+    fed.service.stop().await.unwrap();
+    #[cfg(unix)]
+    for what in ["waiting", "evidence"] {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(std::fs::metadata(path(what)).unwrap().permissions().mode() & 0o777, 0o600, "{what}");
+    }
+    let again = Fed::new(keeping());
+    assert_eq!((again.labels().rows, again.performance().labels), (10, 0));
 }

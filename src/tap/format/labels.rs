@@ -6,8 +6,8 @@ use super::explain::explain;
 use crate::record::{Scalar, word};
 use crate::units::Timestamp;
 
-/// Requests of longer names are not waited for.
-const REQUEST_BYTES_MAX: usize = 1_024;
+/// Requests of longer names are not waited for, in bytes.
+pub const REQUEST_BYTES_MAX: usize = 1_024;
 
 /// What turned out to be right for one row: one line of `POST /v1/labels`.
 #[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
