@@ -112,22 +112,27 @@ impl Asker {
         *next = Some(Instant::now() + self.gap);
     }
 
-    /// Asks for known answers, one after another; gives what became of each, in their order.
+    /// Asks for known answers, one after another, and hands over what became of each as soon as that is known: a
+    /// fault waits for no other answer.
     pub async fn known(
         &self,
         requests: &[KnownAnswer],
         tolerance: Tolerance,
         clock: &Clock,
-    ) -> Vec<Answered> {
-        let mut all = Vec::with_capacity(requests.len());
+        mut each: impl FnMut(Answered),
+    ) {
         for known in requests {
-            let outcome = match serde_json::to_vec(&known.request) {
-                Ok(body) => told(known, self.ask(&body).await, tolerance),
-                Err(_) => Outcome::Unanswered(Unanswered::Unaskable),
-            };
-            all.push(Answered { at: clock.now(), outcome });
+            let outcome = self.known_one(known, tolerance).await;
+            each(Answered::known(clock.now(), &known.name, outcome));
         }
-        all
+    }
+
+    /// Asks for one known answer.
+    pub async fn known_one(&self, known: &KnownAnswer, tolerance: Tolerance) -> Outcome {
+        match serde_json::to_vec(&known.request) {
+            Ok(body) => told(known, self.ask(&body).await, tolerance),
+            Err(_) => Outcome::Unanswered(Unanswered::Unaskable),
+        }
     }
 }
 

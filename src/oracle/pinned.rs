@@ -4,8 +4,13 @@ use serde::Serialize;
 
 use super::{Asker, Error, KnownAnswers, Pinned, Question};
 use crate::detect::{Answered, Outcome, Unanswered};
-use crate::oip::{KnownAnswer, Tolerance};
-use crate::units::{Clock, Timestamp};
+use crate::oip::{InferResponse, KnownAnswer, Tolerance};
+use crate::units::{Clock, Timestamp, whole};
+
+/// How often a question is put to the copy, and a known request, until there is an answer.
+const TRIES: usize = 3;
+/// After so many known requests in a row without an answer it answers none.
+const GIVE_UP: usize = 8;
 
 /// The pinned copy of a model, and whether it is a judge.
 #[derive(Debug)]
@@ -25,19 +30,21 @@ pub enum Judged {
     Unchecked,
     /// It was not tested yet.
     Waiting,
-    /// It gave all of them.
+    /// It gave none but right ones, to half of the requests or more.
     Right {
         /// When.
         at: Timestamp,
+        /// Requests without an answer, each of which was sent several times.
+        unanswered: u64,
     },
-    /// It gave another: what it says of rows says nothing.
+    /// It gave a wrong one: what it says of rows says nothing.
     Wrong {
         /// When.
         at: Timestamp,
         /// What was wrong.
         what: String,
     },
-    /// It did not answer all of them.
+    /// It did not answer half of them.
     Unanswered {
         /// When.
         at: Timestamp,
@@ -62,17 +69,18 @@ impl Judged {
         }
     }
 
-    fn of(answers: Vec<Answered>, at: Timestamp) -> Self {
-        let mut judged = Self::Right { at };
-        for answer in answers {
-            match answer.outcome {
-                Outcome::Right => {}
-                Outcome::Wrong { what, .. } => return Self::Wrong { at, what },
-                Outcome::Unanswered(why) => judged = Self::Unanswered { at, why },
-            }
+    /// What `asked` requests say, of which so many were answered rightly and none wrongly.
+    fn of(right: usize, asked: usize, missing: Option<Unanswered>, at: Timestamp) -> Self {
+        match missing {
+            Some(why) if right.saturating_mul(2) < asked || right == 0 => Self::Unanswered { at, why },
+            _ => Self::Right { at, unanswered: whole(asked.saturating_sub(right)) },
         }
-        judged
     }
+}
+
+/// Whether another try may bring what one did not.
+const fn may_pass(why: Unanswered) -> bool {
+    matches!(why, Unanswered::Timeout | Unanswered::Unreachable | Unanswered::Failed)
 }
 
 impl PinnedCopy {
@@ -104,16 +112,44 @@ impl PinnedCopy {
         self.judged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tests it by the known answers.
+    /// Tests it by the known answers. One wrong answer is enough; a request without an answer is sent again.
     pub async fn test(&self, clock: &Clock) -> Judged {
         let Some((requests, tolerance)) = &self.known else { return Judged::Unchecked };
-        let judged = Judged::of(self.asker.known(requests, *tolerance, clock).await, clock.now());
+        let judged = self.tested(requests, *tolerance, clock).await;
         self.lock().clone_from(&judged);
         judged
     }
 
-    /// Asks it for rows again. Where it says otherwise than the live model, it has to say so twice, and to know
-    /// its own known answers at that very time: a copy that breaks must not accuse the model.
+    async fn tested(&self, requests: &[KnownAnswer], tolerance: Tolerance, clock: &Clock) -> Judged {
+        let (mut left, mut right, mut in_a_row) = (requests.iter().collect::<Vec<_>>(), 0, 0);
+        let mut missing = None;
+        for _ in 0..TRIES {
+            missing = None;
+            let mut again = Vec::new();
+            for known in std::mem::take(&mut left) {
+                match self.asker.known_one(known, tolerance).await {
+                    Outcome::Right => (right, in_a_row) = (right + 1, 0),
+                    Outcome::Wrong { what, .. } => return Judged::Wrong { at: clock.now(), what },
+                    Outcome::Unanswered(why) => {
+                        (missing, in_a_row) = (Some(why), in_a_row + 1);
+                        again.push(known);
+                    }
+                }
+                if in_a_row >= GIVE_UP {
+                    return Judged::of(right, requests.len(), missing, clock.now());
+                }
+            }
+            if !missing.is_some_and(may_pass) {
+                break;
+            }
+            left = again;
+        }
+        Judged::of(right, requests.len(), missing, clock.now())
+    }
+
+    /// Asks it for rows again. Where it says otherwise than the live model, it has to say so twice, and to give no
+    /// wrong answer to its known requests at that very time: a copy that breaks must not accuse the model. Where
+    /// that cannot be found out, the rows are [`Unanswered::Unconfirmed`].
     pub async fn ask(&self, question: &Question, clock: &Clock) -> Vec<Answered> {
         let judged = self.judged();
         let judged = if judged == Judged::Waiting { self.test(clock).await } else { judged };
@@ -128,16 +164,35 @@ impl PinnedCopy {
         if !answered.iter().any(|row| matches!(row.outcome, Outcome::Wrong { .. })) {
             return answered;
         }
-        let steady = match self.asker.ask(question.body()).await {
-            Ok(second) => question.is_steady(first, second, self.settings.tolerance),
-            Err(why) => return question.unanswered(why),
-        };
-        if !steady {
+        let Some(second) = self.ask_again(question).await else { return unconfirmed(answered) };
+        if !question.is_steady(first, second, self.settings.tolerance) {
             return question.unanswered(Unanswered::JudgeWrong);
         }
-        match self.test(clock).await.objection() {
-            Some(why) => question.unanswered(why),
-            None => answered,
+        match self.test(clock).await {
+            Judged::Wrong { .. } => question.unanswered(Unanswered::JudgeWrong),
+            Judged::Unanswered { .. } => unconfirmed(answered),
+            Judged::Unchecked | Judged::Waiting | Judged::Right { .. } => answered,
         }
     }
+
+    async fn ask_again(&self, question: &Question) -> Option<InferResponse> {
+        for _ in 0..TRIES {
+            match self.asker.ask(question.body()).await {
+                Ok(answer) => return Some(answer),
+                Err(why) if may_pass(why) => {}
+                Err(_) => return None,
+            }
+        }
+        None
+    }
+}
+
+/// The same outcomes, but for the wrong ones: nobody knows whether they are.
+fn unconfirmed(mut answered: Vec<Answered>) -> Vec<Answered> {
+    for row in &mut answered {
+        if matches!(row.outcome, Outcome::Wrong { .. }) {
+            row.outcome = Outcome::Unanswered(Unanswered::Unconfirmed);
+        }
+    }
+    answered
 }

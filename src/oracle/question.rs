@@ -84,7 +84,7 @@ impl Question {
     /// The same outcome for every row.
     #[must_use]
     pub fn unanswered(&self, why: Unanswered) -> Vec<Answered> {
-        self.rows.iter().map(|row| Answered { at: row.at, outcome: Outcome::Unanswered(why) }).collect()
+        self.rows.iter().map(|row| Answered::none(row.at, why)).collect()
     }
 
     /// Holds the answers of the live model against those of its pinned copy, row by row.
@@ -100,7 +100,7 @@ impl Question {
             } else {
                 row.compare(right.as_ref(), pinned.tolerance)
             };
-            Answered { at: row.at, outcome }
+            Answered::row(row.at, outcome)
         };
         self.rows.iter().zip(right).map(compare).collect()
     }

@@ -32,6 +32,10 @@ enum Mood {
     Huge,
     Hang,
     Version(&'static str),
+    /// One in so many requests goes unanswered.
+    Losing(u64),
+    /// Right for so many requests, then a failure for ever.
+    RightFor(u64),
 }
 
 #[derive(Debug)]
@@ -92,7 +96,9 @@ async fn answer(served: &Mutex<Served>, headers: &HeaderMap, body: &[u8]) -> Res
     let off = match mood {
         Mood::Off(off) => off,
         Mood::Unsteady if number % 2 == 1 => 0.5,
-        Mood::Right | Mood::Unsteady | Mood::Version(_) => 0.0,
+        Mood::Losing(one_in) if number % one_in == 0 => return StatusCode::BAD_GATEWAY.into_response(),
+        Mood::RightFor(most) if number > most => return StatusCode::BAD_GATEWAY.into_response(),
+        Mood::Right | Mood::Unsteady | Mood::Version(_) | Mood::Losing(_) | Mood::RightFor(_) => 0.0,
         Mood::Status(status) => return StatusCode::from_u16(status).unwrap().into_response(),
         Mood::Garbage => return r#"{"error":"no"}"#.into_response(),
         Mood::Huge => return vec![b' '; 5 << 20].into_response(),
@@ -241,6 +247,60 @@ async fn a_broken_copy_is_no_judge() {
     assert_eq!(ask(&copy, &healthy).await, [Outcome::Right]);
 }
 
+/// A copy that loses some requests can still confirm: what merely went unanswered is sent again, and vetoes nothing.
+#[tokio::test]
+async fn a_lossy_copy_confirms() {
+    for one_in in [2, 3, 7, 50] {
+        let model = Model::start(Mood::Losing(one_in)).await;
+        let mut known = model.known();
+        known.requests = (0..100).map(|i| many(i, 20.0)).collect();
+        known.check().unwrap();
+        let (copy, mut wrong) = (model.copy(Some(&known)), 0);
+        for _ in 0..20 {
+            match &ask(&copy, &[row(7, 30.0, 0.25)]).await[..] {
+                [Outcome::Wrong { .. }] => wrong += 1,
+                [Outcome::Unanswered(Unanswered::Failed)] => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(wrong >= 10, "one in {one_in}: {wrong}");
+        assert!(matches!(copy.judged(), Judged::Right { .. }), "{:?}", copy.judged());
+    }
+}
+
+fn many(i: u32, age: f64) -> crate::oip::KnownAnswer {
+    serde_json::from_value(known_request(&format!("r{i}"), age)).unwrap()
+}
+
+/// A disagreement that cannot be confirmed, because nobody answers any more, is neither a wrong answer nor one that
+/// is merely missing; rows on which both agree are right. A test of a copy that is gone ends soon.
+#[tokio::test]
+async fn what_cannot_be_confirmed() {
+    let model = Model::start(Mood::Right).await;
+    let mut known = model.known();
+    known.requests = (0..100).map(|i| many(i, 20.0)).collect();
+    let unconfirmed = Outcome::Unanswered(Unanswered::Unconfirmed);
+    // Nothing after the first answer; the second one too, and 30 known ones of 100.
+    for more in [1, 2, 32] {
+        let copy = model.copy(Some(&known));
+        model.set(Mood::Right);
+        copy.test(&Clock::manual(Timestamp::from_millis(0))).await;
+        let before = model.asked();
+        model.set(Mood::RightFor(before + more));
+        let outcomes = ask(&copy, &[row(7, 50.0, 0.0), row(7, 30.0, 0.25)]).await;
+        assert_eq!(outcomes, [Outcome::Right, unconfirmed.clone()], "{more}");
+        assert!(model.asked() - before <= more + 10, "{}", model.asked() - before);
+    }
+    // Half of them are enough, as long as none is wrong.
+    let copy = model.copy(Some(&known));
+    model.set(Mood::Right);
+    copy.test(&Clock::manual(Timestamp::from_millis(0))).await;
+    model.set(Mood::RightFor(model.asked() + 62));
+    let outcomes = ask(&copy, &[row(7, 30.0, 0.25)]).await;
+    assert!(matches!(outcomes[..], [Outcome::Wrong { .. }]), "{outcomes:?}");
+    assert!(matches!(copy.judged(), Judged::Right { unanswered: 40, .. }), "{:?}", copy.judged());
+}
+
 /// Rows that are no question say why: of another version, without an answer, without a feature, cut short.
 #[test]
 fn what_cannot_be_asked() {
@@ -312,7 +372,9 @@ async fn known_answers_of_the_live_model() {
     known.requests[0].expected.model_version = Some("1".to_owned());
     let (asker, clock) = (Asker::of_live(&known).unwrap(), Clock::manual(Timestamp::from_millis(5)));
     let round = async || -> Vec<Outcome> {
-        let all = asker.known(&known.requests, known.tolerance, &clock).await;
+        let mut all = Vec::new();
+        asker.known(&known.requests, known.tolerance, &clock, |answered| all.push(answered)).await;
+        assert_eq!(all.iter().map(|a| a.of.as_deref().unwrap()).collect::<Vec<_>>(), ["young", "old"]);
         all.into_iter().map(|answered| answered.outcome).collect()
     };
     assert_eq!(round().await, [Outcome::Right, Outcome::Right]);

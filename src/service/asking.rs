@@ -171,15 +171,17 @@ async fn ask_live(
     let mut ticks = tokio::time::interval(known.every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        let told = |answered: Answered| {
+            note(&shared, &model, Check::KnownAnswer, vec![answered], shared.clock.now());
+        };
         let round = async {
             ticks.tick().await;
-            asker.known(&known.requests, known.tolerance, &shared.clock).await
+            asker.known(&known.requests, known.tolerance, &shared.clock, told).await;
         };
-        let answers = tokio::select! {
-            answers = round => answers,
+        tokio::select! {
+            () = round => {}
             () = stopped(&mut stopping) => return,
-        };
-        note(&shared, &model, Check::KnownAnswer, answers, shared.clock.now());
+        }
     }
 }
 

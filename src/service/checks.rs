@@ -21,9 +21,10 @@ pub(super) struct Checks(Vec<Checker>);
 impl Checks {
     pub(super) fn new(setup: &ModelSetup) -> Self {
         let known = setup.known_answers.as_ref().map(|known| {
-            Checker::new(Check::KnownAnswer, Terms::known(known.requests.len(), known.patience()))
+            let requests = known.requests.iter().map(|request| request.name.clone()).collect();
+            Checker::new(Terms::Known { requests, patience: known.patience() })
         });
-        let pinned = setup.pinned.as_ref().map(|_| Checker::new(Check::PinnedCopy, Terms::sampled()));
+        let pinned = setup.pinned.as_ref().map(|_| Checker::new(Terms::Sampled));
         let is_on = |checker: &Checker| !setup.without.iter().any(|name| name == checker.check().name());
         Self(known.into_iter().chain(pinned).filter(is_on).collect())
     }

@@ -26,6 +26,8 @@ enum Mood {
     Wrong,
     Failing,
     Hanging,
+    /// Wrong, but for those of age 99, who wait for ever.
+    WrongOrHanging,
 }
 
 /// What the model makes of its features: a number that looks like the scores of the baseline.
@@ -60,7 +62,7 @@ async fn copy() -> (String, Arc<Mutex<Mood>>) {
 async fn answer(mood: &Mutex<Mood>, body: &[u8]) -> Response {
     let mood = *mood.lock().unwrap();
     match mood {
-        Mood::Right | Mood::Wrong => {}
+        Mood::Right | Mood::Wrong | Mood::WrongOrHanging => {}
         Mood::Failing => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         Mood::Hanging => std::future::pending().await,
     }
@@ -68,7 +70,10 @@ async fn answer(mood: &Mutex<Mood>, body: &[u8]) -> Response {
     let rows = InferRequest::parse(body).unwrap().rows(&[]).unwrap();
     let of =
         |row: &BTreeMap<String, Scalar>| score(["spend", "visits", "age"].map(|name| number(&row[name])));
-    let off = if mood == Mood::Wrong { 0.3 } else { 0.0 };
+    if mood == Mood::WrongOrHanging && rows.iter().any(|row| row["age"] == Scalar::Number(99.0)) {
+        std::future::pending::<()>().await;
+    }
+    let off = if mood == Mood::Right { 0.0 } else { 0.3 };
     let scores: Vec<f64> = rows.iter().map(|row| of(row) + off).collect();
     axum::Json(json!({"model_name": "a", "model_version": "1", "outputs": [
         {"name": "score", "datatype": "FP64", "shape": [scores.len()], "data": scores}]}))
@@ -81,12 +86,16 @@ fn pinned(url: &str) -> Pinned {
     serde_json::from_value(pinned).unwrap()
 }
 
-fn known(url: &str) -> KnownAnswers {
+fn known_request(name: &str, age: f64) -> serde_json::Value {
     let tensor =
         |name: &str, value: f64| json!({"name": name, "datatype": "FP64", "shape": [1], "data": [value]});
-    let known = json!({"url": url, "every": "20ms", "timeout": "60s", "requests": [{
-        "name": "one", "request": {"inputs": [tensor("spend", 20.0), tensor("visits", 3.0), tensor("age", 40.0)]},
-        "expected": {"outputs": [tensor("score", score([20.0, 3.0, 40.0]))]}}]});
+    json!({
+        "name": name, "request": {"inputs": [tensor("spend", 20.0), tensor("visits", 3.0), tensor("age", age)]},
+        "expected": {"outputs": [tensor("score", score([20.0, 3.0, age]))]}})
+}
+
+fn known(url: &str) -> KnownAnswers {
+    let known = json!({"url": url, "every": "20ms", "timeout": "60s", "requests": [known_request("one", 40.0)]});
     let known: KnownAnswers = serde_json::from_value(known).unwrap();
     known.check().unwrap();
     known
@@ -160,7 +169,11 @@ impl Fed {
     /// An outcome, as if somebody had been asked.
     fn note(&self, check: Check, outcome: &Outcome, times: usize) {
         let now = self.handle.now();
-        let answers = (0..times).map(|_| Answered { at: now, outcome: outcome.clone() }).collect();
+        let answers = (0..times).map(|_| match check {
+            Check::KnownAnswer => Answered::known(now, "one", outcome.clone()),
+            Check::PinnedCopy => Answered::row(now, outcome.clone()),
+        });
+        let answers = answers.collect();
         let changes = self.handle.0.engine().checked("a", check, answers, now);
         self.handle.0.tell(&changes);
     }
@@ -284,6 +297,20 @@ async fn a_broken_copy_accuses_nobody() {
     fed.ask(100, |i| said(i, None, 0.0)).await;
     fed.until("the alert ends", |fed| fed.alarms().is_empty()).await;
     assert_eq!(fed.state_of(Check::PinnedCopy), StreamState::Quiet);
+    fed.service.stop().await.unwrap();
+}
+
+/// A wrong answer is told at once, and not when the others of its round were given up.
+#[tokio::test]
+async fn a_wrong_answer_waits_for_no_other() {
+    let (url, mood) = copy().await;
+    *mood.lock().unwrap() = Mood::WrongOrHanging;
+    let mut known = known(&url);
+    known.timeout = Duration::from_secs(3_600);
+    known.requests.push(serde_json::from_value(known_request("two", 99.0)).unwrap());
+    let fed = fed(model(Some(known), None));
+    fed.until("the first is told", |fed| fed.alarms() == [of("output", "known_answer")]).await;
+    assert_eq!(fed.check(Check::KnownAnswer).report.asked, 1);
     fed.service.stop().await.unwrap();
 }
 
