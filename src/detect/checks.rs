@@ -68,12 +68,14 @@ impl Terms {
 #[derive(Debug, Clone)]
 pub struct Checker {
     terms: Terms,
+    settings: String,
     right: u64,
     wrong: u64,
     unanswered: BTreeMap<Unanswered, u64>,
     seen: Seen,
     last_answer: Option<Timestamp>,
     last_wrong: Option<String>,
+    last_unanswered: Option<String>,
     held: Held,
 }
 
@@ -81,6 +83,9 @@ pub struct Checker {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Held {
+    /// The settings by which it was found.
+    #[serde(default)]
+    of: Option<String>,
     latch: Option<Latch>,
     /// Right answers since the last wrong one.
     right: u64,
@@ -119,6 +124,8 @@ pub struct CheckReport {
     pub last_answer: Option<Timestamp>,
     /// What was wrong with the last wrong one.
     pub last_wrong: Option<String>,
+    /// Why the last one without an answer has none, with what is known beside the reason, such as an HTTP status.
+    pub last_unanswered: Option<String>,
     /// Right answers in a row that end the alarm, and how many there are; null when there is none.
     pub recovery: Option<Recovering>,
 }
@@ -135,17 +142,19 @@ pub struct Recovering {
 }
 
 impl Checker {
-    /// A check that has seen nothing.
+    /// A check that has seen nothing; `settings` stand for who is asked, and for what.
     #[must_use]
-    pub fn new(terms: Terms) -> Self {
+    pub fn new(terms: Terms, settings: String) -> Self {
         Self {
             seen: Seen::new(&terms),
             terms,
+            settings,
             right: 0,
             wrong: 0,
             unanswered: BTreeMap::new(),
             last_answer: None,
             last_wrong: None,
+            last_unanswered: None,
             held: Held::default(),
         }
     }
@@ -165,6 +174,10 @@ impl Checker {
         match answered.outcome {
             Outcome::Unanswered(why) => {
                 *self.unanswered.entry(why).or_insert(0) += 1;
+                let of = of.map_or_else(String::new, |name| format!("request `{name}`: "));
+                let detail = answered.detail.map_or_else(String::new, |detail| format!(": {detail}"));
+                let told = format!("{of}{}{detail}", why.name());
+                self.last_unanswered = Some(told.chars().take(TOLD_CHARS_MAX).collect());
                 None
             }
             Outcome::Right => {
@@ -189,12 +202,13 @@ impl Checker {
         let latch = self.held.latch.as_mut()?;
         latch.answers = latch.answers.saturating_add(1);
         let is_owed = self.held.owed.values().any(|right| *right < ROUNDS);
-        if latch.accepted || self.held.right < needed || is_owed {
+        if self.held.right < needed || is_owed {
             return None;
         }
+        let is_told = !latch.accepted;
         self.held.latch = None;
         self.held.owed.clear();
-        Some(Finding::Resolved { group: Schema::OUTPUT_GROUP.to_owned(), row: 0, ts: at })
+        is_told.then(|| Finding::Resolved { group: Schema::OUTPUT_GROUP.to_owned(), row: 0, ts: at })
     }
 
     fn take_wrong(
@@ -258,7 +272,7 @@ impl Checker {
         }
     }
 
-    /// Takes the alarm for meant: nothing is found until [`Checker::forget`].
+    /// Takes the alarm for meant: nothing is found until right answers have ended it, or [`Checker::forget`].
     pub const fn accept(&mut self) {
         if let Some(latch) = &mut self.held.latch {
             latch.accepted = true;
@@ -286,16 +300,21 @@ impl Checker {
     /// What must not be lost over a restart.
     #[must_use]
     pub fn save(&self) -> Held {
-        self.held.clone()
+        Held { of: Some(self.settings.clone()), ..self.held.clone() }
     }
 
-    /// Goes on from there. What was seen lately is seen anew: until then it is undecided.
-    pub fn restore(&mut self, held: Held) {
+    /// Goes on from there, where it was found by the same settings; else begins anew, and says so by `false`. What was
+    /// seen lately is seen anew: until then it is undecided.
+    pub fn restore(&mut self, held: Held) -> bool {
+        if held.of.as_ref() != Some(&self.settings) {
+            return false;
+        }
         self.held = held;
         if self.held.latch.is_none() {
             // It says nothing of the time in which nobody looked.
             self.held.right = 0;
         }
+        true
     }
 
     /// How it stands.
@@ -336,6 +355,7 @@ impl Checker {
             unanswered,
             last_answer: self.last_answer,
             last_wrong: self.last_wrong.clone(),
+            last_unanswered: self.last_unanswered.clone(),
             recovery: self.holds().then_some(recovery),
         }
     }

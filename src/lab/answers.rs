@@ -28,7 +28,8 @@ fn known(data: &Data, model: &Model, url: &str) -> KnownAnswers {
     };
     let requests: Vec<_> = apart.map(request).collect();
     let url = format!("{url}/v2/models/{MODEL}/infer");
-    serde_json::from_value(json!({"url": url, "requests": requests})).unwrap()
+    serde_json::from_value(json!({"url": url, "requests": requests, "requests_per_second_max": 1_000}))
+        .unwrap()
 }
 
 /// A store too slow for the service's patience makes known answers wrong, while the service says 200; with the
@@ -53,10 +54,9 @@ async fn silent_zeros_are_wrong_answers() {
     let known = known(&data, &model, &service.url());
     known.check().unwrap();
     let asker = Asker::of_live(&known).unwrap();
-    let mut checker = Checker::new(Terms::Known {
-        requests: known.requests.iter().map(|request| request.name.clone()).collect(),
-        patience: known.patience(),
-    });
+    let requests = known.requests.iter().map(|request| request.name.clone()).collect();
+    let terms = Terms::Known { requests, patience: known.patience() };
+    let mut checker = Checker::new(terms, known.fingerprint());
     let mut round = async || -> (Vec<Outcome>, Vec<Finding>, StreamState) {
         let mut answers = Vec::new();
         asker.known(&known.requests, known.tolerance, &clock, |answered| answers.push(answered)).await;

@@ -1,10 +1,12 @@
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::{Asker, Error, KnownAnswers, Pinned, Question};
 use crate::detect::{Answered, Outcome, Unanswered};
-use crate::oip::{InferResponse, KnownAnswer, Tolerance};
+use crate::oip::{InferResponse, KnownAnswer, Part, Tolerance};
 use crate::units::{Clock, Timestamp, whole};
 
 /// How often a question is put to the copy, and a known request, until there is an answer.
@@ -20,6 +22,9 @@ pub struct PinnedCopy {
     /// What it is tested by, where that is configured.
     known: Option<(Vec<KnownAnswer>, Tolerance)>,
     judged: Mutex<Judged>,
+    compared: Mutex<BTreeMap<Part, u64>>,
+    /// When the last test began; held while one is under way.
+    testing: tokio::sync::Mutex<Option<Instant>>,
 }
 
 /// What the known answers say of a pinned copy itself.
@@ -92,7 +97,15 @@ impl PinnedCopy {
         let own = Some((settings.requests.clone(), settings.tolerance)).filter(|(own, _)| !own.is_empty());
         let known = own.or_else(|| known.map(|known| (known.requests.clone(), known.tolerance)));
         let judged = Mutex::new(if known.is_some() { Judged::Waiting } else { Judged::Unchecked });
-        Ok(Self { asker: Asker::of_copy(&settings)?, settings, known, judged })
+        let testing = tokio::sync::Mutex::new(None);
+        Ok(Self {
+            asker: Asker::of_copy(&settings)?,
+            settings,
+            known,
+            judged,
+            testing,
+            compared: Mutex::default(),
+        })
     }
 
     /// As it was configured.
@@ -107,6 +120,19 @@ impl PinnedCopy {
         self.lock().clone()
     }
 
+    /// How often each part of an answer was compared, rightly or wrongly.
+    #[must_use]
+    pub fn compared(&self) -> BTreeMap<Part, u64> {
+        self.compared.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn count(&self, parts: Vec<Part>) {
+        let mut compared = self.compared.lock().unwrap_or_else(PoisonError::into_inner);
+        for part in parts {
+            *compared.entry(part).or_insert(0) += 1;
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Judged> {
         // One value, replaced as a whole.
         self.judged.lock().unwrap_or_else(PoisonError::into_inner)
@@ -114,9 +140,20 @@ impl PinnedCopy {
 
     /// Tests it by the known answers. One wrong answer is enough; a request without an answer is sent again.
     pub async fn test(&self, clock: &Clock) -> Judged {
+        self.test_since(Instant::now(), clock).await
+    }
+
+    /// What a test says that began at this time or later: however many want to know, one is under way.
+    async fn test_since(&self, since: Instant, clock: &Clock) -> Judged {
         let Some((requests, tolerance)) = &self.known else { return Judged::Unchecked };
+        let mut last = self.testing.lock().await;
+        if last.is_some_and(|began| began >= since) {
+            return self.judged();
+        }
+        let began = Instant::now();
         let judged = self.tested(requests, *tolerance, clock).await;
         self.lock().clone_from(&judged);
+        *last = Some(began);
         judged
     }
 
@@ -127,7 +164,7 @@ impl PinnedCopy {
             missing = None;
             let mut again = Vec::new();
             for known in std::mem::take(&mut left) {
-                match self.asker.known_one(known, tolerance).await {
+                match self.asker.known_one(known, tolerance).await.0 {
                     Outcome::Right => (right, in_a_row) = (right + 1, 0),
                     Outcome::Wrong { what, .. } => return Judged::Wrong { at: clock.now(), what },
                     Outcome::Unanswered(why) => {
@@ -149,8 +186,9 @@ impl PinnedCopy {
 
     /// Asks it for rows again. Where it says otherwise than the live model, it has to say so twice, and to give no
     /// wrong answer to its known requests at that very time: a copy that breaks must not accuse the model. Where
-    /// that cannot be found out, the rows are [`Unanswered::Unconfirmed`].
-    pub async fn ask(&self, question: &Question, clock: &Clock) -> Vec<Answered> {
+    /// that cannot be found out, the rows are [`Unanswered::Unconfirmed`]. Once the model `is_accused`, the tests
+    /// that are made all the time are enough: rows that wait must not hold the alarm by waiting for tests.
+    pub async fn ask(&self, question: &Question, is_accused: bool, clock: &Clock) -> Vec<Answered> {
         let judged = self.judged();
         let judged = if judged == Judged::Waiting { self.test(clock).await } else { judged };
         if let Some(why) = judged.objection() {
@@ -158,9 +196,11 @@ impl PinnedCopy {
         }
         let first = match self.asker.ask(question.body()).await {
             Ok(answer) => answer,
-            Err(why) => return question.unanswered(why),
+            Err(none) => return question.unanswered_with(none.why, none.detail.as_deref()),
         };
-        let answered = question.compare(first.clone(), &self.settings);
+        let since = Instant::now();
+        let (answered, parts) = question.compare(first.clone(), &self.settings);
+        self.count(parts);
         if !answered.iter().any(|row| matches!(row.outcome, Outcome::Wrong { .. })) {
             return answered;
         }
@@ -168,7 +208,10 @@ impl PinnedCopy {
         if !question.is_steady(first, second, self.settings.tolerance) {
             return question.unanswered(Unanswered::JudgeWrong);
         }
-        match self.test(clock).await {
+        if is_accused {
+            return answered;
+        }
+        match self.test_since(since, clock).await {
             Judged::Wrong { .. } => question.unanswered(Unanswered::JudgeWrong),
             Judged::Unanswered { .. } => unconfirmed(answered),
             Judged::Unchecked | Judged::Waiting | Judged::Right { .. } => answered,
@@ -179,7 +222,7 @@ impl PinnedCopy {
         for _ in 0..TRIES {
             match self.asker.ask(question.body()).await {
                 Ok(answer) => return Some(answer),
-                Err(why) if may_pass(why) => {}
+                Err(none) if may_pass(none.why) => {}
                 Err(_) => return None,
             }
         }

@@ -75,11 +75,15 @@ pub enum Unanswered {
     JudgeWrong,
     /// The pinned copy said otherwise, and nobody knows whether it is a judge.
     Unconfirmed,
+    /// The model's answer lacks a part that it has in health, and that the pinned copy gave.
+    PartMissing,
+    /// The service ended first.
+    ShuttingDown,
 }
 
 impl Unanswered {
     /// All of them, in the order of every list.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::QueueFull,
         Self::Unaskable,
         Self::Unreachable,
@@ -91,6 +95,8 @@ impl Unanswered {
         Self::OtherVersion,
         Self::JudgeWrong,
         Self::Unconfirmed,
+        Self::PartMissing,
+        Self::ShuttingDown,
     ];
 
     /// The word in metrics and documents.
@@ -108,12 +114,14 @@ impl Unanswered {
             Self::OtherVersion => "other_version",
             Self::JudgeWrong => "judge_wrong",
             Self::Unconfirmed => "unconfirmed",
+            Self::PartMissing => "part_missing",
+            Self::ShuttingDown => "shutting_down",
         }
     }
 
     /// Whether a handful among many rows is no matter. One that may well be wrong is.
     pub(super) const fn is_borne(self) -> bool {
-        !matches!(self, Self::Unconfirmed)
+        !matches!(self, Self::Unconfirmed | Self::PartMissing)
     }
 
     pub(super) const fn undecided(self) -> Undecided {
@@ -151,19 +159,21 @@ pub struct Answered {
     pub of: Option<String>,
     /// What became of it.
     pub outcome: Outcome,
+    /// What is known of a missing answer beside its reason, such as an HTTP status.
+    pub detail: Option<String>,
 }
 
 impl Answered {
     /// What became of a row.
     #[must_use]
     pub const fn row(at: Timestamp, outcome: Outcome) -> Self {
-        Self { at, of: None, outcome }
+        Self { at, of: None, outcome, detail: None }
     }
 
     /// What became of a known request.
     #[must_use]
     pub fn known(at: Timestamp, name: &str, outcome: Outcome) -> Self {
-        Self { at, of: Some(name.to_owned()), outcome }
+        Self { at, of: Some(name.to_owned()), outcome, detail: None }
     }
 
     /// A row without an answer that says anything.

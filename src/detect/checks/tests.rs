@@ -19,13 +19,19 @@ struct Asked(Checker, i64);
 
 impl Asked {
     fn sampled() -> Self {
-        Self(Checker::new(Terms::Sampled), 0)
+        Self(Checker::new(Terms::Sampled, "s".to_owned()), 0)
     }
 
     /// Known requests `0`, `1`, ….
     fn known(n: usize, patience_secs: u64) -> Self {
         let requests = (0..n).map(|i| i.to_string()).collect();
-        Self(Checker::new(Terms::Known { requests, patience: Duration::from_secs(patience_secs) }), 0)
+        Self(
+            Checker::new(
+                Terms::Known { requests, patience: Duration::from_secs(patience_secs) },
+                "k".to_owned(),
+            ),
+            0,
+        )
     }
 
     fn take(&mut self, outcome: Outcome) -> Option<Finding> {
@@ -197,7 +203,7 @@ fn a_known_request_recovers_by_itself() {
     assert_eq!(recovery.requests, BTreeMap::from([("0".to_owned(), 0)]));
     assert_eq!(asked.round(3, |_| Outcome::Right), []);
     let mut next = Asked::known(3, 100);
-    next.0.restore(asked.0.save());
+    assert!(next.0.restore(asked.0.save()));
     next.1 = asked.1;
     assert_eq!(next.round(3, |_| Outcome::Right), []);
     let ended = next.round(3, |_| Outcome::Right);
@@ -219,25 +225,50 @@ fn silence_is_not_quiet() {
     assert_eq!(asked.0.state(at(asked.1 + 101)), undecided(Undecided::NoRows));
 }
 
-/// A restart keeps the alarm and forgets what was quiet; an accepted alarm says nothing until there is
-/// another baseline.
+/// A restart keeps the alarm and forgets what was quiet; an accepted alarm says nothing until right answers end it,
+/// or there is another baseline.
 #[test]
 fn restart_and_acceptance() {
     let mut asked = Asked::sampled();
     asked.times(100, &Outcome::Right);
     let mut next = Asked::sampled();
-    next.0.restore(asked.0.save());
+    assert!(next.0.restore(asked.0.save()));
     next.times(1, &Outcome::Right);
     assert_eq!(next.state(), undecided(Undecided::BelowPower));
     next.take(wrong());
     let mut last = Asked::sampled();
     let written = serde_json::to_string(&next.0.save()).unwrap();
-    last.0.restore(serde_json::from_str(&written).unwrap());
+    assert!(last.0.restore(serde_json::from_str(&written).unwrap()));
     assert_eq!((last.state(), last.0.holds()), (StreamState::Drifted, true));
     assert_eq!(last.times(58, &Outcome::Right), []);
     last.0.accept();
-    assert_eq!(last.times(500, &Outcome::Right).len() + last.times(5, &wrong()).len(), 0);
+    assert_eq!(last.times(5, &wrong()).len() + last.times(58, &Outcome::Right).len(), 0);
     assert_eq!((last.state(), last.0.holds()), (undecided(Undecided::Accepted), false));
-    last.0.forget();
+    let mut anew = Asked::sampled();
+    assert!(anew.0.restore(last.0.save()));
+    assert_eq!(anew.times(5, &wrong()), []);
+    anew.0.forget();
+    assert!(matches!(anew.take(wrong()), Some(Finding::Raised(_))));
+    // What was accepted is over in silence, and the next fault is another.
+    assert_eq!(last.times(300, &Outcome::Right), []);
+    assert_eq!(last.state(), StreamState::Quiet);
     assert!(matches!(last.take(wrong()), Some(Finding::Raised(_))));
+}
+
+/// What was found by other settings, accepted or not, says nothing of these.
+#[test]
+fn other_settings_begin_anew() {
+    for is_accepted in [true, false] {
+        let mut asked = Asked::sampled();
+        asked.take(wrong());
+        if is_accepted {
+            asked.0.accept();
+        }
+        let mut next = Checker::new(Terms::Sampled, "others".to_owned());
+        assert!(!next.restore(asked.0.save()));
+        assert_eq!((next.latched(), next.state(at(1))), (None, undecided(Undecided::NoRows)));
+        let written = serde_json::to_string(&asked.0.save()).unwrap().replace(r#""of":"s","#, "");
+        let mut same = Asked::sampled();
+        assert!(!same.0.restore(serde_json::from_str(&written).unwrap()), "of nobody knows which");
+    }
 }
