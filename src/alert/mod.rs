@@ -61,7 +61,7 @@ pub enum Error {
     #[error("saved alerts: {0}")]
     Saved(String),
     /// Not an address that a notification can be sent to.
-    #[error("`{url}` is no receiver: {reason}, expected http://host:port/path")]
+    #[error("`{url}` is no address to send to: {reason}, expected http://host:port/path")]
     Url {
         /// The address, without what may be secret in it.
         url: String,

@@ -95,7 +95,7 @@ mod tests {
             ),
             (
                 "alerts:\n  sinks:\n    - webhook: {url: 'https://h'}",
-                "`https://h` is no receiver: this program has no",
+                "`https://h` is no address to send to: this program has no",
             ),
             ("slo:\n  - {name: a, model: b}", "slo `a`: expected one of `latency` and `success`"),
             (
@@ -153,7 +153,11 @@ mod tests {
             ),
             (
                 format!("{wine}    known_answers: {{url: 'http://h', requests_file: f, every: 0s}}"),
-                "field `models[0].known_answers.every`: 0s, expected a duration above 0",
+                "field `models[0].known_answers.every`: 0 s, expected 1s or longer",
+            ),
+            (
+                format!("{wine}    known_answers: {{url: 'http://h', requests_file: f, every: 999ms}}"),
+                "field `models[0].known_answers.every`: 0.999 s, expected 1s or longer",
             ),
             (
                 format!("{wine}    pinned: {{url: 'http://h', share: 0}}"),
@@ -230,8 +234,8 @@ mod tests {
         let defaults = least("known_answers: {url: 'http://h', requests_file: f}");
         let defaults = defaults.models[0].known_answers.clone().unwrap();
         assert_eq!(
-            (known.every, known.timeout, known.tolerance),
-            (defaults.every, defaults.timeout, defaults.tolerance)
+            (known.every, known.timeout, known.tolerance, known.requests_per_second_max),
+            (defaults.every, defaults.timeout, defaults.tolerance, defaults.requests_per_second_max)
         );
         assert_eq!(config.alerts.sinks.len(), 2);
         assert!(matches!(config.slo[1].objective, Objective::Success { .. }));

@@ -110,6 +110,8 @@ pub enum Undecided {
     OtherVersion,
     /// The pinned copy of the model is no judge: it answers wrongly itself.
     JudgeWrong,
+    /// The pinned copy said otherwise than the model, and could not be tested.
+    Unconfirmed,
     /// No label has come yet, or none for a while.
     NoLabels,
     /// Too many labels cannot be held against the answers that they are of.
@@ -141,6 +143,7 @@ impl Undecided {
             Self::Unanswered => "unanswered",
             Self::OtherVersion => "other_version",
             Self::JudgeWrong => "judge_wrong",
+            Self::Unconfirmed => "unconfirmed",
             Self::NoLabels => "no_labels",
             Self::Unscored => "unscored",
             Self::Skewed => "skewed",

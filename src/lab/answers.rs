@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::chaos::{FaultKind, Proxy, StoreFailure};
 use crate::client::{self, Tap};
-use crate::detect::{Check, Checker, Finding, Outcome, StreamState, Terms};
+use crate::detect::{Checker, Finding, Outcome, StreamState, Terms};
 use crate::oracle::{Asker, KnownAnswers};
 use crate::scene::{Choice, Data, MODEL, Model, REQUEST_FEATURES, Service, ServiceConfig, Store, Wine};
 use crate::units::{Clock, Ratio, Timestamp};
@@ -28,7 +28,8 @@ fn known(data: &Data, model: &Model, url: &str) -> KnownAnswers {
     };
     let requests: Vec<_> = apart.map(request).collect();
     let url = format!("{url}/v2/models/{MODEL}/infer");
-    serde_json::from_value(json!({"url": url, "requests": requests})).unwrap()
+    serde_json::from_value(json!({"url": url, "requests": requests, "requests_per_second_max": 1_000}))
+        .unwrap()
 }
 
 /// A store too slow for the service's patience makes known answers wrong, while the service says 200; with the
@@ -53,9 +54,12 @@ async fn silent_zeros_are_wrong_answers() {
     let known = known(&data, &model, &service.url());
     known.check().unwrap();
     let asker = Asker::of_live(&known).unwrap();
-    let mut checker = Checker::new(Check::KnownAnswer, Terms::known(known.requests.len(), known.patience()));
+    let requests = known.requests.iter().map(|request| request.name.clone()).collect();
+    let terms = Terms::Known { requests, patience: known.patience() };
+    let mut checker = Checker::new(terms, known.fingerprint());
     let mut round = async || -> (Vec<Outcome>, Vec<Finding>, StreamState) {
-        let answers = asker.known(&known.requests, known.tolerance, &clock).await;
+        let mut answers = Vec::new();
+        asker.known(&known.requests, known.tolerance, &clock, |answered| answers.push(answered)).await;
         let outcomes = answers.iter().map(|answered| answered.outcome.clone()).collect();
         let at = Timestamp::from_millis(0);
         let findings = answers.into_iter().filter_map(|answered| checker.take(answered, at)).collect();

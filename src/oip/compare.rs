@@ -170,40 +170,94 @@ fn compare_tensor(expected: &Tensor, found: &Tensor, tolerance: Tolerance) -> Re
     }
 }
 
-/// Whether two answers to one row say the same, in those parts that both have: senders may leave parts out,
-/// and name classes otherwise. `None` when they have no part in common.
+/// A part of an answer to one row.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// The answer of a regression.
+    Value,
+    /// The score.
+    Score,
+    /// The probabilities of classes.
+    Probabilities,
+    /// The class.
+    Label,
+}
+
+/// What holding one answer to a row against another gave.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Compared {
+    /// What both have, and was compared. Nothing is known of other parts.
+    pub parts: Vec<Part>,
+    /// What only the expected answer has: senders may leave parts out, and a model that answers null has none.
+    pub lacking: Vec<Part>,
+    /// The first part that is wrong.
+    pub wrong: Option<Wrong>,
+}
+
+/// Holds two answers to one row against each other, in those parts that both have. Probabilities are compared where
+/// both name the same classes: a sender may name them otherwise, and then `1` of one is not `1` of the other.
 ///
-/// Labels are compared as what they mean: `1` is `"1"` is `true`. A label is left aside where the model itself
-/// is undecided within the tolerance: the two largest probabilities, or a score and its complement, are the same.
+/// Labels are compared as what they mean: `1` is `"1"` is `true`. A label is no fault where either model is itself
+/// undecided within the tolerance: the two largest probabilities, or a score and its complement, are the same.
 #[must_use]
-pub fn compare_predictions(
-    expected: &Prediction,
-    found: &Prediction,
-    tolerance: Tolerance,
-) -> Option<Result<(), Wrong>> {
-    let mut parts = Vec::new();
-    for (name, one, other) in
-        [("value", &expected.value, &found.value), ("score", &expected.score, &found.score)]
-    {
-        parts.extend(one.as_ref().zip(other.as_ref()).map(|(one, other)| (name.to_owned(), one, other)));
+pub fn compare_predictions(expected: &Prediction, found: &Prediction, tolerance: Tolerance) -> Compared {
+    let mut compared = Compared::default();
+    let mut wrong = Vec::new();
+    for (part, name, one, other) in [
+        (Part::Value, "value", &expected.value, &found.value),
+        (Part::Score, "score", &expected.score, &found.score),
+    ] {
+        let Some((one, other)) = compared.both(part, one.as_ref(), other.as_ref()) else { continue };
+        if !tolerance.same_cell(&as_number(one), &as_number(other)) {
+            wrong.push(Wrong::cell(name, "", one, other));
+        }
     }
-    for (class, one) in &expected.probabilities {
-        let other = found.probabilities.get(class);
-        parts.extend(other.map(|other| (format!("probability of class {}", cut_name(class)), one, other)));
+    let (classes, others) = (&expected.probabilities, &found.probabilities);
+    if !classes.is_empty() && others.is_empty() {
+        compared.lacking.push(Part::Probabilities);
+    } else if !classes.is_empty() && classes.keys().eq(others.keys()) {
+        compared.parts.push(Part::Probabilities);
+        let mut pairs = classes.iter().zip(others.values());
+        let wrong_one =
+            pairs.find(|((_, one), other)| !tolerance.same_cell(&as_number(one), &as_number(other)));
+        wrong.extend(wrong_one.map(|((class, one), other)| {
+            Wrong::cell(&format!("probability of class {}", cut_name(class)), "", one, other)
+        }));
     }
-    let labels = expected.label.as_ref().zip(found.label.as_ref());
-    if parts.is_empty() && labels.is_none() {
-        return None;
+    if let Some((one, other)) = compared.both(Part::Label, expected.label.as_ref(), found.label.as_ref()) {
+        let is_same = Tolerance::EXACT.same_cell(&as_number(one), &as_number(other));
+        if !is_same && !is_tied(expected, tolerance) && !is_tied(found, tolerance) {
+            wrong.push(Wrong::cell("label", "", one, other));
+        }
     }
-    let wrong = parts.iter().find(|(_, one, other)| !tolerance.same_cell(&as_number(one), &as_number(other)));
-    if let Some((name, one, other)) = wrong {
-        return Some(Err(Wrong::cell(name, "", one, other)));
-    }
-    let labels =
-        labels.filter(|(one, other)| !Tolerance::EXACT.same_cell(&as_number(one), &as_number(other)));
-    match labels.filter(|_| !is_tied(expected, tolerance)) {
-        Some((one, other)) => Some(Err(Wrong::cell("label", "", one, other))),
-        None => Some(Ok(())),
+    compared.wrong = wrong.into_iter().next();
+    compared
+}
+
+impl Compared {
+    /// Both cells of a part, where both are there; notes what is compared and what is lacking.
+    fn both<'a>(
+        &mut self,
+        part: Part,
+        expected: Option<&'a Scalar>,
+        found: Option<&'a Scalar>,
+    ) -> Option<(&'a Scalar, &'a Scalar)> {
+        let expected = expected?;
+        match found {
+            Some(found) => {
+                self.parts.push(part);
+                Some((expected, found))
+            }
+            None => {
+                // A sender has no other word for NaN than none.
+                let is_nan = matches!(as_number(expected), Scalar::Number(n) if n.is_nan());
+                (if is_nan { &mut self.parts } else { &mut self.lacking }).push(part);
+                None
+            }
+        }
     }
 }
 
@@ -330,9 +384,13 @@ mod tests {
         serde_json::from_value(of.clone()).unwrap()
     }
 
+    fn compared(expected: &Value, found: &Value) -> Compared {
+        compare_predictions(&prediction(expected), &prediction(found), Tolerance::default())
+    }
+
     fn check_rows(expected: &Value, found: &Value, told: Option<Option<&str>>) {
-        let compared = compare_predictions(&prediction(expected), &prediction(found), Tolerance::default());
-        let compared = compared.map(|c| c.err().map(|wrong| wrong.to_string()));
+        let Compared { parts, wrong, .. } = compared(expected, found);
+        let compared = (!parts.is_empty()).then(|| wrong.map(|wrong| wrong.to_string()));
         assert_eq!(compared, told.map(|t| t.map(str::to_owned)), "{expected} {found}");
     }
 
@@ -350,16 +408,12 @@ mod tests {
         check_rows(&whole, &json!({"label": 0, "score": 0.7}), Some(Some("output `label` is 0, expected 1")));
         check_rows(&whole, &json!({"score": 0.5}), Some(Some("output `score` is 0.5, expected 0.7")));
         check_rows(&whole, &json!({"score": null}), None);
-        check_rows(
-            &whole,
-            &json!({"probabilities": {"0": null}}),
-            Some(Some("output `probability of class 0` is null, expected 0.3")),
-        );
-        check_rows(
-            &whole,
-            &json!({"probabilities": {"1": 0.3}}),
-            Some(Some("output `probability of class 1` is 0.3, expected 0.7")),
-        );
+        for (found, told) in [
+            (json!({"0": null, "1": 0.7}), "output `probability of class 0` is null, expected 0.3"),
+            (json!({"0": 0.3, "1": 0.3}), "output `probability of class 1` is 0.3, expected 0.7"),
+        ] {
+            check_rows(&whole, &json!({"probabilities": found}), Some(Some(told)));
+        }
         check_rows(
             &json!({"value": 3.0}),
             &json!({"value": 3.1}),
@@ -367,15 +421,43 @@ mod tests {
         );
     }
 
-    /// Where the model itself is undecided, the last digits choose the label: that is no fault.
+    /// Classes of which only some bear the same names are others: the copy's `1` is its second class, the sender's
+    /// may be the first of five.
+    #[test]
+    fn classes_that_overlap_are_not_the_same() {
+        let copy = json!({"label": 3, "probabilities": {"0": 0.1, "1": 0.2, "2": 0.3, "3": 0.25, "4": 0.15}});
+        let sender =
+            json!({"label": 3, "probabilities": {"1": 0.1, "2": 0.2, "3": 0.3, "4": 0.25, "5": 0.15}});
+        let Compared { parts, lacking, wrong } = compared(&copy, &sender);
+        assert_eq!((parts, lacking, wrong), (vec![Part::Label], vec![], None));
+    }
+
+    /// What was compared is said, and what the answer lacks: a part that is null is no part, unless it is expected to
+    /// be no number.
+    #[test]
+    fn parts_are_said() {
+        let whole = json!({"label": 1, "score": 0.7, "probabilities": {"0": 0.3, "1": 0.7}});
+        let Compared { parts, lacking, wrong } = compared(&whole, &json!({"label": 1, "score": null}));
+        assert_eq!((parts, wrong), (vec![Part::Label], None));
+        assert_eq!(lacking, [Part::Score, Part::Probabilities]);
+        assert_eq!(compared(&whole, &whole).parts, [Part::Score, Part::Probabilities, Part::Label]);
+        let nan = Prediction { score: Some(Scalar::Number(f64::NAN)), ..Prediction::default() };
+        let nothing = compare_predictions(&nan, &Prediction::default(), Tolerance::default());
+        assert_eq!((nothing.parts, nothing.lacking), (vec![Part::Score], vec![]));
+    }
+
+    /// Where either model is undecided itself, the last digits choose the label: that is no fault.
     #[test]
     fn ties_are_no_fault() {
         let tied = |label: i64| json!({"label": label, "probabilities": {"0": 0.500_001, "1": 0.499_999}});
         check_rows(&tied(0), &tied(1), Some(None));
+        check_rows(&json!({"label": 1}), &tied(0), Some(None));
+        check_rows(&tied(0), &json!({"label": 1}), Some(None));
         check_rows(&json!({"label": 0, "score": 0.5}), &json!({"label": 1, "score": 0.5}), Some(None));
         check_rows(&json!({"label": 0}), &json!({"label": 1}), Some(Some("output `label` is 1, expected 0")));
         let clear = |label: i64| json!({"label": label, "probabilities": {"0": 0.51, "1": 0.49}});
         check_rows(&clear(0), &clear(1), Some(Some("output `label` is 1, expected 0")));
+        check_rows(&json!({"label": 1}), &clear(0), Some(Some("output `label` is 0, expected 1")));
     }
 
     /// Nobody's version is nobody else's.

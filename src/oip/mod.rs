@@ -9,9 +9,22 @@ mod data;
 mod message;
 mod table;
 
-pub use compare::{Expected, KnownAnswer, Tolerance, Wrong, are_other, compare, compare_predictions};
+pub use compare::{
+    Compared, Expected, KnownAnswer, Part, Tolerance, Wrong, are_other, compare, compare_predictions,
+};
 pub use message::{Datatype, ErrorBody, InferRequest, InferResponse, RequestedOutput, Tensor};
 pub use table::{Feature, table};
+
+/// What the `id` of a request with a known answer begins with.
+pub const KNOWN_ID: &str = "silentry-known-";
+/// What the `id` of a request to a pinned copy begins with.
+pub const PINNED_ID: &str = "silentry-pinned-";
+
+/// Whether a request of this `id` was sent by silentry itself, and is nobody's traffic.
+#[must_use]
+pub fn is_own(id: &str) -> bool {
+    id.starts_with(KNOWN_ID) || id.starts_with(PINNED_ID)
+}
 
 /// Why a body is no inference message, or no table.
 #[derive(Debug, thiserror::Error)]

@@ -12,7 +12,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use asker::Asker;
+pub use asker::{Asker, NoAnswer};
 pub use pinned::{Judged, PinnedCopy};
 pub use question::{Question, ROWS_MAX};
 pub use sampler::Sampler;

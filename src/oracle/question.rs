@@ -1,8 +1,10 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Pinned;
 use crate::detect::{Answered, Outcome, Unanswered};
-use crate::oip::{self, Datatype, InferRequest, InferResponse, Tensor, Tolerance, are_other};
+use crate::oip::{
+    self, Compared, Datatype, InferRequest, InferResponse, PINNED_ID, Part, Tensor, Tolerance, are_other,
+};
 use crate::record::{Column, Kind, Prediction, Record, Role, RowStatus, Scalar, Schema, cut_name};
 use crate::tap;
 use crate::units::{Timestamp, whole};
@@ -20,6 +22,8 @@ pub struct Question {
     /// The inference request.
     body: Vec<u8>,
     rows: Vec<Row>,
+    /// The parts of an answer that the model gives in health.
+    parts: BTreeSet<Part>,
 }
 
 #[derive(Debug, Clone)]
@@ -32,22 +36,29 @@ struct Row {
 
 impl Question {
     /// The question that rows of one request make, once each of them has an answer of the model's; `schema` is
-    /// that of its features.
+    /// that of its features, and says which version the copy is of unless its settings do.
     ///
     /// # Errors
     /// Why it cannot be asked.
     pub fn new(records: &[&Record], schema: &Schema, pinned: &Pinned) -> Result<Self, Unanswered> {
+        let version = pinned.version.as_deref().or(schema.version.as_deref());
         let is_other = |record: &&Record| {
-            are_other(pinned.version.as_deref(), record.version.as_deref())
+            are_other(version, record.version.as_deref())
                 || are_other(pinned.model_hash.as_deref(), record.model_hash.as_deref())
         };
         if records.iter().any(is_other) {
             return Err(Unanswered::OtherVersion);
         }
-        let rows = records.iter().map(|record| Row::of(record)).collect::<Result<Vec<_>, _>>()?;
-        let request = InferRequest { inputs: inputs(records, schema, pinned)?, ..InferRequest::default() };
+        let parts = parts(schema);
+        let rows = records.iter().map(|record| Row::of(record, &parts)).collect::<Result<Vec<_>, _>>()?;
+        let of = records.first().and_then(|record| record.request_id.as_deref()).map_or("", cut_name);
+        let request = InferRequest {
+            id: Some(format!("{PINNED_ID}{of}")),
+            inputs: inputs(records, schema, pinned)?,
+            ..InferRequest::default()
+        };
         let body = serde_json::to_vec(&request).map_err(|_| Unanswered::Unaskable)?;
-        Ok(Self { body, rows })
+        Ok(Self { body, rows, parts })
     }
 
     /// Whether a row has an answer that could be held against another: one of a request that failed is loud
@@ -84,25 +95,40 @@ impl Question {
     /// The same outcome for every row.
     #[must_use]
     pub fn unanswered(&self, why: Unanswered) -> Vec<Answered> {
-        self.rows.iter().map(|row| Answered { at: row.at, outcome: Outcome::Unanswered(why) }).collect()
+        self.unanswered_with(why, None)
     }
 
-    /// Holds the answers of the live model against those of its pinned copy, row by row.
+    /// The same with what is known beside the reason.
     #[must_use]
-    pub fn compare(&self, copy: InferResponse, pinned: &Pinned) -> Vec<Answered> {
+    pub fn unanswered_with(&self, why: Unanswered, detail: Option<&str>) -> Vec<Answered> {
+        let none = |row: &Row| Answered { detail: detail.map(str::to_owned), ..Answered::none(row.at, why) };
+        self.rows.iter().map(none).collect()
+    }
+
+    /// Holds the answers of the live model against those of its pinned copy, row by row; with every part of every row
+    /// that was compared.
+    #[must_use]
+    pub fn compare(&self, copy: InferResponse, pinned: &Pinned) -> (Vec<Answered>, Vec<Part>) {
         let version = pinned.version.clone().or_else(|| copy.model_version.clone());
-        let Ok(right) = tap::oip::predictions(copy, self.rows.len()) else {
-            return self.unanswered(Unanswered::Unreadable);
+        let right = match tap::oip::predictions(copy, self.rows.len()) {
+            Ok(right) => right,
+            Err(error) => {
+                let why = error.to_string();
+                return (self.unanswered_with(Unanswered::Unreadable, Some(&why)), Vec::new());
+            }
         };
-        let compare = |(row, right): (&Row, Option<Prediction>)| {
-            let outcome = if are_other(version.as_deref(), row.version.as_deref()) {
-                Outcome::Unanswered(Unanswered::OtherVersion)
-            } else {
-                row.compare(right.as_ref(), pinned.tolerance)
-            };
-            Answered { at: row.at, outcome }
+        let mut parts = Vec::new();
+        let mut compare = |(row, right): (&Row, Option<Prediction>)| {
+            if are_other(version.as_deref(), row.version.as_deref()) {
+                return Answered::none(row.at, Unanswered::OtherVersion);
+            }
+            let right = right.unwrap_or(NO_PREDICTION);
+            let compared = oip::compare_predictions(&right, &row.answer, pinned.tolerance);
+            parts.extend(&compared.parts);
+            Answered::row(row.at, row.outcome(compared, &self.parts))
         };
-        self.rows.iter().zip(right).map(compare).collect()
+        let answered = self.rows.iter().zip(right).map(&mut compare).collect();
+        (answered, parts)
     }
 
     /// Whether the pinned copy said the same of every row twice.
@@ -111,9 +137,7 @@ impl Question {
         let rows = |answer| tap::oip::predictions(answer, self.rows.len()).ok();
         let (Some(first), Some(second)) = (rows(first), rows(second)) else { return false };
         let same = |(first, second): (&Option<Prediction>, &Option<Prediction>)| match (first, second) {
-            (Some(first), Some(second)) => {
-                oip::compare_predictions(first, second, tolerance).is_none_or(|compared| compared.is_ok())
-            }
+            (Some(first), Some(second)) => oip::compare_predictions(first, second, tolerance).wrong.is_none(),
             (first, second) => first.is_none() && second.is_none(),
         };
         first.iter().zip(&second).all(same)
@@ -121,8 +145,9 @@ impl Question {
 }
 
 impl Row {
-    fn of(record: &Record) -> Result<Self, Unanswered> {
-        let answer = record.prediction.clone().ok_or(Unanswered::Incomparable)?;
+    fn of(record: &Record, parts: &BTreeSet<Part>) -> Result<Self, Unanswered> {
+        let none = || if parts.is_empty() { Unanswered::Incomparable } else { Unanswered::PartMissing };
+        let answer = record.prediction.clone().ok_or_else(none)?;
         if record.truncated == Some(true) {
             return Err(Unanswered::Unaskable);
         }
@@ -142,16 +167,32 @@ impl Row {
         parts.chain(classes).fold(version + ROW_BYTES, usize::saturating_add)
     }
 
-    fn compare(&self, right: Option<&Prediction>, tolerance: Tolerance) -> Outcome {
-        let compared = right.and_then(|right| oip::compare_predictions(right, &self.answer, tolerance));
-        match compared {
-            None => Outcome::Unanswered(Unanswered::Incomparable),
-            Some(Ok(())) => Outcome::Right,
-            Some(Err(wrong)) => {
-                Outcome::Wrong { what: format!("{}: {wrong}", self.name), output: wrong.output }
-            }
+    fn outcome(&self, compared: Compared, parts: &BTreeSet<Part>) -> Outcome {
+        if let Some(wrong) = compared.wrong {
+            return Outcome::Wrong { what: format!("{}: {wrong}", self.name), output: wrong.output };
         }
+        if compared.lacking.iter().any(|part| parts.contains(part)) {
+            return Outcome::Unanswered(Unanswered::PartMissing);
+        }
+        if compared.parts.is_empty() { Outcome::Unanswered(Unanswered::Incomparable) } else { Outcome::Right }
     }
+}
+
+/// An answer without any part.
+const NO_PREDICTION: Prediction =
+    Prediction { label: None, score: None, probabilities: BTreeMap::new(), value: None };
+
+/// The parts that answers have in health: the outputs of the baseline.
+fn parts(schema: &Schema) -> BTreeSet<Part> {
+    let outputs = schema.columns.iter().filter(|column| column.role == Role::Output);
+    let part = |column: &Column| match column.name.as_str() {
+        // Which of the two a column stands for is not known: the answer has one of them.
+        "prediction" => vec![Part::Label, Part::Value],
+        "score" => vec![Part::Score],
+        name if name.starts_with("prob_") => vec![Part::Probabilities],
+        _ => Vec::new(),
+    };
+    outputs.flat_map(part).collect()
 }
 
 /// The model's inputs: the features of the rows as the live model saw them.
@@ -191,19 +232,22 @@ fn inputs(records: &[&Record], schema: &Schema, pinned: &Pinned) -> Result<Vec<T
 }
 
 /// A feature as a tensor of its kind holds it, one element or those of a vector; nothing for one of another type
-/// or dimension, or for a word or a vector that is missing.
+/// or dimension, for a word or a vector that is missing, or for an infinity: JSON has no word for it that every server
+/// reads, and as null it would be another number.
 fn as_sent(column: &Column, found: &Scalar) -> Option<Vec<Scalar>> {
     match (column.kind, found) {
-        (Kind::Numeric, Scalar::Number(_) | Scalar::Null)
+        (Kind::Numeric, Scalar::Number(n)) => (!n.is_infinite()).then(|| vec![found.clone()]),
+        (Kind::Numeric, Scalar::Null)
         | (Kind::Boolean, Scalar::Bool(_))
         | (Kind::Categorical | Kind::Text, Scalar::Text(_)) => Some(vec![found.clone()]),
         // JSON has no NaN, so senders write it as a word.
         (Kind::Numeric, Scalar::Text(word)) => {
-            word.parse().ok().filter(|n: &f64| !n.is_finite()).map(|n| vec![Scalar::Number(n)])
+            word.parse().ok().filter(|n: &f64| n.is_nan()).map(|n| vec![Scalar::Number(n)])
         }
         (Kind::Embedding, Scalar::Vector(coordinates)) => {
             let is_whole = column.dimension() == Some(whole(coordinates.len()));
-            is_whole.then(|| coordinates.iter().copied().map(Scalar::Number).collect())
+            let is_sent = is_whole && !coordinates.iter().any(|c| c.is_infinite());
+            is_sent.then(|| coordinates.iter().copied().map(Scalar::Number).collect())
         }
         _ => None,
     }

@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::Error;
 use crate::alert::{HttpUrl, SecretFrom};
 use crate::oip::{Datatype, KnownAnswer, Tolerance};
+use crate::record::Scalar;
 use crate::units::{Ratio, duration_text};
 
 /// The most requests with known answers: each of them is sent in every round.
@@ -24,12 +26,16 @@ pub struct KnownAnswers {
     /// The value of the `Authorization` header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authorization: Option<SecretFrom>,
-    /// How often all requests are sent, one after another.
+    /// How often all requests are sent, one after another; 1 s at least.
     #[serde(default = "every", with = "duration_text")]
     pub every: Duration,
     /// How long one answer may take.
     #[serde(default = "timeout", with = "duration_text")]
     pub timeout: Duration,
+    /// The most requests begun in a second. After one that failed, timed out or was too many (429) the next waits,
+    /// each time for twice as long, up to `every` and a minute.
+    #[serde(default = "known_per_second_max")]
+    pub requests_per_second_max: NonZeroU32,
     /// How far apart numbers may be.
     #[serde(default)]
     pub tolerance: Tolerance,
@@ -65,7 +71,8 @@ pub struct Pinned {
     /// The datatype of numeric features.
     #[serde(default = "datatype")]
     pub datatype: Datatype,
-    /// The version that the copy is, as records name it; else what its answers say.
+    /// The version that the copy is, as records name it; else that of the model's baseline, and what the copy's
+    /// answers say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// The hash of the copy's file, as records name it.
@@ -103,9 +110,16 @@ const fn datatype() -> Datatype {
 
 const IN_FLIGHT_MAX: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 const REQUESTS_PER_SECOND_MAX: NonZeroU32 = NonZeroU32::new(20).unwrap();
+const KNOWN_PER_SECOND_MAX: NonZeroU32 = NonZeroU32::new(10).unwrap();
+/// No schedule is denser.
+const EVERY_MIN: Duration = Duration::from_secs(1);
 
 const fn in_flight_max() -> NonZeroUsize {
     IN_FLIGHT_MAX
+}
+
+const fn known_per_second_max() -> NonZeroU32 {
+    KNOWN_PER_SECOND_MAX
 }
 
 const fn requests_per_second_max() -> NonZeroU32 {
@@ -118,7 +132,9 @@ impl KnownAnswers {
     /// # Errors
     /// [`Error::Requests`] with the path to the field.
     pub fn check(&self) -> Result<(), Error> {
-        positive("every", self.every)?;
+        if self.every < EVERY_MIN {
+            return wrong("every", format!("{} s, expected 1s or longer", self.every.as_secs_f64()));
+        }
         positive("timeout", self.timeout)?;
         check_tolerance(self.tolerance)?;
         check_source(&self.requests, self.requests_file.as_deref(), true)
@@ -127,8 +143,17 @@ impl KnownAnswers {
     /// After how long without a round nothing is known.
     #[must_use]
     pub fn patience(&self) -> Duration {
-        let round = self.timeout.saturating_mul(u32::try_from(self.requests.len()).unwrap_or(u32::MAX));
+        let gap = Duration::from_secs(1) / self.requests_per_second_max.get();
+        let one = self.timeout.saturating_add(gap);
+        let round = one.saturating_mul(u32::try_from(self.requests.len()).unwrap_or(u32::MAX));
         self.every.saturating_mul(2).saturating_add(round)
+    }
+
+    /// What stands for who is asked, for what, and what is right: where it differs, what was found before was found
+    /// by other means. No secret is in it.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        hash((place(&self.url), &self.requests, self.tolerance))
     }
 
     /// Makes relative files relative to `base`.
@@ -160,6 +185,14 @@ impl Pinned {
         check_source(&self.requests, self.requests_file.as_deref(), false)
     }
 
+    /// What stands for who is asked, by what and about which version: where it differs, what was found before was
+    /// found by other means. No secret is in it.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let Self { tolerance, tensor, datatype, version, model_hash, requests, .. } = self;
+        hash((place(&self.url), tolerance, tensor, datatype, (version, model_hash), requests))
+    }
+
     /// Makes relative files relative to `base`.
     pub fn resolve(&mut self, base: &Path) {
         self.authorization.iter_mut().for_each(|secret| secret.resolve(base));
@@ -167,6 +200,21 @@ impl Pinned {
             *file = base.join(&*file);
         }
     }
+}
+
+/// An address without what may be secret in it.
+fn place(url: &HttpUrl) -> String {
+    let mut url = url.get();
+    url.set_query(None);
+    url.set_fragment(None);
+    url.into()
+}
+
+/// The hash of settings as they are written.
+fn hash(settings: impl Serialize) -> String {
+    // What was read from text can be written; and what could not would be another each time.
+    let written = serde_json::to_vec(&settings).unwrap_or_else(|error| error.to_string().into_bytes());
+    Sha256::digest(&written).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Reads a list of requests with known answers, as YAML or JSON.
@@ -204,11 +252,20 @@ pub fn check_requests(requests: &[KnownAnswer]) -> Result<(), Error> {
         if known.request.inputs.is_empty() {
             return wrong(field("request.inputs"), "empty, expected a tensor");
         }
+        if let Some(j) = known.request.inputs.iter().position(|tensor| tensor.data().iter().any(is_infinite))
+        {
+            let name = field(&format!("request.inputs[{j}].data"));
+            return wrong(name, "an infinity, expected finite numbers or null: JSON has no word for it");
+        }
         if known.expected.outputs.is_empty() {
             return wrong(field("expected.outputs"), "empty: any answer would be right, expected a tensor");
         }
     }
     Ok(())
+}
+
+fn is_infinite(cell: &Scalar) -> bool {
+    matches!(cell, Scalar::Number(n) if n.is_infinite())
 }
 
 /// Requests stand in the configuration or in a file of their own.
@@ -266,6 +323,29 @@ mod tests {
         assert!(nan[0].expected.outputs[0].numbers().unwrap()[0].is_nan());
     }
 
+    /// What is asked, of whom, and what is right are in the fingerprint; a secret, a schedule and a file's name are not.
+    #[test]
+    fn fingerprints() {
+        let known = |url: &str, more: &str, list: &str| {
+            let text = format!("{{url: '{url}', requests_file: f{more}}}");
+            let mut known: KnownAnswers = serde_saphyr::from_str(&text).unwrap();
+            known.requests = read_requests(list).unwrap();
+            known.fingerprint()
+        };
+        let list = request("r", SCORE);
+        let one = known("http://h/v2", "", &list);
+        assert_eq!(one, known("http://h/v2?token=hush", ", every: 3s, authorization: {env: X}", &list));
+        assert_ne!(one, known("http://h/v3", "", &list));
+        assert_ne!(one, known("http://h/v2", ", tolerance: {absolute: 1}", &list));
+        assert_ne!(one, known("http://h/v2", "", &list.replace("0.5", "0.6")));
+        let pinned = |more: &str| {
+            serde_saphyr::from_str::<Pinned>(&format!("{{url: 'http://h'{more}}}")).unwrap().fingerprint()
+        };
+        assert_eq!(pinned(""), pinned(", share: 0.5, timeout: 1s"));
+        assert_ne!(pinned(""), pinned(", version: '2'"));
+        assert_ne!(pinned(""), pinned(", tolerance: {absolute: 1}"));
+    }
+
     /// What cannot be asked or compared is told with its field.
     #[test]
     fn wrong_lists_are_told() {
@@ -282,6 +362,10 @@ mod tests {
                 "requests: tensor `s`: shape [2] means 2",
             ),
             ("- {nme: r}".to_owned(), "requests: unknown field `nme`"),
+            (
+                request("r", SCORE).replace("data: [1]", "data: ['-Infinity']"),
+                "requests[0].request.inputs[0].data: an infinity, expected finite numbers or null",
+            ),
         ] {
             let error = read_requests(&text).unwrap_err().to_string();
             assert!(error.contains(expected) && !error.contains('\n'), "{text}: {error}");

@@ -26,12 +26,18 @@ enum Mood {
     Off(f64),
     /// Off every second time.
     Unsteady,
+    /// Off once in 37 times.
+    Rarely,
     Status(u16),
     Garbage,
     /// A body beyond what is read.
     Huge,
     Hang,
     Version(&'static str),
+    /// One in so many requests goes unanswered.
+    Losing(u64),
+    /// Right for so many requests, then a failure for ever.
+    RightFor(u64),
 }
 
 #[derive(Debug)]
@@ -39,6 +45,7 @@ struct Served {
     mood: Mood,
     asked: u64,
     authorization: Option<String>,
+    id: Option<String>,
 }
 
 /// A model on loopback: `score` is 0.01 `age` + 0.1 where `city` is `x`.
@@ -50,7 +57,7 @@ fn score(age: f64, city: &Scalar) -> f64 {
 
 impl Model {
     async fn start(mood: Mood) -> Self {
-        let served = Arc::new(Mutex::new(Served { mood, asked: 0, authorization: None }));
+        let served = Arc::new(Mutex::new(Served { mood, asked: 0, authorization: None, id: None }));
         let shared = Arc::clone(&served);
         let app = Router::new().route(
             "/infer",
@@ -75,7 +82,8 @@ impl Model {
     }
 
     fn known(&self) -> KnownAnswers {
-        let known = json!({"url": self.0, "timeout": "30s", "requests": [known_request("young", 20.0), known_request("old", 80.0)]});
+        let known = json!({"url": self.0, "every": "1s", "timeout": "30s", "requests_per_second_max": 1_000,
+            "requests": [known_request("young", 20.0), known_request("old", 80.0)]});
         let known: KnownAnswers = serde_json::from_value(known).unwrap();
         known.check().unwrap();
         known
@@ -86,13 +94,22 @@ async fn answer(served: &Mutex<Served>, headers: &HeaderMap, body: &[u8]) -> Res
     let (mood, number) = {
         let mut served = served.lock().unwrap();
         served.asked += 1;
+        served.id = InferRequest::parse(body).unwrap().id;
         served.authorization = headers.get("authorization").map(|v| v.to_str().unwrap().to_owned());
         (served.mood, served.asked)
     };
     let off = match mood {
         Mood::Off(off) => off,
         Mood::Unsteady if number % 2 == 1 => 0.5,
-        Mood::Right | Mood::Unsteady | Mood::Version(_) => 0.0,
+        Mood::Rarely if number % 37 == 0 => 0.5,
+        Mood::Losing(one_in) if number % one_in == 0 => return StatusCode::BAD_GATEWAY.into_response(),
+        Mood::RightFor(most) if number > most => return StatusCode::BAD_GATEWAY.into_response(),
+        Mood::Right
+        | Mood::Unsteady
+        | Mood::Rarely
+        | Mood::Version(_)
+        | Mood::Losing(_)
+        | Mood::RightFor(_) => 0.0,
         Mood::Status(status) => return StatusCode::from_u16(status).unwrap().into_response(),
         Mood::Garbage => return r#"{"error":"no"}"#.into_response(),
         Mood::Huge => return vec![b' '; 5 << 20].into_response(),
@@ -149,7 +166,7 @@ fn question(rows: &[Record]) -> Question {
 
 async fn ask(copy: &PinnedCopy, rows: &[Record]) -> Vec<Outcome> {
     let clock = Clock::manual(Timestamp::from_millis(9));
-    copy.ask(&question(rows), &clock).await.into_iter().map(|answered| answered.outcome).collect()
+    copy.ask(&question(rows), false, &clock).await.into_iter().map(|answered| answered.outcome).collect()
 }
 
 fn unanswered(why: Unanswered) -> Vec<Outcome> {
@@ -241,6 +258,116 @@ async fn a_broken_copy_is_no_judge() {
     assert_eq!(ask(&copy, &healthy).await, [Outcome::Right]);
 }
 
+/// A copy that loses some requests can still confirm: what merely went unanswered is sent again, and vetoes nothing.
+#[tokio::test]
+async fn a_lossy_copy_confirms() {
+    for one_in in [2, 3, 7, 50] {
+        let model = Model::start(Mood::Losing(one_in)).await;
+        let mut known = model.known();
+        known.requests = (0..100).map(|i| many(i, 20.0)).collect();
+        known.check().unwrap();
+        let (copy, mut wrong) = (model.copy(Some(&known)), 0);
+        for _ in 0..20 {
+            match &ask(&copy, &[row(7, 30.0, 0.25)]).await[..] {
+                [Outcome::Wrong { .. }] => wrong += 1,
+                [Outcome::Unanswered(Unanswered::Failed)] => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(wrong >= 10, "one in {one_in}: {wrong}");
+        assert!(matches!(copy.judged(), Judged::Right { .. }), "{:?}", copy.judged());
+    }
+}
+
+fn many(i: u32, age: f64) -> crate::oip::KnownAnswer {
+    serde_json::from_value(known_request(&format!("r{i}"), age)).unwrap()
+}
+
+/// A disagreement that cannot be confirmed, because nobody answers any more, is neither a wrong answer nor one that
+/// is merely missing; rows on which both agree are right. A test of a copy that is gone ends soon.
+#[tokio::test]
+async fn what_cannot_be_confirmed() {
+    let model = Model::start(Mood::Right).await;
+    let mut known = model.known();
+    known.requests = (0..100).map(|i| many(i, 20.0)).collect();
+    let unconfirmed = Outcome::Unanswered(Unanswered::Unconfirmed);
+    // Nothing after the first answer; the second one too, and 30 known ones of 100.
+    for more in [1, 2, 32] {
+        let copy = model.copy(Some(&known));
+        model.set(Mood::Right);
+        copy.test(&Clock::manual(Timestamp::from_millis(0))).await;
+        let before = model.asked();
+        model.set(Mood::RightFor(before + more));
+        let outcomes = ask(&copy, &[row(7, 50.0, 0.0), row(7, 30.0, 0.25)]).await;
+        assert_eq!(outcomes, [Outcome::Right, unconfirmed.clone()], "{more}");
+        assert!(model.asked() - before <= more + 10, "{}", model.asked() - before);
+    }
+    // Half of them are enough, as long as none is wrong.
+    let copy = model.copy(Some(&known));
+    model.set(Mood::Right);
+    copy.test(&Clock::manual(Timestamp::from_millis(0))).await;
+    model.set(Mood::RightFor(model.asked() + 62));
+    let outcomes = ask(&copy, &[row(7, 30.0, 0.25)]).await;
+    assert!(matches!(outcomes[..], [Outcome::Wrong { .. }]), "{outcomes:?}");
+    assert!(matches!(copy.judged(), Judged::Right { unanswered: 40, .. }), "{:?}", copy.judged());
+}
+
+/// A model that answers null where it answers in health is not right; a part that it never has is nobody's. What is
+/// compared is counted.
+#[tokio::test]
+async fn a_part_that_is_missing() {
+    let model = Model::start(Mood::Right).await;
+    let copy = model.copy(None);
+    let said = |prediction: serde_json::Value| Record {
+        prediction: serde_json::from_value(prediction).unwrap(),
+        ..row(1, 50.0, 0.0)
+    };
+    assert_eq!(
+        ask(&copy, &[said(json!({"label": 1, "score": null}))]).await,
+        unanswered(Unanswered::PartMissing)
+    );
+    assert_eq!(copy.compared(), std::collections::BTreeMap::new());
+    assert_eq!(ask(&copy, &[said(json!({"label": 1, "score": 0.5}))]).await, [Outcome::Right]);
+    assert_eq!(copy.compared(), std::collections::BTreeMap::from([(crate::oip::Part::Score, 1)]));
+    let labels =
+        Schema { columns: schema().columns.into_iter().filter(|c| c.name != "score").collect(), ..schema() };
+    let other = Question::new(&[&said(json!({"label": 1}))], &labels, &pinned(&model.0)).unwrap();
+    let clock = Clock::manual(Timestamp::from_millis(9));
+    assert_eq!(copy.ask(&other, false, &clock).await, other.unanswered(Unanswered::Incomparable));
+}
+
+/// What silentry sends bears its name, whatever name was recorded.
+#[tokio::test]
+async fn requests_bear_our_name() {
+    let model = Model::start(Mood::Right).await;
+    let mut known = model.known();
+    known.requests[0].request.id = Some("recorded".to_owned());
+    let asker = Asker::of_live(&known).unwrap();
+    let clock = Clock::manual(Timestamp::from_millis(5));
+    asker.known(&known.requests[..1], known.tolerance, &clock, |_| {}).await;
+    let last = || model.1.lock().unwrap().id.clone().unwrap();
+    assert_eq!(last(), "silentry-known-young");
+    ask(&model.copy(None), &[row(7, 50.0, 0.0)]).await;
+    assert_eq!(last(), "silentry-pinned-7");
+    assert!(crate::oip::is_own(&last()) && !crate::oip::is_own("silentry"));
+}
+
+/// A copy that answers now and then otherwise, less often than it is tested, is found out by being asked twice, and
+/// accuses nobody of what it said once.
+#[tokio::test]
+async fn a_copy_that_errs_now_and_then() {
+    let model = Model::start(Mood::Rarely).await;
+    let (copy, mut right) = (model.copy(Some(&model.known())), 0);
+    for _ in 0..300 {
+        match &ask(&copy, &[row(1, 50.0, 0.0)]).await[..] {
+            [Outcome::Right] => right += 1,
+            [Outcome::Unanswered(Unanswered::JudgeWrong)] => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!((270..300).contains(&right), "{right}");
+}
+
 /// Rows that are no question say why: of another version, without an answer, without a feature, cut short.
 #[test]
 fn what_cannot_be_asked() {
@@ -260,13 +387,62 @@ fn what_cannot_be_asked() {
     assert_eq!(why(json!({"model_hash": "ab"})), None);
     assert_eq!(why(json!({"version": "2"})), Some(Unanswered::OtherVersion));
     assert_eq!(why(json!({"model_hash": "cd"})), Some(Unanswered::OtherVersion));
-    assert_eq!(why(json!({"prediction": null})), Some(Unanswered::Incomparable));
+    assert_eq!(why(json!({"prediction": null})), Some(Unanswered::PartMissing));
     assert_eq!(why(json!({"features": {"age": 1}})), Some(Unanswered::Unaskable));
     assert_eq!(why(json!({"features": {"age": "1", "city": "x"}})), Some(Unanswered::Unaskable));
     assert_eq!(why(json!({"features": {"age": "nan", "city": "x"}})), None);
     assert_eq!(why(json!({"features": {"age": null, "city": "x"}})), None);
+    for infinity in ["inf", "-inf", "Infinity"] {
+        let features = json!({"age": infinity, "city": "x"});
+        assert_eq!(why(json!({"features": features})), Some(Unanswered::Unaskable), "{infinity}");
+    }
     assert_eq!(why(json!({"features": {"age": 1, "city": null}})), Some(Unanswered::Unaskable));
     assert_eq!(why(json!({"truncated": true})), Some(Unanswered::Unaskable));
+}
+
+/// Without a version of its own the copy is of the baseline's: rows of another are not held against it. An infinite
+/// number, as files have it, would reach the copy as a missing one.
+#[test]
+fn rows_of_another_version_or_infinite() {
+    let pinned = pinned("http://127.0.0.1:9");
+    let ours = |version: &str| Schema { version: Some(version.to_owned()), ..schema() };
+    let (mut one, none) = (row(1, 50.0, 0.0), Record { version: None, ..row(1, 50.0, 0.0) });
+    let why = |row: &Record, version: &str| Question::new(&[row], &ours(version), &pinned).err();
+    assert_eq!((why(&one, "1"), why(&none, "2")), (None, None));
+    assert_eq!(why(&one, "2"), Some(Unanswered::OtherVersion));
+    let named = Pinned { version: Some("1".to_owned()), ..pinned.clone() };
+    assert_eq!(Question::new(&[&one], &ours("2"), &named).err(), None);
+    for (age, expected) in [(f64::INFINITY, Some(Unanswered::Unaskable)), (f64::NAN, None)] {
+        one.features.insert("age".to_owned(), Scalar::Number(age));
+        assert_eq!(why(&one, "1"), expected, "{age}");
+    }
+}
+
+/// Many that disagree at once share tests: one that is under way when the last of them disagrees, and one after it.
+/// Where the model stands accused, none is needed, but a copy that is found out accuses nobody any more.
+#[tokio::test]
+async fn tests_are_shared() {
+    let model = Model::start(Mood::Right).await;
+    let mut known = model.known();
+    known.requests = (0..50).map(|i| many(i, 20.0)).collect();
+    let mut settings = pinned(&model.0);
+    settings.in_flight_max = std::num::NonZeroUsize::new(20).unwrap();
+    let (copy, clock) =
+        (PinnedCopy::new(settings, Some(&known)).unwrap(), Clock::manual(Timestamp::from_millis(9)));
+    copy.test(&clock).await;
+    let wrong = question(&[row(7, 30.0, 0.25)]);
+    let before = model.asked();
+    let all = futures::future::join_all((0..20).map(|_| copy.ask(&wrong, false, &clock))).await;
+    assert!(all.iter().all(|rows| matches!(rows[0].outcome, Outcome::Wrong { .. })));
+    let asked = model.asked() - before;
+    assert!((40 + 50..=40 + 4 * 50).contains(&asked), "{asked}");
+    let before = model.asked();
+    let accused = copy.ask(&wrong, true, &clock).await;
+    assert!(matches!(accused[0].outcome, Outcome::Wrong { .. }));
+    assert_eq!(model.asked() - before, 2);
+    model.set(Mood::Off(0.1));
+    copy.test(&clock).await;
+    assert_eq!(copy.ask(&wrong, true, &clock).await, wrong.unanswered(Unanswered::JudgeWrong));
 }
 
 /// The layouts of servers: a tensor a feature, or one of them all, in the order of the schema.
@@ -337,8 +513,13 @@ async fn known_answers_of_the_live_model() {
     let mut known = model.known();
     known.requests[0].expected.model_version = Some("1".to_owned());
     let (asker, clock) = (Asker::of_live(&known).unwrap(), Clock::manual(Timestamp::from_millis(5)));
+    let told = Mutex::new(Vec::new());
     let round = async || -> Vec<Outcome> {
-        let all = asker.known(&known.requests, known.tolerance, &clock).await;
+        let mut all = Vec::new();
+        asker.known(&known.requests, known.tolerance, &clock, |answered| all.push(answered)).await;
+        let details = all.iter().filter_map(|answered| answered.detail.as_deref());
+        told.lock().unwrap().extend(details.map(str::to_owned));
+        assert_eq!(all.iter().map(|a| a.of.as_deref().unwrap()).collect::<Vec<_>>(), ["young", "old"]);
         all.into_iter().map(|answered| answered.outcome).collect()
     };
     assert_eq!(round().await, [Outcome::Right, Outcome::Right]);
@@ -353,6 +534,10 @@ async fn known_answers_of_the_live_model() {
     );
     model.set(Mood::Status(500));
     assert_eq!(round().await, vec![Outcome::Unanswered(Unanswered::Failed); 2]);
+    model.set(Mood::Status(401));
+    assert_eq!(round().await, vec![Outcome::Unanswered(Unanswered::Refused); 2]);
+    let (failed, refused) = ("500 Internal Server Error", "401 Unauthorized");
+    assert_eq!(*told.lock().unwrap(), ["2", failed, failed, refused, refused]);
 }
 
 /// The secret goes to who is asked, and shows nowhere else.
@@ -413,7 +598,9 @@ fn sampled_outcomes(pinned: &Pinned, q: f64, seed: u64) -> impl Iterator<Item = 
             let copy: InferResponse = serde_json::from_value(json!({"model_name": "m", "outputs": [
                 {"name": "score", "datatype": "FP64", "shape": [1], "data": [right]}]}))
             .unwrap();
-            let [Answered { outcome, .. }] = &question.compare(copy, &pinned)[..] else { panic!("one row") };
+            let [Answered { outcome, .. }] = &question.compare(copy, &pinned).0[..] else {
+                panic!("one row")
+            };
             (i, *outcome == Outcome::Right)
         })
     })

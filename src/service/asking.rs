@@ -13,11 +13,12 @@ use tokio::time::MissedTickBehavior;
 use super::Error;
 use super::engine::ModelSetup;
 use super::handle::Shared;
+use super::model::Route;
 use super::tasks::{Alarmed, stopped};
 use crate::detect::{Answered, Check, Unanswered};
 use crate::oracle::{Asker, KnownAnswers, PinnedCopy, Question, ROWS_MAX, Sampler};
 use crate::record::Record;
-use crate::units::{Clock, Timestamp};
+use crate::units::Timestamp;
 
 /// Questions that wait for the pinned copy, at the most,
 const QUESTIONS_MAX: usize = 256;
@@ -121,10 +122,18 @@ impl Rescorer {
         if chosen.is_empty() {
             return;
         }
-        let schema = shared.engine().models.get(&self.model).map(|model| Arc::clone(model.schema()));
-        let Some(schema) = schema else { return };
+        let is_named = self.copy.settings().version.is_some();
+        let (schema, chosen, others) = {
+            let engine = shared.engine();
+            let Some(model) = engine.models.get(&self.model) else { return };
+            // Whatever other version the copy may be of, it is not of those that others judge.
+            let is_its = |record: &&Record| is_named || model.route(record) == Route::Main;
+            let (chosen, others): (Vec<&Record>, Vec<&Record>) = chosen.into_iter().partition(is_its);
+            (Arc::clone(model.schema()), chosen, others)
+        };
         let is_one = |a: &&Record, b: &&Record| a.request_id.is_some() && a.request_id == b.request_id;
-        let mut missed: Vec<Answered> = Vec::new();
+        let other = |row: &&Record| Answered::none(row.ts, Unanswered::OtherVersion);
+        let mut missed: Vec<Answered> = others.iter().map(other).collect();
         for rows in chosen.chunk_by(is_one).flat_map(|rows| rows.chunks(ROWS_MAX)) {
             let asked = Question::new(rows, &schema, self.copy.settings());
             match asked {
@@ -147,8 +156,9 @@ impl Rescorer {
         };
         match self.sender.try_send(Waiting { question, _bytes: permit }) {
             Ok(()) => Vec::new(),
-            Err(mpsc::error::TrySendError::Full(waiting) | mpsc::error::TrySendError::Closed(waiting)) => {
-                full(&waiting.question)
+            Err(mpsc::error::TrySendError::Full(waiting)) => full(&waiting.question),
+            Err(mpsc::error::TrySendError::Closed(waiting)) => {
+                waiting.question.unanswered(Unanswered::ShuttingDown)
             }
         }
     }
@@ -161,6 +171,8 @@ fn note(shared: &Shared, model: &str, check: Check, answers: Vec<Answered>, now:
     }
     let changes = shared.engine().checked(model, check, answers, now);
     shared.tell(&changes);
+    #[cfg(test)]
+    shared.noted.notify_waiters();
 }
 
 async fn ask_live(
@@ -171,15 +183,17 @@ async fn ask_live(
     let mut ticks = tokio::time::interval(known.every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        let told = |answered: Answered| {
+            note(&shared, &model, Check::KnownAnswer, vec![answered], shared.clock.now());
+        };
         let round = async {
             ticks.tick().await;
-            asker.known(&known.requests, known.tolerance, &shared.clock).await
+            asker.known(&known.requests, known.tolerance, &shared.clock, told).await;
         };
-        let answers = tokio::select! {
-            answers = round => answers,
+        tokio::select! {
+            () = round => {}
             () = stopped(&mut stopping) => return,
-        };
-        note(&shared, &model, Check::KnownAnswer, answers, shared.clock.now());
+        }
     }
 }
 
@@ -187,6 +201,8 @@ async fn test(shared: Alarmed, copy: Arc<PinnedCopy>, every: Duration, mut stopp
     loop {
         let test = async {
             let judged = copy.test(&shared.clock).await;
+            #[cfg(test)]
+            shared.noted.notify_waiters();
             tokio::time::sleep(if judged.is_believed() { every } else { every.min(TEST_AGAIN) }).await;
         };
         tokio::select! {
@@ -204,20 +220,37 @@ async fn ask_copy(
 ) {
     let most = copy.settings().in_flight_max.get();
     let mut under_way = FuturesUnordered::new();
+    let end = stopping.clone();
+    let noted = |answers| note(&shared, &model, Check::PinnedCopy, answers, shared.clock.now());
     loop {
         tokio::select! {
-            () = stopped(&mut stopping) => return,
-            Some(answers) = under_way.next() => {
-                note(&shared, &model, Check::PinnedCopy, answers, shared.clock.now());
-            }
+            () = stopped(&mut stopping) => break,
+            Some(answers) = under_way.next() => noted(answers),
             question = waiting.recv(), if under_way.len() < most => match question {
-                Some(question) => under_way.push(ask(&copy, question, &shared.clock)),
-                None => return,
+                Some(question) => under_way.push(ask(&shared, (&model, &copy), question, end.clone())),
+                None => break,
             },
         }
     }
+    // What was begun, and what waits, is given up and counted.
+    waiting.close();
+    while let Some(answers) = under_way.next().await {
+        noted(answers);
+    }
+    while let Ok(Waiting { question, .. }) = waiting.try_recv() {
+        noted(question.unanswered(Unanswered::ShuttingDown));
+    }
 }
 
-async fn ask(copy: &PinnedCopy, waiting: Waiting, clock: &Clock) -> Vec<Answered> {
-    copy.ask(&waiting.question, clock).await
+async fn ask(
+    shared: &Shared,
+    (model, copy): (&str, &PinnedCopy),
+    waiting: Waiting,
+    mut stopping: watch::Receiver<bool>,
+) -> Vec<Answered> {
+    let is_accused = shared.engine().models.get(model).is_some_and(|watched| watched.checks.accuses());
+    tokio::select! {
+        answers = copy.ask(&waiting.question, is_accused, &shared.clock) => answers,
+        () = stopped(&mut stopping) => waiting.question.unanswered(Unanswered::ShuttingDown),
+    }
 }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use sha2::{Digest, Sha256};
+
 use super::engine::{Engine, ModelSetup};
+use super::labels::LabelSettings;
 use crate::alert::{Alert, Change};
 use crate::detect::{
     Alarm, Answered, Check, CheckReport, Checker, Finding, Held, Outcome, Share, StreamReport, Terms,
@@ -21,9 +24,10 @@ pub(super) struct Checks(Vec<Checker>);
 impl Checks {
     pub(super) fn new(setup: &ModelSetup) -> Self {
         let known = setup.known_answers.as_ref().map(|known| {
-            Checker::new(Check::KnownAnswer, Terms::known(known.requests.len(), known.patience()))
+            let requests = known.requests.iter().map(|request| request.name.clone()).collect();
+            Checker::new(Terms::Known { requests, patience: known.patience() }, known.fingerprint())
         });
-        let pinned = setup.pinned.as_ref().map(|_| Checker::new(Check::PinnedCopy, Terms::sampled()));
+        let pinned = setup.pinned.as_ref().map(|pinned| Checker::new(Terms::Sampled, pinned.fingerprint()));
         let is_on = |checker: &Checker| !setup.without.iter().any(|name| name == checker.check().name());
         Self(known.into_iter().chain(pinned).filter(is_on).collect())
     }
@@ -40,6 +44,11 @@ impl Checks {
     /// Whether the alarm of any is open.
     pub(super) fn hold(&self) -> bool {
         self.0.iter().any(Checker::holds)
+    }
+
+    /// Whether the pinned copy has an open alarm.
+    pub(super) fn accuses(&self) -> bool {
+        self.holds_but(Check::KnownAnswer)
     }
 
     /// Whether the alarm of another is open.
@@ -81,11 +90,24 @@ impl Checks {
 
     pub(super) fn restore(&mut self, mut held: BTreeMap<Check, Held>) {
         for checker in &mut self.0 {
-            if let Some(held) = held.remove(&checker.check()) {
-                checker.restore(held);
+            let Some(held) = held.remove(&checker.check()) else { continue };
+            if !checker.restore(held) {
+                let detector = checker.check().name();
+                tracing::warn!(detector, "what it found is left behind: it was found by other settings");
             }
         }
     }
+}
+
+/// The hash of what judges beside the baselines' detectors: known answers, the pinned copy, and labels; without
+/// secrets.
+pub(super) fn settings_hash(setup: &ModelSetup) -> String {
+    let known = setup.known_answers.as_ref().map(|known| (known.fingerprint(), known.every, known.timeout));
+    let pinned = setup.pinned.as_ref().map(|pinned| (pinned.fingerprint(), pinned.share, pinned.timeout));
+    let LabelSettings { budget, tolerance, wait, silent_after, .. } = setup.labels;
+    let labels = (budget, tolerance, wait, silent_after);
+    let all = format!("{known:?} {pinned:?} {labels:?} {:?}", setup.without);
+    Sha256::digest(all.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A finding of the ledger beside the open alert of a check.

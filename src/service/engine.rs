@@ -348,7 +348,7 @@ impl Engine {
             self.runs.remove(ended);
         }
         let frozen = self.frozen(model, &request.experiment)?;
-        let run = Run::new(id, model.to_owned(), request, frozen, self.lost())?;
+        let run = Run::new(id, model.to_owned(), request, frozen, self.lost_traffic())?;
         let view = run.view();
         self.runs.push_back(run);
         self.tell_run(model);
@@ -434,7 +434,7 @@ impl Engine {
             Surroundings {
                 timeline,
                 frozen,
-                lost: self.lost(),
+                lost: self.lost_traffic(),
                 forgotten: self.alerts.timeline_lost().until,
             },
         ))
@@ -446,6 +446,13 @@ impl Engine {
         if run.is_some_and(|run| !std::mem::replace(&mut run.is_measured, true)) {
             measure_detections(&self.metrics, verdict);
         }
+    }
+
+    /// Rows of the traffic that were lost.
+    fn lost_traffic(&self) -> BTreeMap<String, u64> {
+        let mut lost = self.lost();
+        lost.remove(Reason::OwnRequest.name());
+        lost
     }
 
     pub(super) fn lost(&self) -> BTreeMap<String, u64> {

@@ -42,6 +42,8 @@ pub struct Ingested {
     pub rejected: u64,
     /// Records that did not fit the queue.
     pub dropped: u64,
+    /// Records of requests that silentry sent itself, known answers and the like: they are nobody's traffic.
+    pub own: u64,
     /// Those of the rejected lines whose model is not watched.
     #[serde(skip)]
     pub of_unknown_model: u64,
@@ -50,11 +52,11 @@ pub struct Ingested {
 }
 
 impl Ingested {
-    const fn count(&mut self, taken: bool) {
-        if taken {
-            self.accepted += 1;
-        } else {
-            self.dropped += 1;
+    const fn count(&mut self, offered: Offered) {
+        match offered {
+            Offered::Taken => self.accepted += 1,
+            Offered::Shed => self.dropped += 1,
+            Offered::Own => self.own += 1,
         }
     }
 
@@ -64,6 +66,14 @@ impl Ingested {
             self.rejections.push(why);
         }
     }
+}
+
+/// What became of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Offered {
+    Taken,
+    Shed,
+    Own,
 }
 
 /// The service as its callers see it; clones share it.
@@ -83,6 +93,9 @@ pub(super) struct Shared {
     pub(super) putting: Mutex<()>,
     /// Something changed that is to be kept soon.
     pub(super) changed: tokio::sync::Notify,
+    /// Answers were noted, or a pinned copy was tested; for the tests that wait for it.
+    #[cfg(test)]
+    pub(super) noted: tokio::sync::Notify,
     /// Held while the metrics are brought up to date.
     pub(super) scrape: Mutex<()>,
     /// Taken out when the service stops.
@@ -221,14 +234,19 @@ impl Handle {
         ingested
     }
 
-    /// Offers one record to the queue; whether it was taken.
-    fn offer(&self, record: Record, bytes: usize, tally: &mut Tally) -> bool {
+    /// Offers one record to the queue.
+    fn offer(&self, record: Record, bytes: usize, tally: &mut Tally) -> Offered {
         // Its number is followed first: what is shed here did not go missing on the way.
         self.0.arrivals().see(&record, tally, self.now());
+        if record.request_id.as_deref().is_some_and(crate::oip::is_own) {
+            // No row of the traffic is lost with it.
+            self.0.intake.losses().add(Reason::OwnRequest, 1);
+            return Offered::Own;
+        }
         let model = record.model.clone();
         let taken = self.0.intake.offer([(record, bytes)]) > 0;
         tally.add(model, taken);
-        taken
+        if taken { Offered::Taken } else { Offered::Shed }
     }
 
     /// Takes exchanges of the Open Inference Protocol in, one JSON object a line: see
@@ -315,6 +333,7 @@ impl Handle {
             (self.0.copies.get(&view.model), view.answer_checks.iter_mut().find(is_of_copy))
         {
             check.judged = Some(copy.judged());
+            check.compared = Some(copy.compared());
         }
         view
     }

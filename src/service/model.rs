@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Error;
-use super::checks::Checks;
+use super::checks::{Checks, settings_hash};
 use super::engine::ModelSetup;
 use super::judge::{Judge, OTHERS, Scope, decided};
 use super::labels::{Labels, SavedLabels, is_on};
@@ -70,6 +70,8 @@ pub(super) struct Watched {
     meters: Vec<Meter>,
     pub(super) checks: Checks,
     pub(super) labels: Labels,
+    /// The hash of the settings of both.
+    settings: String,
 }
 
 /// All evidence of one model, kept over a restart.
@@ -97,7 +99,7 @@ pub(super) fn version_of(record: &Record) -> Option<&str> {
 impl Watched {
     pub(super) fn new(setup: ModelSetup) -> Result<Self, Error> {
         setup.check()?;
-        let checks = Checks::new(&setup);
+        let (checks, settings) = (Checks::new(&setup), settings_hash(&setup));
         let ModelSetup { baseline, versions, without, slos, coverage_min, labels, .. } = setup;
         let mut labels = Labels::new(labels, is_on(&without));
         labels.hold_against(None, &baseline)?;
@@ -124,6 +126,7 @@ impl Watched {
             meters,
             checks,
             labels,
+            settings,
         })
     }
 
@@ -405,7 +408,8 @@ impl Watched {
     /// What judges, and what by.
     pub(super) fn hashes(&self) -> (Vec<&str>, Vec<&str>) {
         let judges = || std::iter::once(&self.main).chain(self.versions.values());
-        let detectors = judges().map(|judge| judge.monitor.fingerprint()).collect();
+        let detectors =
+            judges().map(|judge| judge.monitor.fingerprint()).chain([self.settings.as_str()]).collect();
         (detectors, judges().map(|judge| judge.baseline.content_hash()).collect())
     }
 
@@ -413,7 +417,10 @@ impl Watched {
     pub(super) fn decided(&self, now: Timestamp) -> u64 {
         let of_versions = self.versions.values().map(|judge| decided(&judge.monitor.report()));
         let others = self.strangers.are_there(now).then(|| decided(&self.strangers.monitor.report()));
-        decided(&self.main.monitor.report()) + of_versions.chain(others).sum::<u64>()
+        let labels: Vec<StreamReport> =
+            self.labels.stream_reports(now).into_iter().map(|(_, report)| report).collect();
+        let beside = decided(&self.checks.stream_reports(now)) + decided(&labels);
+        decided(&self.main.monitor.report()) + beside + of_versions.chain(others).sum::<u64>()
     }
 
     /// Rows of versions that no baseline is of.

@@ -143,6 +143,8 @@ impl Service {
             kept,
             putting: Mutex::new(()),
             changed: Notify::new(),
+            #[cfg(test)]
+            noted: Notify::new(),
             scrape: Mutex::new(()),
             engine: Mutex::new(engine),
             intake,

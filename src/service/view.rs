@@ -11,6 +11,7 @@ use crate::chaos::Journal;
 use crate::detect::{
     Check, CheckReport, EffectSize, PerformanceReport, ROW_RATE, StreamReport, StreamState, Undecided,
 };
+use crate::oip::Part;
 use crate::oracle::Judged;
 use crate::slo::{Meter, Span, Summary};
 use crate::units::{PerSecond, Ratio, Timestamp};
@@ -72,11 +73,14 @@ pub struct CheckView {
     pub report: CheckReport,
     /// What known answers say of the pinned copy itself; null where there is none.
     pub judged: Option<Judged>,
+    /// How often each part of an answer was held against the pinned copy's: nothing is known of parts that do not
+    /// stand here; null where there is none.
+    pub compared: Option<BTreeMap<Part, u64>>,
 }
 
 impl CheckView {
     pub(super) const fn of(report: CheckReport) -> Self {
-        Self { report, judged: None }
+        Self { report, judged: None, compared: None }
     }
 }
 

@@ -19,11 +19,13 @@ pub enum Reason {
     MissingSeq,
     /// It was taken in, and the detectors failed on it.
     NotJudged,
+    /// Its request was silentry's own: no row of the traffic.
+    OwnRequest,
 }
 
 impl Reason {
     /// All of them, in the order of every snapshot.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Malformed,
         Self::TooLarge,
         Self::QueueFull,
@@ -31,6 +33,7 @@ impl Reason {
         Self::ShuttingDown,
         Self::MissingSeq,
         Self::NotJudged,
+        Self::OwnRequest,
     ];
 
     /// The word in metrics and messages.
@@ -44,6 +47,7 @@ impl Reason {
             Self::ShuttingDown => "shutting_down",
             Self::MissingSeq => "missing_seq",
             Self::NotJudged => "not_judged",
+            Self::OwnRequest => "own_request",
         }
     }
 }
@@ -58,6 +62,7 @@ pub struct Losses {
     shutting_down: AtomicU64,
     missing_seq: AtomicU64,
     not_judged: AtomicU64,
+    own_request: AtomicU64,
 }
 
 impl Losses {
@@ -70,6 +75,7 @@ impl Losses {
             Reason::ShuttingDown => &self.shutting_down,
             Reason::MissingSeq => &self.missing_seq,
             Reason::NotJudged => &self.not_judged,
+            Reason::OwnRequest => &self.own_request,
         }
     }
 
@@ -114,7 +120,7 @@ mod tests {
             losses.add(reason, n);
             assert_eq!(serde_json::to_value(reason).unwrap(), reason.name());
         }
-        assert_eq!(losses.snapshot().map(|(_, n)| n), [1, 2, 3, 4, 5, 6, 7]);
-        assert_eq!(losses.total(), 28);
+        assert_eq!(losses.snapshot().map(|(_, n)| n), [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(losses.total(), 36);
     }
 }

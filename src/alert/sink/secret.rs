@@ -167,8 +167,8 @@ mod tests {
     #[test]
     fn addresses_are_checked() {
         for (text, expected) in [
-            ("https://h/x", "`https://h` is no receiver: this program has no TLS"),
-            ("http://me:hush@h/x", "`http://h` is no receiver: a name or password belongs"),
+            ("https://h/x", "`https://h` is no address to send to: this program has no TLS"),
+            ("http://me:hush@h/x", "`http://h` is no address to send to: a name or password belongs"),
             ("ftp://h", "the scheme is not http"),
             ("h:9093", "the scheme is not http"),
             ("nonsense", "not a URL"),

@@ -26,6 +26,8 @@ enum Mood {
     Wrong,
     Failing,
     Hanging,
+    /// Wrong, but for those of age 99, who wait for ever.
+    WrongOrHanging,
 }
 
 /// What the model makes of its features: a number that looks like the scores of the baseline.
@@ -60,7 +62,7 @@ async fn copy() -> (String, Arc<Mutex<Mood>>) {
 async fn answer(mood: &Mutex<Mood>, body: &[u8]) -> Response {
     let mood = *mood.lock().unwrap();
     match mood {
-        Mood::Right | Mood::Wrong => {}
+        Mood::Right | Mood::Wrong | Mood::WrongOrHanging => {}
         Mood::Failing => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         Mood::Hanging => std::future::pending().await,
     }
@@ -68,7 +70,10 @@ async fn answer(mood: &Mutex<Mood>, body: &[u8]) -> Response {
     let rows = InferRequest::parse(body).unwrap().rows(&[]).unwrap();
     let of =
         |row: &BTreeMap<String, Scalar>| score(["spend", "visits", "age"].map(|name| number(&row[name])));
-    let off = if mood == Mood::Wrong { 0.3 } else { 0.0 };
+    if mood == Mood::WrongOrHanging && rows.iter().any(|row| row["age"] == Scalar::Number(99.0)) {
+        std::future::pending::<()>().await;
+    }
+    let off = if mood == Mood::Right { 0.0 } else { 0.3 };
     let scores: Vec<f64> = rows.iter().map(|row| of(row) + off).collect();
     axum::Json(json!({"model_name": "a", "model_version": "1", "outputs": [
         {"name": "score", "datatype": "FP64", "shape": [scores.len()], "data": scores}]}))
@@ -81,14 +86,21 @@ fn pinned(url: &str) -> Pinned {
     serde_json::from_value(pinned).unwrap()
 }
 
-fn known(url: &str) -> KnownAnswers {
+fn known_request(name: &str, age: f64) -> serde_json::Value {
     let tensor =
         |name: &str, value: f64| json!({"name": name, "datatype": "FP64", "shape": [1], "data": [value]});
-    let known = json!({"url": url, "every": "20ms", "timeout": "60s", "requests": [{
-        "name": "one", "request": {"inputs": [tensor("spend", 20.0), tensor("visits", 3.0), tensor("age", 40.0)]},
-        "expected": {"outputs": [tensor("score", score([20.0, 3.0, 40.0]))]}}]});
-    let known: KnownAnswers = serde_json::from_value(known).unwrap();
+    json!({
+        "name": name, "request": {"inputs": [tensor("spend", 20.0), tensor("visits", 3.0), tensor("age", age)]},
+        "expected": {"outputs": [tensor("score", score([20.0, 3.0, age]))]}})
+}
+
+fn known(url: &str) -> KnownAnswers {
+    let known = json!({"url": url, "timeout": "60s", "requests_per_second_max": 1_000,
+        "requests": [known_request("one", 40.0)]});
+    let mut known: KnownAnswers = serde_json::from_value(known).unwrap();
     known.check().unwrap();
+    // More often than anybody may have it.
+    known.every = Duration::from_millis(20);
     known
 }
 
@@ -113,8 +125,13 @@ impl Fed {
 
     async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         let wait = async {
-            while !holds(self) {
-                tokio::task::yield_now().await;
+            loop {
+                // From before the look, so that no change is missed between the two.
+                let noted = self.handle.0.noted.notified();
+                if holds(self) {
+                    return;
+                }
+                noted.await;
             }
         };
         let waited = tokio::time::timeout(Duration::from_secs(60), wait).await;
@@ -160,7 +177,11 @@ impl Fed {
     /// An outcome, as if somebody had been asked.
     fn note(&self, check: Check, outcome: &Outcome, times: usize) {
         let now = self.handle.now();
-        let answers = (0..times).map(|_| Answered { at: now, outcome: outcome.clone() }).collect();
+        let answers = (0..times).map(|_| match check {
+            Check::KnownAnswer => Answered::known(now, "one", outcome.clone()),
+            Check::PinnedCopy => Answered::row(now, outcome.clone()),
+        });
+        let answers = answers.collect();
         let changes = self.handle.0.engine().checked("a", check, answers, now);
         self.handle.0.tell(&changes);
     }
@@ -249,6 +270,8 @@ async fn a_hanging_copy_slows_nothing() {
     fed.metric(r#"silentry_detector_undecided{detector="pinned_copy",model="a",reason="unanswered"} 1"#);
     let stopped = tokio::time::timeout(Duration::from_secs(4), fed.service.stop()).await;
     stopped.expect("it does not wait for the copy").unwrap();
+    let ended = fed.handle.model("a").unwrap().answer_checks[0].report.unanswered.clone();
+    assert_eq!(ended, BTreeMap::from([("queue_full", 3_000 - 260), ("shutting_down", 260)]));
 }
 
 /// A copy that fails, or breaks, leaves the detector undecided with the reason, and never alarms; when it is well
@@ -284,6 +307,20 @@ async fn a_broken_copy_accuses_nobody() {
     fed.ask(100, |i| said(i, None, 0.0)).await;
     fed.until("the alert ends", |fed| fed.alarms().is_empty()).await;
     assert_eq!(fed.state_of(Check::PinnedCopy), StreamState::Quiet);
+    fed.service.stop().await.unwrap();
+}
+
+/// A wrong answer is told at once, and not when the others of its round were given up.
+#[tokio::test]
+async fn a_wrong_answer_waits_for_no_other() {
+    let (url, mood) = copy().await;
+    *mood.lock().unwrap() = Mood::WrongOrHanging;
+    let mut known = known(&url);
+    known.timeout = Duration::from_secs(3_600);
+    known.requests.push(serde_json::from_value(known_request("two", 99.0)).unwrap());
+    let fed = fed(model(Some(known), None));
+    fed.until("the first is told", |fed| fed.alarms() == [of("output", "known_answer")]).await;
+    assert_eq!(fed.check(Check::KnownAnswer).report.asked, 1);
     fed.service.stop().await.unwrap();
 }
 
@@ -403,6 +440,115 @@ async fn accepted_or_switched_off() {
     let fed = Fed::new(Setup::in_memory(vec![off], Clock::manual(Timestamp::from_millis(0))));
     fed.note(Check::KnownAnswer, &wrong(), 1);
     assert_eq!((fed.alarms(), fed.handle.model("a").unwrap().answer_checks), (vec![], vec![]));
+    fed.service.stop().await.unwrap();
+}
+
+/// What was found by other settings is left behind: an acceptance does not outlive the answer that it was about, and
+/// an alarm that nobody can end is closed.
+#[tokio::test]
+async fn other_settings() {
+    for is_accepted in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let fed = Fed::new(keeping(&dir, vec![by_hand()]));
+        fed.note(Check::KnownAnswer, &wrong(), 1);
+        if is_accepted {
+            let signature = alert::Signature::new("ann", None).unwrap();
+            fed.handle.accept("a", fed.handle.alerts().active[0].id, signature).unwrap();
+        }
+        fed.service.stop().await.unwrap();
+        let mut corrected = by_hand();
+        corrected.known_answers.as_mut().unwrap().requests[0] =
+            serde_json::from_value(known_request("one", 41.0)).unwrap();
+        let fed = Fed::new(keeping(&dir, vec![corrected]));
+        assert_eq!(fed.alarms(), []);
+        fed.note(Check::KnownAnswer, &wrong(), 1);
+        assert_eq!(fed.alarms(), [of("output", "known_answer")], "accepted: {is_accepted}");
+        fed.service.stop().await.unwrap();
+    }
+}
+
+/// What judges answers and labels is part of what judges a run, and what they know is known.
+#[tokio::test]
+async fn settings_are_hashed_and_reports_counted() {
+    let hash = |setup: ModelSetup| {
+        let watched = crate::service::model::Watched::new(setup).unwrap();
+        watched.hashes().0.join(" ")
+    };
+    let one = hash(by_hand());
+    assert_eq!(one, hash(by_hand()));
+    let mut lax = by_hand();
+    lax.known_answers.as_mut().unwrap().tolerance.absolute = 0.5;
+    let mut labels = by_hand();
+    labels.labels.tolerance = crate::units::Ratio::one_in(2);
+    let with_copy = model(by_hand().known_answers, Some(pinned("http://127.0.0.1:9/infer")));
+    for other in [lax, labels, with_copy, model(None, None)] {
+        assert_ne!(one, hash(other));
+    }
+    let fed = fed(by_hand());
+    fed.until("the first round", |fed| fed.check(Check::KnownAnswer).report.asked > 0).await;
+    let decided = || fed.handle.0.engine().model("a").unwrap().decided(fed.handle.now());
+    let before = decided();
+    fed.note(Check::KnownAnswer, &Outcome::Right, 1);
+    assert_eq!(decided(), before + 1);
+    fed.service.stop().await.unwrap();
+}
+
+/// Through queue, bounds and confirmation: with one request in five asked again, a fault in a fifth of the rows is found
+/// within as many rows as leave chance one in 10^9 (0.96^508), and no row before the fault is wrong.
+#[tokio::test]
+async fn a_fault_is_found_by_a_share_of_rows() {
+    let (url, _mood) = copy().await;
+    let sampled = Pinned { share: crate::units::Ratio::one_in(5), ..pinned(&url) };
+    let mut fed = fed(model(Some(known(&url)), Some(sampled)));
+    fed.feed(500, |i| said(i, None, 0.0)).await;
+    let wrong = |fed: &Fed| fed.check(Check::PinnedCopy).report.wrong;
+    assert_eq!((wrong(&fed), fed.alarms()), (0, vec![]));
+    fed.feed(508, |i| said(i, None, if i % 5 == 0 { 0.25 } else { 0.0 })).await;
+    fed.until("the fault is found", |fed| wrong(fed) > 0).await;
+    // Scores beyond 1 have an alert of the same group: whoever comes first opens it.
+    let (alarms, noted) = (fed.alarms(), fed.detectors_noted());
+    let is_told = alarms == [of("output", "pinned_copy")] || noted.contains(&"pinned_copy".to_owned());
+    assert!(is_told, "{alarms:?} {noted:?}");
+    fed.service.stop().await.unwrap();
+}
+
+/// Rows of a version with a baseline of its own are not held against the copy of the model's, and accuse nobody.
+#[tokio::test]
+async fn the_copy_is_of_one_version() {
+    let (url, _mood) = copy().await;
+    let versions = vec![learned_of("a", "2", 5_000)];
+    let mut fed = fed(ModelSetup { versions, ..model(None, Some(pinned(&url))) });
+    let rollout = |i: i64| {
+        if i % 2 == 0 {
+            said(i, None, 0.25).replace(r#""model":"a""#, r#""model":"a","version":"2""#)
+        } else {
+            said(i, None, 0.0)
+        }
+    };
+    fed.ask(100, rollout).await;
+    let report = fed.check(Check::PinnedCopy).report;
+    assert_eq!((report.right, report.wrong), (50, 0));
+    assert!(fed.alarms().iter().all(|(_, detector)| detector != "pinned_copy"), "{:?}", fed.alarms());
+    assert_eq!(report.unanswered, BTreeMap::from([("other_version", 50)]));
+    assert_eq!(fed.state_of(Check::PinnedCopy), StreamState::Undecided(Undecided::OtherVersion));
+    fed.service.stop().await.unwrap();
+}
+
+/// Rows of silentry's own requests come in like any, and are nobody's traffic: no row, no loss, and counted.
+#[tokio::test]
+async fn own_requests_are_no_traffic() {
+    let mut fed = fed(by_hand());
+    fed.feed(100, |i| said(i, None, 0.0)).await;
+    let own = |i: i64| {
+        said(i, None, 0.0)
+            .replace("\"q", &format!("\"silentry-{}-q", ["known", "pinned"][usize::from(i % 2 == 0)]))
+    };
+    let ingested = fed.handle.ingest(&body((100..150).map(own)));
+    assert_eq!((ingested.own, ingested.accepted, ingested.dropped, ingested.rejected), (50, 0, 0, 0));
+    fed.feed(100, |i| said(i, None, 0.0)).await;
+    let view = fed.handle.model("a").unwrap();
+    assert_eq!((view.rows, view.recent.unwrap().lost), (200, 0));
+    assert_eq!(fed.handle.health().tap.rows_lost.get("own_request"), Some(&50));
     fed.service.stop().await.unwrap();
 }
 
