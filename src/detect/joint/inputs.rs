@@ -29,6 +29,9 @@ pub(super) struct Input {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     by_code: Option<Vec<Option<f32>>>,
     ranks: Ranks,
+    /// Whether trees were fitted to rows enough in which it is missing, so that what they say of such rows is learnt.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) knows_missing: bool,
 }
 
 /// The normal score of each place that a value may have among the sample's.
@@ -49,7 +52,8 @@ impl Input {
             let mut sorted: Vec<f64> = numbers.iter().copied().filter(|v| !v.is_nan()).collect();
             sorted.sort_by(f64::total_cmp);
             let varies = sorted.first().zip(sorted.last()).is_some_and(|(low, high)| low < high);
-            return varies.then(|| Self { position, by_code: None, ranks: Ranks::of_numbers(&sorted) });
+            let ranks = Ranks::of_numbers(&sorted);
+            return varies.then_some(Self { position, by_code: None, ranks, knows_missing: false });
         }
         let mut rows: Vec<(f64, f64)> = vec![(0.0, 0.0); bins.len()];
         for (row, code) in sampled.codes.iter().enumerate() {
@@ -84,7 +88,8 @@ impl Input {
             }
             below += n;
         }
-        Some(Self { position, by_code: Some(by_code), ranks: Ranks { edges: Vec::new(), scores } })
+        let ranks = Ranks { edges: Vec::new(), scores };
+        Some(Self { position, by_code: Some(by_code), ranks, knows_missing: false })
     }
 
     /// Whether its values are words.
