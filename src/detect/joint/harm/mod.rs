@@ -13,6 +13,7 @@ use super::surrogate::Surrogate;
 use crate::units::{count, whole};
 
 use guilty::Guilty;
+use repair::Repair;
 use share::{Bounded, Hits, Z};
 
 /// Healthy rows that an estimate needs.
@@ -25,6 +26,8 @@ const UNTOLD_MAX: f64 = 0.05;
 const WRONG_MAX: f64 = 0.4;
 /// Standard errors by which rows of another entity must differ from those of health in what tells them.
 const TOLD_Z: f64 = 3.0;
+/// Rows of either kind in which features are replaced, at the most: the last ones.
+const REPLACED_ROWS: usize = 512;
 /// Standard errors for 95 % where the largest of six is taken.
 const LARGEST_OF_SIX_Z: f64 = 2.638;
 
@@ -84,10 +87,10 @@ impl<'a> Rows<'a> {
 }
 
 impl Flips {
-    /// A share that is not known to be above 0 is told of rows enough alone: else it would read as no harm.
+    /// A share of none is told of rows enough alone: else it would read as no harm.
     fn of(share: Bounded, rows: usize) -> Told<Self> {
         let Bounded { value, low, high } = share.as_share();
-        if low <= 0.0 && rows_of(rows) < FAULTY_MIN {
+        if value <= 0.0 && rows_of(rows) < FAULTY_MIN {
             return Err(TOO_FEW_FAULTY);
         }
         Ok(Self { share: value, low, high, at_least: false, rows: whole(rows) })
@@ -150,25 +153,19 @@ impl Joint {
         if none.share() - none_before.share() > UNTOLD_MAX || now.n < 1.0 {
             return Err("rows since the estimated start have no answer, which is no decision");
         }
-        let usual = before.share();
-        if usual > WRONG_MAX {
-            return Err("the surrogate decides otherwise than the model too often in health");
-        }
-        // A flipped decision that the surrogate had wrong before agrees with it: of two, so many are not seen, and
-        // of numbers none, which are only farther away.
-        let seen = if surrogate.is_cut() { 1.0 - 2.0 * usual } else { 1.0 - usual };
-        let share = now.more_than(before, Z).map(|v| v / seen);
+        let found = beyond_usual(now, before, surrogate.is_cut())?;
         if surrogate.is_one_of_many {
             let why = "the surrogate tells one class from all others, and that one is as in health";
-            return Flips::at_least(share.low, floor(now.n), why);
+            return Flips::at_least(found.low, floor(now.n), why);
         }
-        Flips::of(share, floor(now.n))
+        Flips::of(found, floor(now.n))
     }
 
     /// Decisions that come out otherwise because features of rows have the value of a fault: those of rows from
     /// before with such values, times the share of rows that were hit.
     pub(in crate::detect) fn features_flipped(&self, rows: &Rows<'_>, columns: &[usize]) -> Told<Flips> {
-        let (places, surrogates) = self.read_of(rows, columns)?;
+        rows.are_told_of()?;
+        let (places, surrogates) = self.read_of(columns)?;
         let guilty = Guilty::of(rows, &places).ok_or(
             "no value of these features is so much more frequent than in health that it must be the fault's",
         )?;
@@ -185,37 +182,85 @@ impl Joint {
         Flips::of(times(dose, all / dose.value, rows.healthy.len()), rows.faulty.len())
     }
 
-    /// Decisions that come out otherwise because features are those of another row: those of rows from before with
-    /// features of each other, times the share of rows that were hit. As the relation between features tells it:
-    /// its mean over rows lies between those of health and of exchanged features, in proportion.
+    /// Decisions that come out otherwise because features are those of another row: answers that were given against
+    /// what the surrogate says of the row with these features replaced by such as belong to it, beyond what that makes
+    /// of rows of health. The surrogate was not taught what the model says of features that do not belong together;
+    /// the answers tell. How many rows were hit need not be known.
     pub(in crate::detect) fn entities_flipped(&self, rows: &Rows<'_>, columns: &[usize]) -> Told<Flips> {
         rows.are_told_of()?;
-        // An alarm names who is off against whom; exchanged together, they would belong together.
+        // An alarm names who is off against whom; replaced together, they would belong together.
         let concerned = self.incoherent(rows);
         let columns = if concerned.is_empty() { columns } else { &concerned };
-        let (places, surrogates) = self.read_of(rows, columns)?;
+        let (places, surrogates) = self.read_of(columns)?;
         let coherence =
-            self.coherence.as_ref().ok_or("nothing tells how many rows have features of another entity")?;
-        let donors = rows.healthy.iter().cycle().skip(rows.healthy.len() / 2);
-        let mixed: Vec<Vec<f32>> = rows
-            .healthy
-            .iter()
-            .zip(donors)
-            .map(|(row, donor)| with(row.features, donor.features, &places))
-            .collect();
+            self.coherence.as_ref().ok_or("nothing tells what features of the right entity would be")?;
+        let repair = Repair::new(coherence, &rows.healthy);
+        let is_wrong = |rows: &[Row<'_>]| {
+            let rows = rows.get(rows.len().saturating_sub(REPLACED_ROWS)..).unwrap_or(rows);
+            let replaced = repair.replaced(rows, &places);
+            let mut wrong = Hits::default();
+            let mut differ = vec![None; rows.len()];
+            for (which, surrogate) in &surrogates {
+                let told = self.told(surrogate, rows.iter().map(|r| r.features));
+                let then = self.told(surrogate, replaced.iter().map(Vec::as_slice));
+                for ((row, differ), (told, then)) in
+                    rows.iter().zip(&mut differ).zip(told.into_iter().zip(then))
+                {
+                    let given = told + row.residuals.get(*which).copied().unwrap_or(f64::NAN);
+                    if let Some(this) = surrogate.differs(given, then) {
+                        *differ = Some(differ.unwrap_or(false) || this);
+                    }
+                }
+            }
+            differ.into_iter().flatten().for_each(|is| wrong.add(is));
+            wrong
+        };
+        let (before, now) = (is_wrong(&rows.healthy), is_wrong(&rows.faulty));
+        let given = beyond_usual(now, before, surrogates.iter().all(|(_, s)| s.is_cut()));
+        if now.n >= FAULTY_MIN {
+            return given.and_then(|share| Flips::of(share, floor(now.n)));
+        }
+        // Of a few rows the answers tell next to nothing; the bounds are those of both.
+        let told = self.exchanged(rows, &places, &surrogates)?;
+        let hull = given.map_or(Bounded { low: 0.0, high: 1.0, ..told }, |given| Bounded {
+            value: told.value,
+            low: if given.low < told.low { given.low } else { told.low },
+            high: if given.high > told.high { given.high } else { told.high },
+        });
+        Flips::of(hull, rows.faulty.len())
+    }
+
+    /// Decisions of rows from before that the surrogate has otherwise with features of the rows since. The lower bound
+    /// is of the least share of rows that was hit, as the relation between features tells it: its mean over rows lies
+    /// between those of health and of exchanged features, in proportion.
+    fn exchanged(
+        &self,
+        rows: &Rows<'_>,
+        places: &[usize],
+        surrogates: &[(usize, &Surrogate)],
+    ) -> Told<Bounded> {
         let odds = |rows: &[&[f32]]| {
             let mut odds = Vec::new();
-            coherence.of(&rows.concat(), &mut odds);
+            if let Some(coherence) = &self.coherence {
+                coherence.of(&rows.concat(), &mut odds);
+            }
             Mean::of(&odds)
         };
+        let mixed_with = |donors: &mut dyn Iterator<Item = &Row<'_>>| -> Vec<Vec<f32>> {
+            let each = rows.healthy.iter().zip(donors);
+            each.map(|(row, donor)| with(row.features, donor.features, places)).collect()
+        };
+        let others = mixed_with(&mut rows.healthy.iter().cycle().skip(rows.healthy.len() / 2));
         let healthy = odds(&rows.healthy.iter().map(|r| r.features).collect::<Vec<_>>());
         let faulty = odds(&rows.faulty.iter().map(|r| r.features).collect::<Vec<_>>());
-        let exchanged = odds(&mixed.iter().map(Vec::as_slice).collect::<Vec<_>>());
         let dose = healthy
-            .part_of(exchanged, faulty)
+            .part_of(odds(&others.iter().map(Vec::as_slice).collect::<Vec<_>>()), faulty)
             .ok_or("the relation between features does not tell these from those of another entity")?;
-        let flipped = self.flipped(&surrogates, &rows.healthy, &mixed)?;
-        Flips::of(times(dose, flipped.share(), rows.healthy.len()), rows.faulty.len())
+        // What this relation shows within so few rows has hit nearly all of them.
+        let dose = Bounded { value: 1.0, high: 1.0, ..dose };
+        let now = mixed_with(&mut rows.faulty.iter().cycle());
+        let flipped = self.flipped(surrogates, &rows.healthy, &now)?;
+        Ok(times(dose, flipped.share(), rows.healthy.len()))
     }
 
     /// By how much the share of decisions of one kind has changed beyond chance: fewer than were flipped, where both
@@ -271,20 +316,25 @@ impl Joint {
 
     /// The places of features that a surrogate reads, and the surrogates of answers of which it is known what another
     /// decision is.
-    fn read_of(&self, rows: &Rows<'_>, columns: &[usize]) -> Told<(Vec<usize>, Vec<&Surrogate>)> {
+    fn read_of(&self, columns: &[usize]) -> Told<(Vec<usize>, Vec<(usize, &Surrogate)>)> {
         let places: Vec<usize> = self.places(columns).collect();
         if places.is_empty() {
             return Err("the surrogate reads none of the features concerned");
         }
-        rows.are_told_of()?;
-        let surrogates: Vec<&Surrogate> = self.surrogates.iter().filter(|s| s.decides()).collect();
+        let surrogates: Vec<(usize, &Surrogate)> =
+            self.surrogates.iter().enumerate().filter(|(_, s)| s.decides()).collect();
         if surrogates.is_empty() { Err(NO_CUT) } else { Ok((places, surrogates)) }
     }
 
     /// The rows of which any answer is another decision once they are changed.
-    fn flipped(&self, surrogates: &[&Surrogate], rows: &[Row<'_>], changed: &Vec<Vec<f32>>) -> Told<Hits> {
+    fn flipped(
+        &self,
+        surrogates: &[(usize, &Surrogate)],
+        rows: &[Row<'_>],
+        changed: &Vec<Vec<f32>>,
+    ) -> Told<Hits> {
         let mut flipped = vec![Some(false); rows.len()];
-        for surrogate in surrogates {
+        for (_, surrogate) in surrogates {
             let before = self.told(surrogate, rows.iter().map(|r| r.features));
             let then = self.told(surrogate, changed.iter().map(Vec::as_slice));
             for (flipped, (a, b)) in flipped.iter_mut().zip(before.into_iter().zip(then)) {
@@ -312,6 +362,21 @@ impl Joint {
         let all = self.inputs.columns.iter().enumerate();
         all.filter(|(_, input)| columns.contains(&input.position)).map(|(place, _)| place)
     }
+}
+
+/// Flips where decisions are otherwise than the surrogate says, beyond how often they are in health.
+fn beyond_usual(now: Hits, before: Hits, is_cut: bool) -> Told<Bounded> {
+    if before.n < rows_of(HEALTHY_MIN) || now.n < 1.0 {
+        return Err("too few rows in memory have an answer that is held against the surrogate's");
+    }
+    let usual = before.share();
+    if usual > WRONG_MAX {
+        return Err("the surrogate decides otherwise than the model too often in health");
+    }
+    // A flipped decision that the surrogate had wrong before agrees with it: of two, so many are not seen, and of
+    // numbers none, which are only farther away.
+    let seen = if is_cut { 1.0 - 2.0 * usual } else { 1.0 - usual };
+    Ok(now.more_than(before, Z).map(|v| v / seen).as_share())
 }
 
 /// A row with some values of another one.

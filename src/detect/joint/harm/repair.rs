@@ -50,12 +50,40 @@ impl Joint {
 }
 
 /// Tries what would make rows belong together.
-struct Repair<'a> {
+pub(super) struct Repair<'a> {
     coherence: &'a Coherence,
     donors: Vec<Vec<f32>>,
 }
 
-impl Repair<'_> {
+impl<'a> Repair<'a> {
+    /// With values of some rows to try.
+    pub(super) fn new(coherence: &'a Coherence, donors: &[Row<'_>]) -> Self {
+        Self { coherence, donors: donors.iter().map(|row| row.features.to_vec()).collect() }
+    }
+
+    /// Rows of which some features, whatever they were, are those of another row: of several that with which the row
+    /// belongs together best.
+    pub(super) fn replaced(&self, rows: &[Row<'_>], places: &[usize]) -> Vec<Vec<f32>> {
+        let mut best: Vec<Option<(f32, Vec<f32>)>> = vec![None; rows.len()];
+        for turn in 0..VALUES {
+            let donors = self.donors.iter().cycle().skip(turn * 7 + 1);
+            let tried: Vec<Vec<f32>> = rows
+                .iter()
+                .zip(donors)
+                .map(|(row, donor)| super::with(row.features, donor, places))
+                .collect();
+            for (best, (odds, row)) in best.iter_mut().zip(self.odds(&tried).into_iter().zip(tried)) {
+                if best.as_ref().is_none_or(|(most, _)| odds > *most) {
+                    *best = Some((odds, row));
+                }
+            }
+        }
+        let kept = |(best, row): (Option<(f32, Vec<f32>)>, &Row<'_>)| {
+            best.map_or_else(|| row.features.to_vec(), |(_, replaced)| replaced)
+        };
+        best.into_iter().zip(rows).map(kept).collect()
+    }
+
     fn odds(&self, rows: &[Vec<f32>]) -> Vec<f32> {
         let mut odds = Vec::new();
         self.coherence.of(&rows.concat(), &mut odds);

