@@ -52,6 +52,9 @@ pub(in crate::detect) struct Flips {
     pub(in crate::detect) rows: u64,
 }
 
+/// A surrogate with its place among all.
+type Numbered<'a> = (usize, &'a Surrogate);
+
 /// An estimate, or why there is none.
 type Told<T> = Result<T, &'static str>;
 
@@ -171,7 +174,8 @@ impl Joint {
         )?;
         let flipped = |donors: &[(&[f32], Vec<usize>)]| -> Told<f64> {
             let mixed = rows.healthy.iter().zip(donors.iter().cycle());
-            let mixed = mixed.map(|(row, (donor, mask))| with(row.features, donor, mask)).collect();
+            let mixed: Vec<Vec<f32>> =
+                mixed.map(|(row, (donor, mask))| with(row.features, donor, mask)).collect();
             Ok(self.flipped(&surrogates, &rows.healthy, &mixed)?.share())
         };
         let (dose, (now, before)) = (guilty.dose, guilty.shares);
@@ -233,12 +237,7 @@ impl Joint {
     /// Decisions of rows from before that the surrogate has otherwise with features of the rows since. The lower bound
     /// is of the least share of rows that was hit, as the relation between features tells it: its mean over rows lies
     /// between those of health and of exchanged features, in proportion.
-    fn exchanged(
-        &self,
-        rows: &Rows<'_>,
-        places: &[usize],
-        surrogates: &[(usize, &Surrogate)],
-    ) -> Told<Bounded> {
+    fn exchanged(&self, rows: &Rows<'_>, places: &[usize], surrogates: &[Numbered<'_>]) -> Told<Bounded> {
         let odds = |rows: &[&[f32]]| {
             let mut odds = Vec::new();
             if let Some(coherence) = &self.coherence {
@@ -316,23 +315,18 @@ impl Joint {
 
     /// The places of features that a surrogate reads, and the surrogates of answers of which it is known what another
     /// decision is.
-    fn read_of(&self, columns: &[usize]) -> Told<(Vec<usize>, Vec<(usize, &Surrogate)>)> {
+    fn read_of(&self, columns: &[usize]) -> Told<(Vec<usize>, Vec<Numbered<'_>>)> {
         let places: Vec<usize> = self.places(columns).collect();
         if places.is_empty() {
             return Err("the surrogate reads none of the features concerned");
         }
-        let surrogates: Vec<(usize, &Surrogate)> =
+        let surrogates: Vec<Numbered<'_>> =
             self.surrogates.iter().enumerate().filter(|(_, s)| s.decides()).collect();
         if surrogates.is_empty() { Err(NO_CUT) } else { Ok((places, surrogates)) }
     }
 
     /// The rows of which any answer is another decision once they are changed.
-    fn flipped(
-        &self,
-        surrogates: &[(usize, &Surrogate)],
-        rows: &[Row<'_>],
-        changed: &Vec<Vec<f32>>,
-    ) -> Told<Hits> {
+    fn flipped(&self, surrogates: &[Numbered<'_>], rows: &[Row<'_>], changed: &[Vec<f32>]) -> Told<Hits> {
         let mut flipped = vec![Some(false); rows.len()];
         for (_, surrogate) in surrogates {
             let before = self.told(surrogate, rows.iter().map(|r| r.features));

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use super::*;
-use crate::detect::joint::{Flips, Joint, Recent, Rows};
+use crate::detect::joint::{Flips, Joint, Recent, Rows, single};
 use crate::detect::{Alarm, Class, Harm};
 
 /// The first alarm of rows that follow so many healthy ones.
@@ -137,7 +137,7 @@ fn remembered(joint: &Joint, worlds: &[&World]) -> Recent {
     let mut number = 0;
     for world in worlds {
         for row in 0..world.answers.len() {
-            let features: Vec<f32> = world.features.iter().map(|of| of[row] as f32).collect();
+            let features: Vec<f32> = world.features.iter().map(|of| single(of[row])).collect();
             let mut told = Vec::new();
             surrogate.foretell(&features, &mut told);
             let mut residuals = [f64::NAN; 3];
@@ -235,12 +235,14 @@ fn what_is_otherwise_is_told_by_values_and_repetition() {
     assert!(found.unwrap_err().contains("no value of these features"), "{found:?}");
 }
 
+/// One way to tell of harm.
+type Of = fn(&Joint, &Rows<'_>) -> Result<Flips, &'static str>;
+
 /// A feature that was never missing where the surrogate was fitted: what the model does without it, nobody knows.
 #[test]
 fn what_the_surrogate_was_not_taught_is_unknown() {
     let mut lost = world(72, 100);
     lost.features[0].fill(f64::NAN);
-    type Of = fn(&Joint, &Rows<'_>) -> Result<Flips, &'static str>;
     let all: [Of; 3] = [
         |joint, rows| joint.features_flipped(rows, &[0]),
         |joint, rows| joint.answers_flipped(rows, &[3]),
@@ -325,7 +327,7 @@ fn decisions_are_cut_where_the_label_is() {
         let recent = {
             let mut recent = Recent::new(joint.width());
             for (number, row) in (1..).zip(0..800) {
-                let features: Vec<f32> = healthy.features.iter().map(|of| of[row] as f32).collect();
+                let features: Vec<f32> = healthy.features.iter().map(|of| single(of[row])).collect();
                 // Of the last 300 rows the first answer is another row's.
                 let from = if row < 500 { row } else { 500 + (row + 7) % 300 };
                 let given = [rare(&healthy)[from], answer(0.0, healthy.features[1][row], -1.5)];
