@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::cause::{Cause, Class, Shown, causes};
-use super::joint::{Flips, Rows};
+use super::joint::{Flips, Rows, Scalar};
 use super::monitor::Monitor;
 use super::state::{Group, Start, Step};
 use super::stream::Role;
@@ -41,11 +41,19 @@ impl Default for Diagnosis {
 pub enum Harm {
     /// As the surrogate of the model and the rows in memory tell.
     Estimated {
-        /// Of a thousand rows since the start, from 0 to 1,000. A decision is the side of one half that a
-        /// probability or class is on; a number is another one when it moves by more than half of all healthy
-        /// answers spread.
+        /// Of a thousand rows since the start, from 0 to 1,000. A decision is the side that a probability or number
+        /// is on of the cut that a recorded label has, or a probability of one half; a class; and without a label a
+        /// number is another one when it moves by more than half of all healthy answers spread.
         flipped_per_1000: f64,
-        /// Whether it is a lower bound: the share of decisions moved by so much, and more may have been flipped.
+        /// No fewer than so many at 95 %: by chance in the rows that it is made from, and not by what the surrogate
+        /// has wrong.
+        #[serde(default)]
+        lower_per_1000: f64,
+        /// No more than so many at 95 %; 1,000 where it is a lower bound.
+        #[serde(default = "all")]
+        upper_per_1000: f64,
+        /// Whether it is a lower bound: the share of decisions moved by so much at 95 %, and more may have been
+        /// flipped.
         at_least: bool,
         /// Rows of the fault that it is made from.
         rows: u64,
@@ -65,6 +73,11 @@ pub enum Harm {
     },
 }
 
+/// Every decision of a thousand.
+const fn all() -> f64 {
+    1_000.0
+}
+
 impl Harm {
     pub(super) fn unknown(reason: &str) -> Self {
         Self::Unknown { reason: reason.to_owned() }
@@ -72,10 +85,12 @@ impl Harm {
 
     fn words(&self) -> String {
         match self {
-            Self::Estimated { flipped_per_1000, at_least, .. } => {
-                let least = if *at_least { "at least" } else { "about" };
-                format!("{least} {flipped_per_1000:.0} of 1,000 decisions flipped")
+            Self::Estimated { flipped_per_1000, at_least: true, .. } => {
+                format!("at least {:.0} of 1,000 decisions flipped", flipped_per_1000.floor())
             }
+            Self::Estimated { flipped_per_1000, lower_per_1000, upper_per_1000, .. } => format!(
+                "about {flipped_per_1000:.0} ({lower_per_1000:.0} to {upper_per_1000:.0}) of 1,000 decisions flipped"
+            ),
             Self::Labelled { more_wrong_per_1000, .. } => {
                 format!("{more_wrong_per_1000:.0} more of 1,000 labelled answers wrong")
             }
@@ -146,24 +161,44 @@ impl Monitor {
         features: &[String],
         class: Option<Class>,
     ) -> Harm {
-        let Some(recent) = &self.recent else {
+        let joint = &self.calibration.joint;
+        if group.role == Role::Traffic {
+            return Harm::unknown("rows that are not there have no decision");
+        }
+        if !joint.has_surrogate() {
             return Harm::unknown("there is no surrogate of the model");
+        }
+        let Some(recent) = self.recent.as_ref().filter(|_| self.encoder.asks(Scalar::reads_features)) else {
+            return Harm::unknown(
+                "no row is kept to tell from: the detectors `surrogate_residual` and `coherence` are off",
+            );
         };
         let rows = Rows::of(recent, start.row, step.row);
-        let joint = &self.calibration.joint;
+        let mut columns: Vec<usize> = features.iter().filter_map(|f| self.schema.position(f)).collect();
+        if columns.is_empty() {
+            // Several at once, and none is evident by itself yet.
+            let members = self.schema.columns.iter().enumerate().filter(|(_, c)| c.group == group.name);
+            columns = members.map(|(position, _)| position).collect();
+        }
         let found = match (group.role, class) {
-            (Role::Traffic, _) => Err("rows that are not there have no decision"),
-            (Role::Output, _) => joint.answers_flipped(&rows),
-            (_, Some(Class::Fallback | Class::Missing | Class::Stale | Class::WrongEntity)) => {
-                let columns: Vec<usize> = features.iter().filter_map(|f| self.schema.position(f)).collect();
+            (Role::Output, _) if !self.encoder.asks(|s| matches!(s, Scalar::Residual(_))) => {
+                Err("the detector `surrogate_residual` is off, and no answer is compared")
+            }
+            (Role::Output, _) => joint.answers_flipped(&rows, &columns),
+            (_, Some(Class::WrongEntity)) => joint.entities_flipped(&rows, &columns),
+            (_, Some(Class::Fallback | Class::Missing | Class::Stale)) => {
                 joint.features_flipped(&rows, &columns)
             }
             _ => joint.decisions_shifted(&rows),
         };
         match found {
-            Ok(Flips { share, at_least, rows }) => {
-                Harm::Estimated { flipped_per_1000: 1_000.0 * share, at_least, rows }
-            }
+            Ok(Flips { share, low, high, at_least, rows }) => Harm::Estimated {
+                flipped_per_1000: 1_000.0 * share,
+                lower_per_1000: 1_000.0 * low,
+                upper_per_1000: 1_000.0 * high,
+                at_least,
+                rows,
+            },
             Err(reason) => Harm::unknown(reason),
         }
     }

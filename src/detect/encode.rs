@@ -210,8 +210,13 @@ impl Encoder {
         self.codes.len()
     }
 
-    /// A row of the last chunk as relations read it, and its answer less what the surrogate says.
-    pub(super) fn relation_row(&self, place: usize) -> Option<(&[f32], f64)> {
+    /// Whether any stream asks for such a scalar.
+    pub(super) fn asks(&self, is: impl Fn(Scalar) -> bool) -> bool {
+        self.relations.as_ref().is_some_and(|relations| relations.asked.iter().any(|scalar| is(*scalar)))
+    }
+
+    /// A row of the last chunk as relations read it, and its answers less what the surrogates say.
+    pub(super) fn relation_row(&self, place: usize) -> Option<(&[f32], joint::Residuals)> {
         let relations = self.relations.as_ref()?;
         let place = place.checked_sub(relations.looked_at.start)?;
         relations.numbers.row(place, &relations.asked)

@@ -232,10 +232,10 @@ impl Monitor {
         if is_judged(batch, row) && self.whose.includes(batch, row) {
             self.state.last_seen = Some(arrival.unwrap_or(ts));
             self.state.is_silent = false;
-            if let (Some(recent), Some((features, residual))) =
+            if let (Some(recent), Some((features, residuals))) =
                 (&mut self.recent, self.encoder.relation_row(in_chunk))
             {
-                recent.push(self.state.row, features, residual);
+                recent.push(self.state.row, features, residuals);
             }
             self.gather(place, ts, begins, findings);
         } else {

@@ -95,6 +95,18 @@ impl Categories {
         }
     }
 
+    /// The same, where a word that is not kept would be kept, had it come: one with a smaller hash than another that is.
+    #[must_use]
+    pub fn known_count_of(&self, word: &str) -> Option<u64> {
+        let is_beyond = || {
+            let last = self.kept.last_key_value().filter(|_| self.kept.len() >= Self::KEPT_MAX);
+            // Others are long words alone, as long as there is room.
+            word.len() > Self::WORD_BYTES_MAX
+                || last.is_some_and(|((h, w), _)| (*h, w.as_str()) < (hash(word), word))
+        };
+        self.count_of(word).or_else(|| (!is_beyond()).then_some(0))
+    }
+
     /// Cells whose word is not kept.
     #[must_use]
     pub const fn others(&self) -> u64 {
@@ -189,6 +201,12 @@ mod tests {
         assert!(s.words().values().all(|count| *count == 2));
         assert_eq!(s.count_of("never seen"), None);
         assert_eq!(sketch(["a".to_owned()]).count_of("b"), Some(0));
+        // Of the words that never came, those that would have been kept are known not to have come.
+        let absent = (0..1_000).filter(|i| s.known_count_of(&format!("n{i}")) == Some(0)).count();
+        assert!(
+            (300..500).contains(&absent),
+            "{absent}: about 1,024 of 2,500 hashes are below the last one kept"
+        );
     }
 
     /// A huge word never takes memory, and is still counted.

@@ -1,11 +1,14 @@
-"""Black-box shift estimation of Lipton, Wang and Smola (2018) by numpy: python label_shift.py > label_shift.jsonl
+"""Black-box shift estimation of Lipton, Wang and Smola (2018): python label_shift.py > label_shift.jsonl
 
-Rows of the confusion matrix are predicted classes, columns true ones. A negative weight counts as 0, and the shares
-that follow from the others are scaled to 1.
+Weights by the library abstention (kundajelab, BBSEImbalanceAdapter with hard predictions), of rows that have the
+confusion matrix, and by numpy. Rows of the matrix are predicted classes, columns true ones. A negative weight counts as
+0; abstention leaves the others, numpy's shares that follow are scaled to 1. Needs abstention.
 """
 import json
+from importlib.metadata import version
 
 import numpy as np
+from abstention.label_shift import BBSEImbalanceAdapter
 
 cases = {
     "two": ([[80, 30], [20, 270]], [300, 700]),
@@ -14,7 +17,17 @@ cases = {
     "clipped": ([[80, 30], [20, 270]], [5, 995]),
     "clipped_three": ([[50, 3, 9], [4, 70, 12], [6, 7, 100]], [1, 3, 96]),
 }
-print(f"# numpy {np.__version__}")
+
+
+def by_abstention(confusion, predicted):
+    one_hot = np.eye(len(predicted))
+    cells = [(p, t) for p, row in enumerate(confusion) for t, n in enumerate(row) for _ in range(n)]
+    said, true = one_hot[[p for p, _ in cells]], one_hot[[t for _, t in cells]]
+    adapter = BBSEImbalanceAdapter(soft=False)
+    return adapter(true, np.repeat(one_hot, predicted, axis=0), said).multipliers
+
+
+print(f"# abstention {version('abstention')}, numpy {np.__version__}")
 for name, (confusion, predicted) in cases.items():
     joint = np.array(confusion, float) / np.sum(confusion)
     weights = np.linalg.solve(joint, np.array(predicted) / sum(predicted))
@@ -23,4 +36,5 @@ for name, (confusion, predicted) in cases.items():
     print(json.dumps(dict(
         name=name, confusion=confusion, predicted=predicted, weights=(shares / joint.sum(0)).tolist(),
         shares=shares.tolist(), clipped=np.flatnonzero(weights < 0).tolist(),
+        abstention=by_abstention(confusion, predicted).tolist(),
     )))

@@ -1,6 +1,7 @@
 use super::{Effect, NotMeasured, Pair};
 
-/// A share of 0 is raised to this, as Evidently does: without it the divergence is infinite.
+/// A smaller share is raised to this: without it the divergence is infinite. Evidently does so with a share of 0 where
+/// none lies between, and else fills in a millionth of the smallest share, so that values differ there.
 const FLOOR: f64 = 1e-4;
 
 /// Kullback-Leibler divergence.

@@ -20,7 +20,7 @@ mod wasserstein;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -78,6 +78,8 @@ pub enum NotMeasured {
     BaselineEmpty,
     /// The window has no value of the column: all null, NaN or of another type.
     WindowEmpty,
+    /// More words than are kept, each too rare to be compared.
+    TooManyWords,
     /// The statistic needs more rows.
     TooFewRows,
     /// Both sides hold one and the same value, or one bin.
@@ -91,12 +93,16 @@ pub enum NotMeasured {
 pub enum Pair {
     /// Values in ascending order with their counts in baseline and window.
     Numbers(Vec<(f64, u64, u64)>),
-    /// Words with their counts in baseline and window; unkept words share one entry.
+    /// Words with their counts in baseline and window. Words that are not known of both sides share one entry; and
+    /// where there are any, so do words of which either side leads to expect fewer than 5 in the smaller one.
     Words(Vec<(u64, u64)>),
 }
 
 /// Bins of the statistics that need bins: deciles of the baseline.
 const BINS: u64 = 10;
+/// Where a column has more words than a sketch keeps, those that are rarer than this in the smaller side are one: each
+/// alone would differ by chance, and thousands of them together by much. The usual least count of a cell.
+const TOLD_MIN: f64 = 5.0;
 
 impl Pair {
     /// Two sketches of one column.
@@ -106,7 +112,7 @@ impl Pair {
     pub fn of(baseline: &Sketch, window: &Sketch) -> Result<Self, NotMeasured> {
         match (baseline, window) {
             (Sketch::Numeric(b), Sketch::Numeric(w)) => Ok(Self::numbers(b.histogram(), w.histogram())),
-            (Sketch::Categories(b), Sketch::Categories(w)) => Ok(Self::words(b, w)),
+            (Sketch::Categories(b), Sketch::Categories(w)) => Self::words(b, w),
             (Sketch::Lengths(_), Sketch::Lengths(_)) => Err(NotMeasured::FreeText),
             _ => Err(NotMeasured::KindsDiffer),
         }
@@ -123,13 +129,25 @@ impl Pair {
         Self::Numbers(by_bin.into_values().collect())
     }
 
-    fn words(baseline: &Categories, window: &Categories) -> Self {
-        let (b, w) = (baseline.words(), window.words());
-        let mut pairs: Vec<(u64, u64)> =
-            b.iter().map(|(word, n)| (*n, w.get(word).copied().unwrap_or(0))).collect();
-        pairs.extend(w.iter().filter(|(word, _)| !b.contains_key(*word)).map(|(_, n)| (0, *n)));
-        pairs.push((baseline.others(), window.others()));
-        Self::Words(pairs)
+    fn words(baseline: &Categories, window: &Categories) -> Result<Self, NotMeasured> {
+        let all: BTreeSet<&str> = baseline.words().into_keys().chain(window.words().into_keys()).collect();
+        let is_complete = baseline.is_complete() && window.is_complete();
+        let is_told = told(baseline.presence().present(), window.presence().present());
+        let mut shared = (baseline.others(), window.others());
+        let mut pairs = Vec::with_capacity(all.len() + 1);
+        for word in all {
+            match (baseline.known_count_of(word), window.known_count_of(word)) {
+                (Some(b), Some(w)) if is_complete || is_told(b, w) => pairs.push((b, w)),
+                // What one side keeps may be among the others of the other: there, it is no news.
+                (b, w) => shared = (shared.0 + b.unwrap_or(0), shared.1 + w.unwrap_or(0)),
+            }
+        }
+        // One entry for all is alike on both sides whatever changed.
+        if pairs.is_empty() && shared.0 > 0 && shared.1 > 0 {
+            return Err(NotMeasured::TooManyWords);
+        }
+        pairs.push(shared);
+        Ok(Self::Words(pairs))
     }
 
     /// Counts in both, by bin: deciles of the baseline for numbers, words as they are.
@@ -181,6 +199,14 @@ impl Pair {
             (p, q) => Ok((count(p), count(q))),
         }
     }
+}
+
+/// Of two sides with so many rows, whether a word is frequent enough to tell anything: whether the smaller side is to
+/// be expected to have it often enough by the share that either has.
+fn told(baseline: u64, window: u64) -> impl Fn(u64, u64) -> bool {
+    let (p, q) = (count(baseline), count(window));
+    let rows = if p < q { p } else { q };
+    move |b, w| count(b) / p * rows >= TOLD_MIN || count(w) / q * rows >= TOLD_MIN
 }
 
 /// One statistic of one column.

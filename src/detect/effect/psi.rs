@@ -1,6 +1,6 @@
 use super::{Effect, NotMeasured, Pair};
 
-/// A share of 0 is raised to this, as most implementations do: without it the index is infinite.
+/// A smaller share is raised to this, as most implementations do with one of 0: without it the index is infinite.
 const FLOOR: f64 = 1e-4;
 
 /// Population stability index.
@@ -12,7 +12,7 @@ impl Effect for Psi {
     }
 
     fn manual(&self) -> &'static str {
-        "Population stability index: sum over bins of (q - p) ln(q / p), in nats, from 0 without upper bound. Bins are deciles of the baseline, or words; a share of 0 counts as 0.0001. Siddiqi (2006), Credit Risk Scorecards."
+        "Population stability index: sum over bins of (q - p) ln(q / p), in nats, from 0 without upper bound. Bins are deciles of the baseline, or words; a share below 0.0001 counts as 0.0001. Siddiqi (2006), Credit Risk Scorecards."
     }
 
     fn on_metrics(&self) -> bool {

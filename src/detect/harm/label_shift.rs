@@ -96,11 +96,14 @@ mod tests {
         weights: Vec<f64>,
         shares: Vec<f64>,
         clipped: Vec<usize>,
+        /// Weights of the library of that name, which leaves the others as they are where one was negative.
+        abstention: Vec<f64>,
     }
 
-    /// The system of Lipton et al. as numpy solves it, to 1e-9, rare classes and clipped ones among them.
+    /// The weights of abstention's estimator, to 1e-9 where none is clipped and up to their scale where one is, and the
+    /// system of Lipton et al. as numpy solves it, rare classes and clipped ones among them.
     #[test]
-    fn agrees_with_numpy() {
+    fn agrees_with_abstention_and_numpy() {
         let lines = include_str!("../../../tests/reference/label_shift.jsonl").lines();
         let cases: Vec<Case> =
             lines.filter(|l| !l.starts_with('#')).map(|l| serde_json::from_str(l).unwrap()).collect();
@@ -110,6 +113,13 @@ mod tests {
             let confusion = Array2::from_shape_vec((classes, classes), case.confusion.concat()).unwrap();
             let ours = label_shift(confusion.view(), &case.predicted).unwrap();
             assert_eq!(ours.clipped, case.clipped, "{}", case.name);
+            let sum = |weights: &[f64]| -> f64 { weights.iter().sum() };
+            let is_clipped = !case.clipped.is_empty();
+            let scale = if is_clipped { sum(&ours.weights) / sum(&case.abstention) } else { 1.0 };
+            for (ours, theirs) in ours.weights.iter().zip(&case.abstention) {
+                let expected = scale * theirs;
+                assert!((ours - expected).abs() < 1e-9 * (1.0 + expected), "{}: {ours}, {theirs}", case.name);
+            }
             let pairs = ours.weights.iter().zip(&case.weights).chain(ours.shares.iter().zip(&case.shares));
             for (ours, expected) in pairs {
                 assert!(

@@ -16,6 +16,9 @@ use crate::record::{Cell, Kind, Role as ColumnRole, Schema};
 /// relation holds at all. Not every fifth row, which may be like the one before.
 const HELD_ONE_IN: usize = 5;
 
+/// Rows in which a feature is missing from which trees learn what that means.
+const MISSING_MIN: usize = 30;
+
 /// Fits relations between the columns whose streams are given, and adds the streams of those found.
 pub(in crate::detect) fn fit(
     sample: &Sample,
@@ -100,9 +103,12 @@ impl Fitting<'_> {
         let width = inputs.len();
         let mut matrix = vec![f32::NAN; sample.rows() * width];
         let mut scores = Vec::with_capacity(width);
-        for (place, (input, sampled)) in inputs.iter().enumerate() {
+        for (place, (input, sampled)) in inputs.iter_mut().enumerate() {
             let column = Column::of_sample(sampled);
             input.fill(&column, matrix.get_mut(place..).unwrap_or(&mut []), width);
+            let values = matrix.get(place..).unwrap_or(&[]).iter().step_by(width);
+            let fitted = values.enumerate().filter(|(row, _)| is_fitted(*row, self.rows));
+            input.knows_missing = fitted.filter(|(_, v)| v.is_nan()).count() >= MISSING_MIN;
             let mut of_input = Vec::new();
             input.scores(&column, &mut of_input);
             scores.push(of_input);

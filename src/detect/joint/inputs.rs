@@ -32,6 +32,9 @@ pub(super) struct Input {
     #[serde(default, skip_serializing_if = "is_zero")]
     origin: f64,
     ranks: Ranks,
+    /// Whether trees were fitted to rows enough in which it is missing, so that what they say of such rows is learnt.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) knows_missing: bool,
 }
 
 /// The normal score of each place that a value may have among the sample's.
@@ -61,12 +64,8 @@ impl Input {
             let mut sorted: Vec<f64> = numbers.iter().copied().filter(|v| !v.is_nan()).collect();
             sorted.sort_by(f64::total_cmp);
             let varies = sorted.first().zip(sorted.last()).is_some_and(|(low, high)| low < high);
-            return varies.then(|| Self {
-                position,
-                by_code: None,
-                origin: origin(&sorted),
-                ranks: Ranks::of_numbers(&sorted),
-            });
+            let (origin, ranks) = (origin(&sorted), Ranks::of_numbers(&sorted));
+            return varies.then_some(Self { position, by_code: None, origin, ranks, knows_missing: false });
         }
         // By bin: its rows, those with an answer, and the answers' sum.
         let mut rows: Vec<(f64, f64, f64)> = vec![(0.0, 0.0, 0.0); bins.len()];
@@ -103,12 +102,8 @@ impl Input {
             }
             below += n;
         }
-        Some(Self {
-            position,
-            by_code: Some(by_code),
-            origin: 0.0,
-            ranks: Ranks { edges: Vec::new(), scores },
-        })
+        let ranks = Ranks { edges: Vec::new(), scores };
+        Some(Self { position, by_code: Some(by_code), origin: 0.0, ranks, knows_missing: false })
     }
 
     /// Whether its values are words.

@@ -26,7 +26,7 @@ use coherence::Coherence;
 use given::Given;
 use inputs::{Column, Inputs};
 use odds::Odds;
-use surrogate::Surrogate;
+use surrogate::{SURROGATES_MAX, Surrogate};
 
 use super::cut::Code;
 use super::stream::{Places, Topic};
@@ -35,7 +35,7 @@ use crate::units::Timestamp;
 
 pub(super) use fit::fit;
 pub(super) use harm::{Flips, Rows};
-pub(super) use recent::Recent;
+pub(super) use recent::{Recent, Residuals};
 pub(super) use sample::Sample;
 
 /// A sample with fewer rows carries no relation.
@@ -84,6 +84,11 @@ impl Scalar {
         }
     }
 
+    /// Whether it is made of a row's features as trees read them.
+    pub(super) const fn reads_features(self) -> bool {
+        matches!(self, Self::Residual(_) | Self::ResidualSize(_) | Self::Coherence)
+    }
+
     /// What its stream is about.
     pub(super) const fn topic(self) -> Topic {
         match self {
@@ -119,14 +124,19 @@ pub(super) struct Numbers {
 }
 
 impl Numbers {
-    /// A row of a chunk: its features as trees read them, and its first answer less what the surrogate says.
-    pub(super) fn row(&self, place: usize, asked: &[Scalar]) -> Option<(&[f32], f64)> {
+    /// A row of a chunk: its features as trees read them, and its answers less what the surrogates say.
+    pub(super) fn row(&self, place: usize, asked: &[Scalar]) -> Option<(&[f32], Residuals)> {
         let rows = self.of.first().map_or(0, Vec::len);
         let width = self.matrix.len().checked_div(rows).filter(|width| *width > 0)?;
         let features = self.matrix.get(place * width..(place + 1) * width)?;
-        let first = asked.iter().position(|scalar| *scalar == Scalar::Residual(0));
-        let residual = first.and_then(|scalar| self.of.get(scalar)?.get(place)).copied();
-        Some((features, residual.unwrap_or(f64::NAN)))
+        let mut residuals = [f64::NAN; SURROGATES_MAX];
+        for (scalar, of) in asked.iter().zip(&self.of) {
+            let Scalar::Residual(which) = scalar else { continue };
+            if let (Some(residual), Some(value)) = (residuals.get_mut(*which), of.get(place)) {
+                *residual = *value;
+            }
+        }
+        Some((features, residuals))
     }
 
     /// Whether one of the scalars that were asked for could not be computed.
@@ -173,7 +183,7 @@ impl Joint {
         numbers.of.resize_with(asked.len(), Vec::new);
         numbers.failed.resize(asked.len(), false);
         let asks = |is: fn(&Scalar) -> bool| asked.iter().any(is);
-        if asks(|s| matches!(s, Scalar::Residual(_) | Scalar::ResidualSize(_) | Scalar::Coherence)) {
+        if asks(|s| s.reads_features()) {
             self.fill(chunk, &mut numbers.matrix);
         }
         if asks(|s| matches!(s, Scalar::Given(_))) {

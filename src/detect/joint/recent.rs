@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use super::surrogate::SURROGATES_MAX;
+
 /// Rows kept one by one, and the bytes that they may take.
 const WINDOW_ROWS: usize = 1_024;
 const WINDOW_BYTES: usize = 1 << 20;
@@ -21,11 +23,15 @@ pub(in crate::detect) struct Recent {
     older: Ring,
 }
 
-/// A row: its number, its features, and its answer less what the surrogate says (NaN for none).
+/// By surrogate: an answer less what the surrogate says (NaN where there is none, or nobody asked).
+pub(in crate::detect) type Residuals = [f64; SURROGATES_MAX];
+
+/// A row: its number, its features, and its answers less what the surrogates say.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Row<'a> {
+    pub(super) number: u64,
     pub(super) features: &'a [f32],
-    pub(super) residual: f64,
+    pub(super) residuals: Residuals,
 }
 
 impl Recent {
@@ -37,13 +43,13 @@ impl Recent {
     }
 
     /// Keeps a row; numbers grow.
-    pub(in crate::detect) fn push(&mut self, number: u64, features: &[f32], residual: f64) {
+    pub(in crate::detect) fn push(&mut self, number: u64, features: &[f32], residuals: Residuals) {
         if features.len() != self.width {
             return;
         }
-        self.last.push(self.width, number, features, residual);
+        self.last.push(self.width, number, features, residuals);
         if number.is_multiple_of(OLDER_EVERY) {
-            self.older.push(self.width, number, features, residual);
+            self.older.push(self.width, number, features, residuals);
         }
     }
 
@@ -71,7 +77,7 @@ struct Ring {
     /// Where the next row goes.
     next: usize,
     numbers: Vec<u64>,
-    residuals: Vec<f64>,
+    residuals: Vec<Residuals>,
     features: Vec<f32>,
 }
 
@@ -80,10 +86,10 @@ impl Ring {
         Self { rows_max, next: 0, numbers: Vec::new(), residuals: Vec::new(), features: Vec::new() }
     }
 
-    fn push(&mut self, width: usize, number: u64, features: &[f32], residual: f64) {
+    fn push(&mut self, width: usize, number: u64, features: &[f32], residuals: Residuals) {
         if self.numbers.len() < self.rows_max {
             self.numbers.push(number);
-            self.residuals.push(residual);
+            self.residuals.push(residuals);
             self.features.extend_from_slice(features);
         } else if let (Some(n), Some(r), Some(f)) = (
             self.numbers.get_mut(self.next),
@@ -91,7 +97,7 @@ impl Ring {
             self.features.get_mut(self.next * width..(self.next + 1) * width),
         ) {
             *n = number;
-            *r = residual;
+            *r = residuals;
             f.copy_from_slice(features);
             self.next = (self.next + 1) % self.rows_max;
         }
@@ -102,7 +108,8 @@ impl Ring {
         let rows = self.numbers.len();
         (0..rows).map(move |i| (self.next + i) % rows.max(1)).filter_map(move |i| {
             let features = self.features.get(i * width..(i + 1) * width)?;
-            Some((*self.numbers.get(i)?, Row { features, residual: *self.residuals.get(i)? }))
+            let number = *self.numbers.get(i)?;
+            Some((number, Row { number, features, residuals: *self.residuals.get(i)? }))
         })
     }
 }

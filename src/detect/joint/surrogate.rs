@@ -20,6 +20,14 @@ const LEFT_MAX: f64 = 0.9;
 const SAME: f64 = 0.99;
 const GROWTH: Growth =
     Growth { rounds: 120, depth: 6, rate: 0.12, task: Task::Number, cuts: Cuts::Histogram };
+/// Where fewer of the answers than this lie on one side of one half, nobody decides there.
+const SIDE_MIN: f64 = 0.01;
+/// A label is cut out of a number where no more of its rarer side's rows than this are on the wrong side of the cut,
+const CUT_WRONG_MAX: f64 = 0.05;
+/// and the rarer side has so many.
+const CUT_ROWS_MIN: f64 = 10.0;
+/// A number that was at most this, in units from the median, and is one more now, has moved.
+const NUMBER_MOVES: [f64; 3] = [-1.5, -0.5, 0.5];
 
 /// One answer and what foretells it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +36,13 @@ pub(super) struct Surrogate {
     pub(super) position: usize,
     scale: Scale,
     trees: Trees,
+    /// Where an answer becomes the other decision, on its scale: as a recorded label tells, or at even odds where
+    /// answers lie on both sides. None where nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cut: Option<f64>,
+    /// Whether there are more than two classes, of which it tells one from the rest.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_one_of_many: bool,
 }
 
 /// On which scale an answer is compared: one on which the same step means about as much everywhere.
@@ -90,6 +105,9 @@ pub(super) struct Target {
     scale: Scale,
     pub(super) values: Vec<f64>,
     is_class: bool,
+    /// Distinct bins of its answers.
+    bins: usize,
+    cut: Option<f64>,
 }
 
 impl Target {
@@ -103,7 +121,24 @@ impl Target {
             .enumerate()
             .map(|(row, code)| scale.of(number(row).unwrap_or(f64::NAN), *code))
             .collect();
-        Some(Self { position: sampled.position, scale, values, is_class: matches!(scale, Scale::Class(_)) })
+        let mut bins = sampled.codes.clone();
+        bins.sort_unstable();
+        bins.dedup();
+        let is_class = matches!(scale, Scale::Class(_));
+        let cut = match scale {
+            Scale::Odds => lies_on_both_sides(&values).then_some(0.0),
+            Scale::Class(_) => Some(0.5),
+            Scale::Number { .. } => None,
+        };
+        Some(Self { position: sampled.position, scale, values, is_class, bins: bins.len(), cut })
+    }
+
+    /// Takes the cut from the first label of two words that is this number's side of one.
+    fn cut_by(&mut self, labels: &[(Vec<f64>, usize)]) {
+        let pairs = labels.iter().filter(|(_, bins)| *bins == 2);
+        if let Some(cut) = pairs.filter_map(|(label, _)| label_cut(&self.values, label)).next() {
+            self.cut = Some(cut);
+        }
     }
 }
 
@@ -111,6 +146,9 @@ impl Target {
 /// [`SURROGATES_MAX`] they are only counted.
 pub(super) fn chosen(mut targets: Vec<Target>) -> (Vec<Target>, usize) {
     targets.sort_by_key(|t| (t.is_class, t.position));
+    let labels: Vec<(Vec<f64>, usize)> =
+        targets.iter().filter(|t| t.is_class).map(|t| (t.values.clone(), t.bins)).collect();
+    targets.iter_mut().filter(|t| !t.is_class).for_each(|t| t.cut_by(&labels));
     let mut chosen: Vec<Target> = Vec::new();
     let mut left = 0;
     for target in targets {
@@ -125,6 +163,38 @@ pub(super) fn chosen(mut targets: Vec<Target>) -> (Vec<Target>, usize) {
         }
     }
     (chosen, left)
+}
+
+/// Whether logarithms of odds are above and below 0 often enough for a decision to be made there.
+fn lies_on_both_sides(values: &[f64]) -> bool {
+    let known: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
+    let above = count(whole(known.iter().filter(|v| **v > 0.0).count()));
+    let least = SIDE_MIN * count(whole(known.len()));
+    above >= least && count(whole(known.len())) - above >= least
+}
+
+/// The number that separates the rows of a label (1 or 0) from the others best; nothing where none does well.
+fn label_cut(numbers: &[f64], label: &[f64]) -> Option<f64> {
+    let mut rows: Vec<(f64, f64)> =
+        numbers.iter().copied().zip(label.iter().copied()).filter(|(v, _)| v.is_finite()).collect();
+    rows.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let all = count(whole(rows.len()));
+    let ones: f64 = rows.iter().map(|(_, is)| is).sum();
+    let rarer = if ones < all - ones { ones } else { all - ones };
+    let (mut below, mut ones_below) = (0.0, 0.0);
+    let mut best: Option<(f64, f64)> = None;
+    for pair in rows.windows(2) {
+        let [(value, is), (next, _)] = pair else { continue };
+        (below, ones_below) = (below + 1.0, ones_below + is);
+        // Rows on the wrong side where the label is above the cut, and where it is below.
+        let above_wrong = ones_below + (all - below) - (ones - ones_below);
+        let wrong = if above_wrong < all - above_wrong { above_wrong } else { all - above_wrong };
+        if next > value && best.is_none_or(|(least, _)| wrong < least) {
+            best = Some((wrong, f64::midpoint(*value, *next)));
+        }
+    }
+    let (wrong, cut) = best?;
+    (rarer >= CUT_ROWS_MIN && wrong <= CUT_WRONG_MAX * rarer).then_some(cut)
 }
 
 /// Pearson's, over rows where both are known; 0 where one does not vary.
@@ -188,7 +258,9 @@ impl Surrogate {
         let left = aview1(&residuals).var(0.0) / aview1(&expected).var(0.0);
         // What is not a number explains nothing.
         if left < LEFT_MAX {
-            Ok((Self { position: target.position, scale: target.scale, trees }, residuals))
+            let is_one_of_many = target.is_class && target.bins > 2;
+            let Target { position, scale, cut, .. } = *target;
+            Ok((Self { position, scale, trees, cut, is_one_of_many }, residuals))
         } else {
             Err(NoSurrogate::Unexplained(left))
         }
@@ -208,20 +280,40 @@ impl Surrogate {
         self.scale.of(number, code) - f64::from(told)
     }
 
-    /// Whether two answers on the surrogate's scale are different decisions: on different sides of even odds, of one
-    /// half, or for numbers farther apart than half of all answers in health.
-    pub(super) fn differs(&self, a: f64, b: f64) -> bool {
-        match self.scale {
-            Scale::Odds => (a > 0.0) != (b > 0.0),
-            Scale::Class(_) => (a > 0.5) != (b > 0.5),
-            Scale::Number { .. } => (a.sinh() - b.sinh()).abs() > 1.0,
+    /// Whether two answers on the surrogate's scale are different decisions: on different sides of the cut, or for
+    /// numbers without one farther apart than half of all answers in health. Nothing where one is not known, or
+    /// nobody knows where decisions are made.
+    pub(super) fn differs(&self, a: f64, b: f64) -> Option<bool> {
+        if a.is_nan() || b.is_nan() {
+            return None;
+        }
+        match (self.cut, self.scale) {
+            (Some(cut), _) => Some((a > cut) != (b > cut)),
+            (None, Scale::Number { .. }) => Some((a.sinh() - b.sinh()).abs() > 1.0),
+            (None, _) => None,
         }
     }
 
-    /// 1 where an answer is a decision for rather than against; of numbers, where it is above the median.
-    pub(super) fn decides(&self, answer: f64) -> f64 {
-        let limit = if matches!(self.scale, Scale::Class(_)) { 0.5 } else { 0.0 };
-        f64::from(u8::from(answer > limit))
+    /// Whether it is known what another decision is.
+    pub(super) const fn decides(&self) -> bool {
+        self.cut.is_some() || matches!(self.scale, Scale::Number { .. })
+    }
+
+    /// Whether there are two decisions, on either side of a cut.
+    pub(super) const fn is_cut(&self) -> bool {
+        self.cut.is_some()
+    }
+
+    /// Pairs of limits: who was below the lower and is above the upper now, or the other way round, has another
+    /// decision. Nothing where nobody knows where decisions are made.
+    pub(super) fn moves(&self) -> Vec<(f64, f64)> {
+        match (self.cut, self.scale) {
+            (Some(cut), _) => vec![(cut, cut)],
+            (None, Scale::Number { .. }) => {
+                NUMBER_MOVES.iter().map(|from| (from.asinh(), (from + 1.0).asinh())).collect()
+            }
+            (None, _) => Vec::new(),
+        }
     }
 
     pub(super) const fn is_of_numbers(&self) -> bool {
@@ -233,6 +325,6 @@ impl Surrogate {
             Scale::Number { middle, unit } => middle.is_finite() && unit.is_finite() && unit > 0.0,
             Scale::Odds | Scale::Class(_) => true,
         };
-        scale && self.trees.width() == width
+        scale && self.cut.is_none_or(f64::is_finite) && self.trees.width() == width
     }
 }

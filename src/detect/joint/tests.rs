@@ -13,11 +13,11 @@ use super::sample::Sampled;
 use super::surrogate::{NoSurrogate, Surrogate, Target};
 use crate::baseline::Budget;
 use crate::detect::stream::{Role as StreamRole, Source};
-use crate::detect::{
-    Alarm, Calibration, Class, Error, Finding, Harm, Monitor, Options, Season, StreamState, Undecided, normal,
-};
+use crate::detect::{Calibration, Error, Finding, Monitor, Options, Season, StreamState, Undecided, normal};
 use crate::record::{Batch, Cells, Column, Kind, Meta, Role, Schema, Values};
 use crate::units::{PerSecond, Timestamp};
+
+mod harm;
 
 /// Columns of numbers and of words.
 enum Of {
@@ -347,118 +347,6 @@ fn what_was_fitted_is_not_counted() {
             assert!((part - expected).abs() < 0.06, "{:?}: {part}", stream.source);
         }
     }
-}
-
-/// The first alarm of rows that follow so many healthy ones.
-fn alarm_after(calibration: &Calibration, healthy: usize, faulty: World) -> Alarm {
-    let mut all = world(20, healthy);
-    for (mine, theirs) in all.features.iter_mut().zip(faulty.features) {
-        mine.extend(theirs);
-    }
-    all.answers.extend(faulty.answers);
-    let batch = all.batch();
-    let findings = monitor(calibration, &batch, 100_000).observe(&batch);
-    let raised =
-        findings.into_iter().find_map(|f| if let Finding::Raised(alarm) = f { Some(alarm) } else { None });
-    raised.unwrap()
-}
-
-fn flipped(alarm: &Alarm) -> f64 {
-    match &alarm.diagnosis.harm {
-        Harm::Estimated { flipped_per_1000, at_least: false, .. } => *flipped_per_1000,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn flips(now: &[f64], right: &[f64]) -> f64 {
-    let flipped = now.iter().zip(right).filter(|(a, b)| (**a > 0.5) != (**b > 0.5)).count();
-    1_000.0 * flipped as f64 / now.len() as f64
-}
-
-/// Answers of other rows: which they are, since when, and how many decisions they flip.
-#[test]
-fn answers_of_other_rows_are_told() {
-    let calibration = fitted(&world(1, 12_000).batch());
-    let mut shuffled = world(3, 3_000);
-    let right = shuffled.answers.clone();
-    shuffled.answers = shifted(&right, 7);
-    let truth = flips(&shuffled.answers, &right);
-    let alarm = alarm_after(&calibration, 2_000, shuffled);
-    let classes: Vec<Class> = alarm.diagnosis.causes.iter().take(2).map(|c| c.class).collect();
-    assert!(classes.contains(&Class::WrongEntity), "{:?}", alarm.diagnosis);
-    let (from, to) = alarm.diagnosis.since_rows.unwrap();
-    assert!(from <= 2_000 && 2_000 <= to && to - from < 100, "{from} {to}");
-    // A few rows since the start: half of a few.
-    assert!((flipped(&alarm) - truth).abs() < 400.0, "{} for {truth}", flipped(&alarm));
-    assert!(
-        alarm.message.contains("the wrong entity") && alarm.message.contains("decisions flipped"),
-        "{}",
-        alarm.message
-    );
-}
-
-/// A feature of another entity: it is named, and its harm is what the model would have answered.
-#[test]
-fn features_of_another_entity_are_named() {
-    let calibration = fitted(&world(1, 12_000).batch());
-    let mut mixed = world(4, 3_000);
-    let right = mixed.answers.clone();
-    mixed.features[1] = shifted(&mixed.features[1], 7);
-    let [a, b, c] = &mixed.features;
-    mixed.answers = (0..a.len()).map(|i| answer(a[i], b[i], c[i])).collect();
-    let truth = flips(&mixed.answers, &right);
-    let alarm = alarm_after(&calibration, 2_000, mixed);
-    assert_eq!(alarm.group, Schema::RELATIONS_GROUP);
-    assert!(alarm.features.contains(&"f1".to_owned()), "{:?}", alarm.features);
-    assert_eq!(
-        alarm.diagnosis.causes.first().map(|c| c.class),
-        Some(Class::WrongEntity),
-        "{:?}",
-        alarm.diagnosis
-    );
-    assert!((flipped(&alarm) - truth).abs() < 100.0, "{} for {truth}", flipped(&alarm));
-}
-
-/// Zeros in the place of a feature: a fallback, and the harm of the zeros.
-#[test]
-fn zeros_are_a_fallback() {
-    let calibration = fitted(&world(1, 12_000).batch());
-    let mut zeroed = world(5, 2_000);
-    let right = zeroed.answers.clone();
-    zeroed.features[0].fill(0.0);
-    let [a, b, c] = &zeroed.features;
-    zeroed.answers = (0..a.len()).map(|i| answer(a[i], b[i], c[i])).collect();
-    let truth = flips(&zeroed.answers, &right);
-    let alarm = alarm_after(&calibration, 2_000, zeroed);
-    assert_eq!((alarm.group.as_str(), alarm.features.as_slice()), ("store", &["f0".to_owned()][..]));
-    assert_eq!(
-        alarm.diagnosis.causes.first().map(|c| c.class),
-        Some(Class::Fallback),
-        "{:?}",
-        alarm.diagnosis
-    );
-    assert!((flipped(&alarm) - truth).abs() < 60.0, "{} for {truth}", flipped(&alarm));
-}
-
-/// Without rows from before the fault, and without a surrogate, harm is unknown and says why.
-#[test]
-fn unknown_harm_has_a_reason() {
-    let calibration = fitted(&world(1, 12_000).batch());
-    let mut shuffled = world(3, 3_000);
-    shuffled.answers = shifted(&shuffled.answers, 7);
-    let alarm = alarm_after(&calibration, 5, shuffled);
-    let Harm::Unknown { reason } = &alarm.diagnosis.harm else { panic!("{:?}", alarm.diagnosis) };
-    assert!(reason.contains("from before the fault"), "{reason}");
-
-    let mut random = StdRng::seed_from_u64(21);
-    let mut some = |rows: usize| numbers(normals(&mut random, rows));
-    let batch = table(vec![some(5_000), some(5_000)], vec![some(5_000)]);
-    let calibration = fitted(&batch);
-    let zeros = table(vec![numbers(vec![0.0; 100]), some(100)], vec![some(100)]);
-    let findings = monitor(&calibration, &batch, 100_000).observe(&zeros);
-    let Some(Finding::Raised(alarm)) = findings.first() else { panic!("{findings:?}") };
-    let Harm::Unknown { reason } = &alarm.diagnosis.harm else { panic!("{:?}", alarm.diagnosis) };
-    assert!(reason.contains("no surrogate of the model"), "{reason}");
 }
 
 /// Relations that nobody bets on are not computed, and leave nothing behind; the others stay as they were.

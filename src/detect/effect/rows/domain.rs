@@ -122,9 +122,9 @@ mod tests {
         let constant = Array2::from_elem((60, 3), 4.0);
         assert_eq!(domain_auc(constant.view(), constant.view(), 7), Ok(0.5));
         assert!(domain_auc(baseline.view(), baseline.view(), 7).unwrap() < 0.5);
-        // More columns than rows.
+        // More columns than rows: an area of so few rows has a standard error of 0.053.
         let wide = domain_auc(uniform(60, 90, 1).view(), uniform(60, 90, 2).view(), 7).unwrap();
-        assert!((wide - 0.5).abs() < 0.25, "{wide}");
+        assert!((wide - 0.5).abs() < 0.15, "{wide}");
     }
 
     /// What cannot be judged says why.
