@@ -37,7 +37,7 @@ fn side(stream: &Stream) -> Option<Side> {
 /// By bin: whether it may be bet on that it becomes commoner. Of relations those where they are broken.
 pub(super) fn is_harm(stream: &Stream) -> Vec<bool> {
     let Some(side) = side(stream) else { return vec![true; stream.bins.len()] };
-    let Some(scores) = of(stream) else { return vec![false; stream.bins.len()] };
+    let Some(scores) = of(stream) else { return stream.bins.iter().map(|b| is_outside(b, side)).collect() };
     let up = |z: f64| z >= OUTER;
     let down = |z: f64| z <= -OUTER;
     let each = stream.bins.iter().enumerate().map(|(bin, _)| scores.get(bin).copied().flatten());
@@ -47,6 +47,18 @@ pub(super) fn is_harm(stream: &Stream) -> Vec<bool> {
         Side::Down => down(z),
     };
     each.map(|z| z.is_some_and(is)).collect()
+}
+
+/// Whether a bin lies to the side that is harm of the only number that a relation ever gave: one without exceptions
+/// has no other bins.
+const fn is_outside(bin: &Bin, side: Side) -> bool {
+    let (below, above) =
+        (matches!(bin, Bin::BelowRange | Bin::FarBelow), matches!(bin, Bin::AboveRange | Bin::FarAbove));
+    match side {
+        Side::Both => below || above,
+        Side::Up => above,
+        Side::Down => below,
+    }
 }
 
 /// Whether a stream has bins that lie on a line.

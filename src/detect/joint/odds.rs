@@ -9,6 +9,9 @@ use crate::units::{count, single, whole};
 pub(super) const PAIRS_MAX: usize = 20;
 /// Bins of either side beyond which a table is none.
 const BINS_MAX: usize = 72;
+/// Odds are told in halves of a nat. Finer ones would tell the hours of a clock apart, whose order is a memory of a
+/// day where nothing is wrong.
+const PER_NAT: f64 = 2.0;
 /// Rows added to what is counted and to what chance has.
 const PRIOR: f64 = 1.0;
 /// Standard errors of chance that two columns must tell of each other (`2 n` times the information of independent
@@ -102,7 +105,8 @@ impl Odds {
             for (cell, column) in line.iter().zip(&columns) {
                 let chance = row * column / n;
                 let known = *row > 0.0 && *column > 0.0;
-                nats.push(known.then(|| single(((cell + PRIOR) / (chance + PRIOR)).ln())));
+                let odds = (PER_NAT * ((cell + PRIOR) / (chance + PRIOR)).ln()).round() / PER_NAT;
+                nats.push(known.then(|| single(odds)));
             }
         }
         Self { first, second, width: table.width, nats }

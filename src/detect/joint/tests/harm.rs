@@ -33,31 +33,38 @@ fn flips(now: &[f64], right: &[f64]) -> f64 {
     1_000.0 * flipped as f64 / now.len() as f64
 }
 
-/// Answers of other rows: which they are, since when, and how many decisions they flip.
+/// Answers of other rows: which they are, since when, and how many decisions they flip. An alarm comes after a few
+/// rows, so that each one's estimate is rough, and says within what bounds.
 #[test]
 fn answers_of_other_rows_are_told() {
     let calibration = known();
-    let mut shuffled = world(3, 3_000);
-    let right = shuffled.answers.clone();
-    shuffled.answers = shifted(&right, 7);
-    let truth = flips(&shuffled.answers, &right);
-    let alarm = alarm_after(calibration, 2_000, shuffled);
-    // The sentence has the bounds of chance.
-    let Harm::Estimated { lower_per_1000, upper_per_1000, .. } = alarm.diagnosis.harm else { panic!() };
-    assert!(lower_per_1000 <= truth && truth <= upper_per_1000, "{lower_per_1000} {upper_per_1000}");
-    let bounds = format!("({lower_per_1000:.0} to {upper_per_1000:.0}) of 1,000");
-    assert!(alarm.message.contains(&bounds), "{}", alarm.message);
-    let classes: Vec<Class> = alarm.diagnosis.causes.iter().take(2).map(|c| c.class).collect();
-    assert!(classes.contains(&Class::WrongEntity), "{:?}", alarm.diagnosis);
-    let (from, to) = alarm.diagnosis.since_rows.unwrap();
-    assert!(from <= 2_000 && 2_000 <= to && to - from < 100, "{from} {to}");
-    // A few rows since the start: half of a few.
-    assert!((flipped(&alarm) - truth).abs() < 400.0, "{} for {truth}", flipped(&alarm));
-    assert!(
-        alarm.message.contains("the wrong entity") && alarm.message.contains("decisions flipped"),
-        "{}",
-        alarm.message
-    );
+    let (mut held, mut errors) = (0, Vec::new());
+    for seed in 40..55 {
+        let mut shuffled = world(seed, 3_000);
+        let right = shuffled.answers.clone();
+        shuffled.answers = shifted(&right, 7);
+        let truth = flips(&shuffled.answers, &right);
+        let alarm = alarm_after(calibration, 2_000, shuffled);
+        let classes: Vec<Class> = alarm.diagnosis.causes.iter().take(2).map(|c| c.class).collect();
+        assert!(classes.contains(&Class::WrongEntity), "{:?}", alarm.diagnosis);
+        let (from, to) = alarm.diagnosis.since_rows.unwrap();
+        assert!(from <= 2_006 && 2_000 <= to + 6 && to - from < 100, "{from} {to}");
+        // Few rows may show no flip at all: then nobody knows.
+        let Harm::Estimated { lower_per_1000, upper_per_1000, .. } = alarm.diagnosis.harm else { continue };
+        held += usize::from(lower_per_1000 <= truth && truth <= upper_per_1000);
+        errors.push((flipped(&alarm) - truth).abs());
+        let bounds = format!("({lower_per_1000:.0} to {upper_per_1000:.0}) of 1,000");
+        assert!(alarm.message.contains(&bounds), "{}", alarm.message);
+        assert!(
+            alarm.message.contains("the wrong entity") && alarm.message.contains("decisions flipped"),
+            "{}",
+            alarm.message
+        );
+    }
+    errors.sort_by(f64::total_cmp);
+    // Bounds of chance hold 95 of 100; where the start is off by some rows, fewer.
+    assert!(errors.len() >= 10 && held * 4 >= errors.len() * 3, "{held} of {}", errors.len());
+    assert!(errors[errors.len() / 2] < 200.0, "{errors:?}");
 }
 
 /// A feature of another entity: it is named, and its harm is what the model would have answered.
