@@ -248,7 +248,7 @@ impl Planner {
 
     pub(super) fn observe_row(&mut self, batch: &Batch, row: usize) {
         let Some((step, _)) = self.numbers.number(batch, row) else { return };
-        if let Some(stretch) = self.which.offers(step, entity_of(batch, row)) {
+        if let Some(stretch) = self.which.offers(step) {
             self.sample.observe(batch, row, stretch);
         }
         if self.which.plans(step) {
@@ -425,7 +425,7 @@ impl Counter {
             self.close();
             self.note_entity(batch, row);
             self.current_plans = self.which.plans(step);
-            self.current_as_fitted = self.which.is_as_fitted(step, entity_of(batch, row));
+            self.current_as_fitted = self.which.is_as_fitted(step);
             let ts = batch.meta().ts().get(row).copied();
             self.current_stratum = ts.map_or(0, |ts| self.hours.stratum(ts));
             if let Some(ts) = ts {
@@ -440,7 +440,7 @@ impl Counter {
     }
 
     fn note_entity(&mut self, batch: &Batch, row: usize) {
-        let Some(entity) = entity_of(batch, row) else { return };
+        let Some(entity) = batch.meta().entity(row).map(super::bits::hash_of) else { return };
         self.entity_steps += 1;
         if self.entities.len() < ENTITIES_MAX {
             self.entities.insert(entity);
@@ -626,11 +626,6 @@ impl Counter {
         }
         Ok(())
     }
-}
-
-/// Whom the features of a row belong to, where it says so.
-pub(super) fn entity_of(batch: &Batch, row: usize) -> Option<u64> {
-    batch.meta().entity(row).map(super::bits::hash_of)
 }
 
 /// The chance that a stream with the same shares at all hours keeps a table for each: its limits are then

@@ -57,7 +57,7 @@ impl Fitted {
     }
 }
 
-/// What steps are for, by their numbers and by whom their features belong to.
+/// What steps are for, by their numbers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) enum Lanes {
     /// Two passes over the same rows; in the second it is known which were fitted.
@@ -87,12 +87,11 @@ impl Lanes {
     }
 
     /// The stretch of a step that may be fitted, and how early it is thrown out again where there are too many: those
-    /// with the lowest numbers stay. `entity`: whom the features belong to, where that is known. One who returns
-    /// belongs to what is fitted or to what is counted, never to both.
-    pub(super) fn offers(&self, step: u64, entity: Option<u64>) -> Option<(u64, u64)> {
+    /// with the lowest numbers stay.
+    pub(super) fn offers(&self, step: u64) -> Option<(u64, u64)> {
         let stretch = stretch(step);
         let is_offered = match self {
-            Self::Halves(_) => is_offered(stretch) && entity.is_none_or(is_for_fits),
+            Self::Halves(_) => is_offered(stretch),
             Self::All => true,
             Self::Others | Self::None => false,
         };
@@ -101,9 +100,9 @@ impl Lanes {
     }
 
     /// Whether a step says nothing of how well relations fit.
-    pub(super) fn is_as_fitted(&self, step: u64, entity: Option<u64>) -> bool {
+    pub(super) fn is_as_fitted(&self, step: u64) -> bool {
         match self {
-            Self::Halves(fitted) => fitted.is_near(step) || entity.is_some_and(is_for_fits),
+            Self::Halves(fitted) => fitted.is_near(step),
             Self::All => true,
             Self::Others | Self::None => false,
         }
@@ -118,11 +117,6 @@ impl PartialEq for Aside {
     fn eq(&self, _: &Self) -> bool {
         true
     }
-}
-
-/// Which half of those who return is fitted.
-const fn is_for_fits(entity: u64) -> bool {
-    mixed(entity).is_multiple_of(2)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::super::calibrate::{Calibration, entity_of};
+use super::super::calibrate::Calibration;
 use super::super::cut::{Code, SKIP};
 use super::super::encode::Encoder;
 use super::super::steps::{Numbers, chunks};
@@ -108,7 +108,7 @@ impl Recording {
         let Some((step, first)) = self.numbers.number(batch, row) else { return };
         if first {
             self.is_kept = self.parts.keeps(self.rows - 1);
-            self.is_as_fitted = self.calibration.fitted.0.is_as_fitted(step, entity_of(batch, row));
+            self.is_as_fitted = self.calibration.fitted.0.is_as_fitted(step);
         }
         if !self.is_kept {
             return;

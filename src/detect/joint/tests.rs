@@ -341,11 +341,11 @@ fn what_was_fitted_is_not_counted() {
     let rows = 10_000;
     let calibration = fitted(&world(14, rows).batch());
     let planner = Lanes::halves();
-    let stretches = (0..rows as u64).filter_map(|row| planner.offers(row, None)).map(|(stretch, _)| stretch);
+    let stretches = (0..rows as u64).filter_map(|row| planner.offers(row)).map(|(stretch, _)| stretch);
     let lanes = Lanes::Halves(Fitted::new(stretches.collect()));
     let counted = |says: &dyn Fn(u64) -> bool| (0..rows as u64).filter(|row| says(*row)).count() as f64;
     let of_values = counted(&|row| !lanes.plans(row));
-    let of_relations = counted(&|row| !lanes.plans(row) && !lanes.is_as_fitted(row, None));
+    let of_relations = counted(&|row| !lanes.plans(row) && !lanes.is_as_fitted(row));
     assert!((0.3..0.4).contains(&(of_relations / rows as f64)), "{of_relations}");
     let mut seen = 0;
     for stream in calibration.streams.iter().filter(|s| !s.source.looks_back()) {
