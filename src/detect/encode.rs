@@ -1,14 +1,17 @@
 //! Rows to bins of streams: everything that looks at values, and the memory that some streams need.
 
+mod relations;
+
 use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, StringArray};
 
+use self::relations::Relations;
 use super::bins::Bin;
 use super::bits::{fill_bits, hash_of, mix};
 use super::cut::{Code, Cutter, SKIP, code};
-use super::joint::{self, Joint, Scalar};
+use super::joint::{Joint, Residuals, Scalar};
 use super::memory::Recency;
 use super::steps::Steps;
 use super::stream::{MANY_ZEROS_MAX, Places, Rare, SAME_MAX, Source, Stream};
@@ -53,21 +56,6 @@ enum Turn {
     Repeat,
     Grid,
     Neither,
-}
-
-/// The relations that streams ask for, one scalar each.
-#[derive(Debug, Clone)]
-struct Relations {
-    joint: Arc<Joint>,
-    asked: Vec<Scalar>,
-    /// The first stream that asks: its columns' own come before it.
-    first: usize,
-    places: Arc<Places>,
-    numbers: joint::Numbers,
-    /// Of so many rows one is looked at.
-    one_in: u64,
-    /// Those of the last chunk that were.
-    looked_at: Range<usize>,
 }
 
 /// What there is to do for a stream, beside its column's own bins.
@@ -216,7 +204,7 @@ impl Encoder {
     }
 
     /// A row of the last chunk as relations read it, and its answers less what the surrogates say.
-    pub(super) fn relation_row(&self, place: usize) -> Option<(&[f32], joint::Residuals)> {
+    pub(super) fn relation_row(&self, place: usize) -> Option<(&[f32], Residuals)> {
         let relations = self.relations.as_ref()?;
         let place = place.checked_sub(relations.looked_at.start)?;
         relations.numbers.row(place, &relations.asked)
@@ -387,49 +375,6 @@ impl View<'_> {
     fn same_of(&self, position: usize) -> &[bool] {
         self.same.get(position).map_or(&[], Vec::as_slice)
     }
-}
-
-impl Relations {
-    /// Tells every stream that asks which of the scalars is its own.
-    fn new(sources: &mut [Work], joint: &Arc<Joint>, places: Places) -> Option<Self> {
-        let (mut asked, mut first) = (Vec::new(), None);
-        for (stream, work) in sources.iter_mut().enumerate() {
-            if let Source::Joint { scalar, .. } = work.source {
-                first = first.or(Some(stream));
-                work.asks = asked.len();
-                asked.push(scalar);
-            }
-        }
-        Some(Self {
-            joint: Arc::clone(joint),
-            asked,
-            first: first?,
-            places: Arc::new(places),
-            numbers: joint::Numbers::default(),
-            one_in: 1,
-            looked_at: 0..0,
-        })
-    }
-
-    /// Looks at a chunk's rows, or at some of them in a row, chosen without a look at what they hold.
-    fn compute(&mut self, batch: &Batch, rows: &Range<usize>, codes: &[Vec<Code>], first: u64) {
-        self.looked_at = one_of(rows.len(), self.one_in, first);
-        let (from, to) = (rows.start + self.looked_at.start, rows.start + self.looked_at.end);
-        let skipped = self.looked_at.start;
-        let chunk = joint::Chunk { batch, rows: &(from..to), codes, skipped, places: &self.places };
-        self.joint.compute(&chunk, &self.asked, &mut self.numbers);
-    }
-}
-
-/// One in so many of a chunk's rows: a stretch of them, or now and then all of few.
-fn one_of(rows: usize, one_in: u64, first: u64) -> Range<usize> {
-    let one_in = usize::try_from(one_in.max(1)).unwrap_or(usize::MAX);
-    let turn = usize::try_from(super::lanes::mixed(first) & 0xFFFF).unwrap_or(0) % one_in;
-    if rows < one_in {
-        return if turn == 0 { 0..rows } else { 0..0 };
-    }
-    let length = rows / one_in;
-    turn * length..(turn + 1) * length
 }
 
 impl Work {

@@ -474,3 +474,25 @@ fn what_cannot_be_computed_is_undecided() {
         assert_eq!(of(&calibration, detector), [expected], "{detector}");
     }
 }
+
+/// Under load relations look at one row in eight: a broken one is found all the same, later, and health stays quiet;
+/// other detectors see every row.
+#[test]
+fn thinned_relations_find_what_breaks() {
+    let calibration = fitted(&world(1, 12_000).batch());
+    let thinned = |world: &World| {
+        let mut monitor = monitor(&calibration, &world.part(0..1), 100_000);
+        monitor.thin_relations(8);
+        let rows = world.answers.len();
+        // In pieces, as a tap hands them over.
+        let found = (0..rows).step_by(100).flat_map(|from| monitor.observe(&world.part(from..from + 100)));
+        let mut alarms =
+            found.filter_map(|f| if let Finding::Raised(alarm) = f { Some(alarm.row) } else { None });
+        alarms.next()
+    };
+    assert_eq!(thinned(&world(2, 12_000)), None);
+    let mut shuffled = world(3, 6_000);
+    shuffled.answers = shifted(&shuffled.answers, 7);
+    let (all, some) = (first(&calibration, &shuffled.batch()).unwrap().0, thinned(&shuffled).unwrap());
+    assert!(all < some && some < 1_000, "{all} {some}");
+}

@@ -432,7 +432,6 @@ fn rows_of(rows: usize) -> f64 {
     count(whole(rows))
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of rows in memory")]
-const fn floor(rows: f64) -> usize {
-    rows.floor() as usize
+fn floor(rows: f64) -> usize {
+    usize::try_from(crate::units::floor(rows)).unwrap_or(usize::MAX)
 }
