@@ -125,15 +125,19 @@ impl Monitor {
     ) -> Diagnosis {
         let symptoms = self.symptoms();
         let causes = causes(&symptoms);
-        let harm = self.harm(group, start, step, features, causes.first().map(|c| c.class));
-        let began = self.began(group, top, start);
-        let since_rows = began.map(|(first, last, _)| (first, last));
-        let or_earlier = began.is_none_or(|(.., or_earlier)| or_earlier);
+        let began = self.began(group, top);
+        // One odd row of health just before makes a bet's own start early, and its harm small.
+        let since = began.map_or(start.row, |began| began.median);
+        let harm = self.harm(group, (since, step.row), features, causes.first().map(|c| c.class));
+        let index = |row: u64| row.saturating_sub(1);
+        // What the sentence says lies within.
+        let since_rows = began.map(|b| (index(b.first.min(start.row)), index(b.last.max(start.row))));
+        let or_earlier = began.is_none_or(|b| b.or_earlier);
         Diagnosis { since_rows, or_earlier, symptoms, causes, harm }
     }
 
-    /// Between which rows a fault began that a group's bets tell of; 0-based.
-    fn began(&self, group: &Group, top: (usize, Bet), start: Start) -> Option<(u64, u64, bool)> {
+    /// Between which rows a fault began that a group's bets tell of.
+    fn began(&self, group: &Group, top: (usize, Bet)) -> Option<Began> {
         let suspects = self.suspects(&group.streams);
         let mut bets: Vec<(usize, Bet)> =
             suspects.into_iter().map(|(stream, bet, _)| (stream, bet)).collect();
@@ -147,17 +151,13 @@ impl Monitor {
                 Some(Watched { stream, bet, table, worth: evidence.share(table, bet), looks_back })
             })
             .collect();
-        let Began { first, last, or_earlier } = self.trail.began(&watched, self.state.began)?;
-        let index = |row: u64| row.saturating_sub(1);
-        // What the sentence says lies within.
-        Some((index(first.min(start.row)), index(last.max(start.row)), or_earlier))
+        self.trail.began(&watched, self.state.began)
     }
 
     fn harm(
         &self,
         group: &Group,
-        start: Start,
-        step: Step,
+        (since, judged): (u64, u64),
         features: &[String],
         class: Option<Class>,
     ) -> Harm {
@@ -173,7 +173,7 @@ impl Monitor {
                 "no row is kept to tell from: the detectors `surrogate_residual` and `coherence` are off",
             );
         };
-        let rows = Rows::of(recent, start.row, step.row);
+        let rows = Rows::of(recent, since, judged);
         let mut columns: Vec<usize> = features.iter().filter_map(|f| self.schema.position(f)).collect();
         if columns.is_empty() {
             // Several at once, and none is evident by itself yet.

@@ -12,8 +12,13 @@ const RANK_MIN: f64 = 1e-4;
 /// Exponents beyond this are cut: no row may be worth more.
 const EXPONENT_MAX: f64 = 6.0;
 
-/// Tilts of a stream of which one side is harm, in standard deviations towards that side.
+/// Tilts of a stream of which one side is harm, in standard deviations towards that side. The first of them are
+/// replaced by [`SHARES`] where it is known what breaking the relation looks like.
 const ONE_SIDED: [f64; TILTS.len()] = [2.0, 0.7, 0.3, 0.14, 0.09, 0.2, 0.45, 1.0];
+/// Shares of rows in which a relation is broken that are bet on.
+const SHARES: [f64; 4] = [0.9, 0.35, 0.1, 0.03];
+/// Rows as healthy as the others that are added to the broken ones, lest a bin that few have be worth too much.
+const PRIOR_ROWS: f64 = 20.0;
 /// From this score on a bin of a relation is unusual to one side.
 const OUTER: f64 = 0.6;
 
@@ -138,17 +143,73 @@ pub(super) fn weights(scores: &[Option<f64>], tilt: f64) -> Vec<f64> {
     scores.iter().map(weight).collect()
 }
 
+/// By tilt and bin: what a row is worth before it is held against the limit of health.
+pub(super) fn all_weights(stream: &Stream, scores: &[Option<f64>]) -> Vec<Vec<f64>> {
+    let broken = broken(stream, scores);
+    let of_share = |share: f64| {
+        broken.as_ref().map(|odds| odds.iter().map(|odds| 1.0 - share + share * odds).collect::<Vec<f64>>())
+    };
+    let shares = SHARES.iter().map(|share| of_share(*share)).chain(std::iter::repeat(None));
+    let each = strengths(stream).into_iter().zip(shares);
+    each.map(|(tilt, of_share)| of_share.unwrap_or_else(|| weights(scores, tilt))).collect()
+}
+
+/// By bin: how much likelier it is in rows in which the relation was broken than in others, never falling towards
+/// harm, for rows that were fitted keep a relation better than any. Nothing where none were broken.
+fn broken(stream: &Stream, scores: &[Option<f64>]) -> Option<Vec<f64>> {
+    let Source::Joint { broken, scalar, .. } = &stream.source else { return None };
+    let harm = match scalar.harm() {
+        Side::Up => 1.0,
+        Side::Down => -1.0,
+        Side::Both => return None,
+    };
+    let all: f64 = broken.iter().map(|n| f64::from(*n)).sum();
+    if broken.len() != stream.bins.len() || all <= 0.0 {
+        return None;
+    }
+    // Bins with a score by how far out they are: rows that planned, and broken ones.
+    let mut placed: Vec<(usize, f64, f64, f64)> = scores
+        .iter()
+        .enumerate()
+        .filter_map(|(bin, score)| {
+            let planned: f64 = stream
+                .counts
+                .iter()
+                .map(|c| c.hits_all.get(bin).unwrap_or(&0.0) - c.hits.get(bin).unwrap_or(&0.0))
+                .sum();
+            Some((bin, harm * (*score)?, planned + 0.5, f64::from(*broken.get(bin)?)))
+        })
+        .collect();
+    placed.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let rows: f64 = placed.iter().map(|(_, _, planned, _)| planned).sum();
+    // Pools of neighbours of which the farther out was no worse (Barlow et al., 1972).
+    let mut pools: Vec<(Vec<usize>, f64, f64)> = Vec::new();
+    for (bin, _, planned, broken) in placed {
+        let mut pool = (vec![bin], planned, broken);
+        while let Some(before) = pools.pop_if(|before| before.2 * pool.1 >= pool.2 * before.1) {
+            pool = ([before.0, pool.0].concat(), before.1 + pool.1, before.2 + pool.2);
+        }
+        pools.push(pool);
+    }
+    let mut odds = vec![1.0; scores.len()];
+    for (bins, planned, broken) in pools {
+        let healthy = planned / rows;
+        let of_pool = (broken + PRIOR_ROWS * healthy) / (all + PRIOR_ROWS) / healthy;
+        for bin in bins {
+            if let Some(odds) = odds.get_mut(bin) {
+                *odds = of_pool.clamp(0.0, EXPONENT_MAX.exp());
+            }
+        }
+    }
+    Some(odds)
+}
+
 /// By tilt and bin: the weight over the upper confidence limit of the mean weight, so that its mean is at
 /// most 1.
-pub(super) fn tilts(
-    scores: &[Option<f64>],
-    strengths: &[f64],
-    upper_mean: impl Fn(&[f64]) -> f64,
-) -> Vec<Vec<f64>> {
-    let of = |tilt: &f64| {
-        let weights = weights(scores, *tilt);
+pub(super) fn tilts(weights: Vec<Vec<f64>>, upper_mean: impl Fn(&[f64]) -> f64) -> Vec<Vec<f64>> {
+    let of = |weights: Vec<f64>| {
         let mean = upper_mean(&weights);
         weights.iter().map(|w| w / mean).collect()
     };
-    strengths.iter().map(of).collect()
+    weights.into_iter().map(of).collect()
 }

@@ -287,7 +287,7 @@ fn limits_of(stream: &Stream, owners: &Owners, delta: &dyn Fn(Bet) -> f64, known
         stream.counts.iter().flat_map(|c| &c.hits).map(|hits| hits / stream.clumping).collect();
     let tilt = delta(Bet { family: Family::Tilt, index: 0 });
     all.tilts = scores.map_or_else(Vec::new, |z| {
-        scores::tilts(&z, &scores::strengths(stream), |w| mean::upper_mean(w, &effective, tilt))
+        scores::tilts(scores::all_weights(stream, &z), |w| mean::upper_mean(w, &effective, tilt))
     });
     vec![all]
 }
@@ -315,7 +315,7 @@ fn limits_by_stratum(
     let covered = strata::Table { hits: &covered.0, trials: &covered.1 };
     let lower = strata::stratum_limits(&covered, level, strata::UNNOTICED).lower;
     let tilts: Vec<Vec<Vec<f64>>> =
-        scores.map_or_else(Vec::new, |z| by_tilt(&table, (z, &scores::strengths(stream)), level));
+        scores.map_or_else(Vec::new, |z| by_tilt(&table, &scores::all_weights(stream, z), level));
     let limits_in = |stratum: usize| {
         let of = |all: &[Vec<Option<f64>>], unknown: f64| -> Vec<f64> {
             let limits = all.get(stratum).map_or(&[][..], Vec::as_slice);
@@ -332,15 +332,10 @@ fn limits_by_stratum(
 }
 
 /// By stratum and tilt: each bin's weight over the limit of its mean there; 1 where there is none.
-fn by_tilt(
-    table: &strata::Table<'_>,
-    (scores, strengths): (&[Option<f64>], &[f64]),
-    delta: f64,
-) -> Vec<Vec<Vec<f64>>> {
+fn by_tilt(table: &strata::Table<'_>, weights: &[Vec<f64>], delta: f64) -> Vec<Vec<Vec<f64>>> {
     let mut all: Vec<Vec<Vec<f64>>> = vec![Vec::new(); table.hits.len()];
-    for tilt in strengths {
-        let weights = scores::weights(scores, *tilt);
-        let means = strata::stratum_mean_limits(table, &weights, delta, strata::UNNOTICED);
+    for weights in weights {
+        let means = strata::stratum_mean_limits(table, weights, delta, strata::UNNOTICED);
         for (tilts, mean) in all.iter_mut().zip(means) {
             tilts.push(weights.iter().map(|w| mean.map_or(1.0, |mean| w / mean)).collect());
         }

@@ -44,7 +44,14 @@ pub(super) enum Source {
     /// Two answers together: by bin of the first, the range of the second.
     Pair { first: usize, second: usize, ranges: Vec<Option<(f64, f64)>> },
     /// What a relation between columns makes of a row; columns are those that it is told of.
-    Joint { scalar: Scalar, columns: Vec<usize>, plan: Plan },
+    Joint {
+        scalar: Scalar,
+        columns: Vec<usize>,
+        plan: Plan,
+        /// By bin: rows of a sample in which the relation was broken on purpose; empty where none were made.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        broken: Vec<u32>,
+    },
     /// The same as [`Source::Group`], in the rows of one replica, region, client ….
     Slice { tag: String, value: String, members: Vec<usize>, has_defaults: bool, usual: usize },
 }

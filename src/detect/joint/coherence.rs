@@ -10,6 +10,7 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 
+use super::surrogate::Held;
 use crate::detect::trees::{self, Cuts, Growth, Task, Trees};
 use crate::units::{count, whole};
 
@@ -48,7 +49,7 @@ impl Coherence {
         (matrix, width): (&[f32], usize),
         groups: &[Vec<usize>],
         fits: impl Fn(usize) -> bool,
-    ) -> Result<(Self, Vec<f64>), NoCoherence> {
+    ) -> Result<(Self, Held), NoCoherence> {
         if width < 2 {
             return Err(NoCoherence::Unrelated);
         }
@@ -78,10 +79,14 @@ impl Coherence {
         trees.of(&others.concat(), width, &mut whole_rows)?;
         mixer.mix(&others, &mut mixed);
         trees.of(&mixed, width, &mut mixed_rows)?;
-        let says: Vec<f64> = whole_rows.iter().map(|v| f64::from(*v)).collect();
-        let mixed: Vec<f64> = mixed_rows.iter().map(|v| f64::from(*v)).collect();
+        let whole: Vec<f64> = whole_rows.iter().map(|v| f64::from(*v)).collect();
+        let broken: Vec<f64> = mixed_rows.iter().map(|v| f64::from(*v)).collect();
         // What is not a number tells nothing.
-        if z(&says, &mixed) > CHANCE { Ok((Self { trees }, says)) } else { Err(NoCoherence::Unrelated) }
+        if z(&whole, &broken) > CHANCE {
+            Ok((Self { trees }, Held { whole, broken }))
+        } else {
+            Err(NoCoherence::Unrelated)
+        }
     }
 
     /// The logarithm of the odds that the features of each row belong together, in nats; evenly many mixed rows

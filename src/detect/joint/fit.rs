@@ -5,9 +5,10 @@ use super::given::Given;
 use super::inputs::{Column, INPUTS_MAX, Input, Inputs};
 use super::odds::Odds;
 use super::sample::{Sample, Sampled};
-use super::surrogate::{SURROGATES_MAX, Surrogate, Target, chosen};
+use super::surrogate::{Held, SURROGATES_MAX, Surrogate, Target, chosen};
 use super::{Joint, ROWS_MIN, Scalar};
 use crate::detect::bins::{Plan, Planning};
+use crate::detect::cut::Cutter;
 use crate::detect::plan::plain;
 use crate::detect::stream::{Role, Source, Stream};
 use crate::record::{Cell, Kind, Role as ColumnRole, Schema};
@@ -128,13 +129,14 @@ impl Fitting<'_> {
         for target in answers {
             let name = self.name(target.position);
             match Surrogate::fit(target, (matrix, width), |row| is_fitted(row, self.rows)) {
-                Ok((surrogate, residuals)) => {
+                Ok((surrogate, Held { whole, broken })) => {
                     let which = self.joint.surrogates.len();
-                    let sizes: Vec<f64> = residuals.iter().map(|v| v.abs()).collect();
+                    let sizes = |of: &[f64]| -> Vec<f64> { of.iter().map(|v| v.abs()).collect() };
+                    let size = Held { whole: sizes(&whole), broken: sizes(&broken) };
                     self.joint.surrogates.push(surrogate);
                     let columns = vec![target.position];
-                    self.stream(Scalar::Residual(which), &columns, &name, Role::Output, &residuals);
-                    self.stream(Scalar::ResidualSize(which), &columns, &name, Role::Output, &sizes);
+                    self.stream(Scalar::Residual(which), &columns, &name, Role::Output, &only(whole));
+                    self.stream(Scalar::ResidualSize(which), &columns, &name, Role::Output, &size);
                 }
                 Err(why) => {
                     self.joint
@@ -157,10 +159,10 @@ impl Fitting<'_> {
             .filter(|members| !members.is_empty())
             .collect();
         match Coherence::fit((matrix, width), &groups, |row| is_fitted(row, self.rows)) {
-            Ok((coherence, says)) => {
+            Ok((coherence, held)) => {
                 self.joint.coherence = Some(coherence);
                 let columns: Vec<usize> = self.joint.inputs.columns.iter().map(|i| i.position).collect();
-                self.stream(Scalar::Coherence, &columns, "features", Role::Relations, &says);
+                self.stream(Scalar::Coherence, &columns, "features", Role::Relations, &held);
             }
             Err(why) => {
                 self.joint.lacks.push(format!("whether features belong to one entity is not watched: {why}"));
@@ -193,7 +195,7 @@ impl Fitting<'_> {
             let which = self.joint.given.len();
             self.joint.given.push(given);
             let name = self.name(position);
-            self.stream(Scalar::Given(which), &[position], &name, Role::Relations, &left);
+            self.stream(Scalar::Given(which), &[position], &name, Role::Relations, &only(left));
         }
     }
 
@@ -213,7 +215,7 @@ impl Fitting<'_> {
             let name = format!("{} × {}", self.name(odds.first), self.name(second));
             let which = self.joint.odds.len();
             self.joint.odds.push(odds);
-            self.stream(Scalar::Odds(which), &columns, &name, Role::Relations, &nats);
+            self.stream(Scalar::Odds(which), &columns, &name, Role::Relations, &only(nats));
         }
     }
 
@@ -228,14 +230,14 @@ impl Fitting<'_> {
             let which = self.joint.odds.len();
             self.joint.odds.push(odds);
             let name = self.name(sampled.position);
-            self.stream(Scalar::Odds(which), &[sampled.position], &name, Role::Relations, &nats);
+            self.stream(Scalar::Odds(which), &[sampled.position], &name, Role::Relations, &only(nats));
         }
     }
 
     /// A stream of a scalar, in bins cut from what the rows that were not fitted have.
-    fn stream(&mut self, scalar: Scalar, columns: &[usize], name: &str, role: Role, values: &[f64]) {
+    fn stream(&mut self, scalar: Scalar, columns: &[usize], name: &str, role: Role, held: &Held) {
         let mut planning = Planning::new(&plain(Kind::Numeric));
-        values.iter().filter(|v| v.is_finite()).for_each(|v| planning.observe(Cell::Number(*v)));
+        held.whole.iter().filter(|v| v.is_finite()).for_each(|v| planning.observe(Cell::Number(*v)));
         let plan: Plan = planning.plan();
         let group = match role {
             Role::Output => {
@@ -244,7 +246,8 @@ impl Fitting<'_> {
             }
             _ => Schema::RELATIONS_GROUP.to_owned(),
         };
-        let source = Source::Joint { scalar, columns: columns.to_vec(), plan };
+        let broken = counted(&held.broken, &plan);
+        let source = Source::Joint { scalar, columns: columns.to_vec(), plan, broken };
         self.made.push(Stream::new(source, name, &group, role, self.strata));
     }
 
@@ -256,6 +259,23 @@ impl Fitting<'_> {
     fn name(&self, position: usize) -> String {
         self.schema.columns.get(position).map_or_else(String::new, |c| c.name.clone())
     }
+}
+
+/// Of rows that nobody broke.
+const fn only(whole: Vec<f64>) -> Held {
+    Held { whole, broken: Vec::new() }
+}
+
+/// By bin: how many numbers fall into it; empty for none.
+fn counted(values: &[f64], plan: &Plan) -> Vec<u32> {
+    let cutter = Cutter::new(plan);
+    let mut by_bin = vec![0; if values.is_empty() { 0 } else { plan.bins().len() }];
+    for value in values.iter().filter(|v| v.is_finite()) {
+        if let Some(n) = by_bin.get_mut(usize::from(cutter.code(Cell::Number(*value)))) {
+            *n += 1;
+        }
+    }
+    by_bin
 }
 
 /// Those of rows that were not fitted.

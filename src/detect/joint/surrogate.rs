@@ -228,14 +228,21 @@ pub(super) enum NoSurrogate {
     NoTrees(#[from] trees::Error),
 }
 
+/// What a relation says of rows that were not fitted, as they are and broken on purpose.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) whole: Vec<f64>,
+    pub(super) broken: Vec<f64>,
+}
+
 impl Surrogate {
     /// Fits trees to the rows for which `fits` holds, and judges them by the others. Gives the residuals of those
-    /// others too, NaN where there is no answer.
+    /// others too, and what they were if each had another one's answer.
     pub(super) fn fit(
         target: &Target,
         (matrix, width): (&[f32], usize),
         fits: impl Fn(usize) -> bool,
-    ) -> Result<(Self, Vec<f64>), NoSurrogate> {
+    ) -> Result<(Self, Held), NoSurrogate> {
         let is_known = |row: usize| target.values.get(row).is_some_and(|v| v.is_finite());
         let of = |wanted: bool| -> (Vec<f32>, Vec<f64>) {
             let (mut x, mut y) = (Vec::new(), Vec::new());
@@ -255,12 +262,15 @@ impl Surrogate {
         let mut told = Vec::new();
         trees.of(&others, width, &mut told)?;
         let residuals: Vec<f64> = expected.iter().zip(&told).map(|(y, told)| y - f64::from(*told)).collect();
+        // The answer of a row from far away.
+        let others = expected.iter().cycle().skip(expected.len() / 2);
+        let broken = others.zip(&told).map(|(y, told)| y - f64::from(*told)).collect();
         let left = aview1(&residuals).var(0.0) / aview1(&expected).var(0.0);
         // What is not a number explains nothing.
         if left < LEFT_MAX {
             let is_one_of_many = target.is_class && target.bins > 2;
             let Target { position, scale, cut, .. } = *target;
-            Ok((Self { position, scale, trees, cut, is_one_of_many }, residuals))
+            Ok((Self { position, scale, trees, cut, is_one_of_many }, Held { whole: residuals, broken }))
         } else {
             Err(NoSurrogate::Unexplained(left))
         }

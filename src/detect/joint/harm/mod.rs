@@ -421,7 +421,7 @@ impl Mean {
         let variance = mixed / mixture.n
             + (1.0 - part).powi(2) * self.variance / self.n
             + part.powi(2) * others.variance / others.n;
-        let error = Z * variance.sqrt() / way;
+        let error = share::stopped_z(mixture.n, Z) * variance.sqrt() / way;
         let bounded = Bounded { value: part, low: part - error, high: part + error }.as_share();
         (way > TOLD_Z * chance && error.is_finite()).then_some(bounded)
     }
