@@ -45,8 +45,8 @@ pub enum Harm {
         /// is on of the cut that a recorded label has, or a probability of one half; a class; and without a label a
         /// number is another one when it moves by more than half of all healthy answers spread.
         flipped_per_1000: f64,
-        /// No fewer than so many at 95 %: by chance in the rows that it is made from, and not by what the surrogate
-        /// has wrong.
+        /// No fewer than so many at 95 %, also of rows at which an alarm chose to come: by chance in the rows that it
+        /// is made from, and not by what the surrogate has wrong.
         #[serde(default)]
         lower_per_1000: f64,
         /// No more than so many at 95 %; 1,000 where it is a lower bound.

@@ -30,10 +30,15 @@ pub(in crate::detect) fn fit(
     let mut fitting =
         Fitting { schema, strata, rows: sample.rows(), joint: Joint::default(), made: Vec::new() };
     if sample.rows() < ROWS_MIN {
-        let (rows, least) = (sample.rows(), ROWS_MIN);
-        fitting.joint.lacks.push(format!(
-            "no relation between columns is watched: {rows} rows to fit one to, expected {least} at least (half of the baseline's)"
-        ));
+        let (rows, room, least) = (sample.rows(), sample.room(), ROWS_MIN);
+        let why = if room < least {
+            format!(
+                "the columns are so many that only {room} rows are kept to fit one to, expected {least} at least"
+            )
+        } else {
+            format!("{rows} rows to fit one to, expected {least} at least (half of the baseline's)")
+        };
+        fitting.joint.lacks.push(format!("no relation between columns is watched: {why}"));
         return fitting.joint;
     }
     let columns = sampled(sample, streams);

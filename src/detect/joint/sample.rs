@@ -97,6 +97,11 @@ impl Sample {
         }
     }
 
+    /// Rows that are kept at the most: fewer of many columns.
+    pub(super) const fn room(&self) -> usize {
+        self.rows_max
+    }
+
     /// The numbers of the stretches of which rows are kept.
     pub(in crate::detect) fn stretches(&self) -> BTreeSet<u64> {
         self.stretches.iter().map(|s| s.number).collect()

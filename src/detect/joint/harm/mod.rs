@@ -1,7 +1,8 @@
 //! What a fault does to decisions, as far as the surrogates and the rows in memory tell.
 //!
 //! Rows are taken as independent of each other, and a surrogate's answer to features that were exchanged as that of
-//! the model: bounds are of chance in the rows alone.
+//! the model: bounds are of chance in the rows alone. An alarm comes when rows show much, so that bounds of a number of
+//! rows fixed before would be too narrow: those of rows since the fault hold whenever one stops.
 
 mod guilty;
 mod repair;
