@@ -10,8 +10,10 @@ use crate::detect::stream::Role;
 
 /// Bins that every number has, before its intervals.
 const HEAD: usize = 11;
-const FAR_BELOW: usize = 9;
+const BELOW: usize = 6;
 const ABOVE: usize = 7;
+const FAR_BELOW: usize = 9;
+const FAR_ABOVE: usize = 10;
 
 /// A relation's stream with as many intervals as there are counts: of rows that planned, and of broken ones, which have
 /// one count for each of the other bins first.
@@ -151,4 +153,19 @@ fn what_lies_beyond_is_worth_the_most() {
     assert!((up[ABOVE] - up[HEAD + 4]).abs() < 1e-12 && up[ABOVE] > 5.0, "{up:?}");
     let down = odds(&within(Scalar::Coherence, &planned, &[300, 120, 80, 60, 5]));
     assert!((down[FAR_BELOW] - down[HEAD]).abs() < 1e-12 && down[FAR_BELOW] > 2.0, "{down:?}");
+}
+
+/// Bins outside of all that planning rows had, in which some that plan later lie, have scores by how far outside they are.
+#[test]
+fn scores_go_by_how_far_outside_a_bin_lies() {
+    let mut stream = within(Scalar::Coherence, &[900.0, 4_000.0, 300.0], &[300, 80, 5]);
+    for outside in [BELOW, FAR_BELOW, ABOVE, FAR_ABOVE] {
+        stream.counts[0].hits_all[outside] = 9.0;
+    }
+    let scores = of(&stream).unwrap();
+    let ascending: Vec<f64> = [FAR_BELOW, BELOW, HEAD, HEAD + 1, HEAD + 2, ABOVE, FAR_ABOVE]
+        .into_iter()
+        .map(|bin| scores[bin].unwrap())
+        .collect();
+    assert!(ascending.is_sorted_by(|a, b| a < b), "{ascending:?}");
 }

@@ -83,3 +83,14 @@ fn baselines_without_broken_rows_are_read() {
     let (row, group, _) = first(&read, &shuffled.batch()).unwrap();
     assert!(row < 60 && group == "output", "{row} {group}");
 }
+
+/// Broken rows of other bins than the stream's are a damaged file, and not a baseline without any.
+#[test]
+fn broken_rows_of_other_bins_are_refused() {
+    let mut written = serde_json::to_value(known()).unwrap();
+    let mut streams = written.pointer_mut("/streams").unwrap().as_array_mut().unwrap().iter_mut();
+    let broken = streams.find_map(|s| s.pointer_mut("/source/joint/broken")).unwrap();
+    assert!(broken.as_array_mut().unwrap().pop().is_some());
+    let refused = Calibration::read(&written, world(1, 1).batch().schema());
+    assert!(matches!(refused, Err(Error::Calibration(_))), "{refused:?}");
+}
