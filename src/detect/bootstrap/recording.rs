@@ -217,7 +217,8 @@ mod tests {
         for _ in 0..rows {
             let [one, two]: [f64; 2] = random.random();
             let (one, two) = (normal::quantile(one), normal::quantile(two));
-            (a.push(one), b.push(0.9 * one + 0.4 * two));
+            a.push(one);
+            b.push(0.9 * one + 0.4 * two);
             y.push(1.0 / (1.0 + (-one - two).exp()));
         }
         let column = |name: &str, role, group: &str| Column::plain(name, role, Kind::Numeric, group);

@@ -504,6 +504,6 @@ fn thinned_relations_find_what_breaks() {
     assert_eq!(thinned(&world(2, 12_000)), None);
     let mut shuffled = world(3, 6_000);
     shuffled.answers = shifted(&shuffled.answers, 7);
-    let (all, some) = (first(&calibration, &shuffled.batch()).unwrap().0, thinned(&shuffled).unwrap());
+    let (all, some) = (first(calibration, &shuffled.batch()).unwrap().0, thinned(&shuffled).unwrap());
     assert!(all < some && some < 1_000, "{all} {some}");
 }
