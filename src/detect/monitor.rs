@@ -587,6 +587,8 @@ impl Monitor {
         self.state.resume();
         self.encoder.forget();
         self.trail = Trail::new(self.calibration.streams.len());
+        // Rows that were seen before belong to another run: they are no health to hold a fault against.
+        self.recent = self.encoder.relation_width().map(Recent::new);
         Ok(())
     }
 }

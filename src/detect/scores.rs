@@ -66,6 +66,17 @@ const fn is_outside(bin: &Bin, side: Side) -> bool {
     }
 }
 
+/// How far outside of all that planning rows had a bin lies, below 0 on the lower side.
+const fn outside(bin: &Bin) -> i8 {
+    match bin {
+        Bin::FarBelow => -2,
+        Bin::BelowRange => -1,
+        Bin::AboveRange => 1,
+        Bin::FarAbove => 2,
+        _ => 0,
+    }
+}
+
 /// Whether a stream has bins that lie on a line.
 pub(super) fn has_any(stream: &Stream) -> bool {
     let on_a_line = matches!(
@@ -91,7 +102,8 @@ pub(super) fn of(stream: &Stream) -> Option<Vec<Option<f64>>> {
         .filter(|(bin, _)| planned.get(*bin).is_some_and(|n| *n > 0.0))
         .filter_map(|(bin, kind)| Some((bin, Bin::place(kind)?)))
         .collect();
-    placed.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let outside = |bin: usize| stream.bins.get(bin).map_or(0, outside);
+    placed.sort_by(|a, b| a.1.total_cmp(&b.1).then(outside(a.0).cmp(&outside(b.0))));
     let at = |bin: usize| planned.get(bin).copied().unwrap_or(0.0);
     let rows: f64 = placed.iter().map(|(bin, _)| at(*bin)).sum();
     if placed.len() < 2 || rows <= 0.0 {
@@ -180,7 +192,9 @@ fn broken(stream: &Stream, scores: &[Option<f64>]) -> Option<Vec<f64>> {
             Some((bin, harm * (*score)?, planned + 0.5, f64::from(*broken.get(bin)?)))
         })
         .collect();
-    placed.sort_by(|a, b| a.1.total_cmp(&b.1));
+    // What lies beyond has the score of what lies farthest out, and is farther all the same.
+    let outside = |bin: usize| harm * f64::from(stream.bins.get(bin).map_or(0, outside));
+    placed.sort_by(|a, b| a.1.total_cmp(&b.1).then(outside(a.0).total_cmp(&outside(b.0))));
     let rows: f64 = placed.iter().map(|(_, _, planned, _)| planned).sum();
     // Pools of neighbours of which the farther out was no worse (Barlow et al., 1972).
     let mut pools: Vec<(Vec<usize>, f64, f64)> = Vec::new();
@@ -213,3 +227,6 @@ pub(super) fn tilts(weights: Vec<Vec<f64>>, upper_mean: impl Fn(&[f64]) -> f64) 
     };
     weights.into_iter().map(of).collect()
 }
+
+#[cfg(test)]
+mod tests;

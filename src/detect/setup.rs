@@ -20,7 +20,7 @@ use crate::units::{PerSecond, Timestamp, count, whole};
 
 /// The version of everything else that judges: shares bet on, factors, bands, tests of recovery. To be
 /// raised with any change to them, so that no evidence outlives its rules.
-const RULES: u32 = 7;
+const RULES: u32 = 8;
 /// The group of the row rate.
 const TRAFFIC_GROUP: &str = Schema::TRAFFIC_GROUP;
 /// The detector of the row rate: the one whose stream is not cut into bins.

@@ -419,7 +419,12 @@ impl Stream {
             sound(&c.hits, c.trials) && sound(&c.hits_all, c.trials_all)
         };
         let known = self.source.positions().iter().all(|p| *p < schema.columns.len());
+        let is_of_bins = match &self.source {
+            Source::Joint { broken, .. } => broken.is_empty() || broken.len() == bins,
+            _ => true,
+        };
         let sound = known
+            && is_of_bins
             && bins <= usize::from(SKIP)
             && self.bins == self.source.bins()
             && (self.counts.len() == strata || self.counts.len() == 1)

@@ -198,7 +198,91 @@ impl Monitor {
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::Float64Array;
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
     use super::*;
+    use crate::detect::bins::Bin;
+    use crate::detect::bootstrap::Bootstrap;
+    use crate::detect::stream::Topic;
+    use crate::detect::{Season, normal};
+    use crate::record::{Cells, Column, Kind, Meta, Role, Values};
+    use crate::units::PerSecond;
+
+    /// A recording of two features that go together and an answer made of them.
+    fn related(rows: usize) -> Recording {
+        let mut random = StdRng::seed_from_u64(13);
+        let (mut a, mut b, mut y) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..rows {
+            let [one, two]: [f64; 2] = random.random();
+            let (one, two) = (normal::quantile(one), normal::quantile(two));
+            a.push(one);
+            b.push(0.9 * one + 0.4 * two);
+            y.push(1.0 / (1.0 + (-one - two).exp()));
+        }
+        let column = |name: &str, role, group: &str| Column::plain(name, role, Kind::Numeric, group);
+        let columns = vec![
+            column("a", Role::Input, "g"),
+            column("b", Role::Input, "g"),
+            column("y", Role::Output, "o"),
+        ];
+        let schema = Arc::new(Schema::new("m".into(), None, columns).unwrap());
+        let cells = [a, b, y].map(|v| Cells::new("c", Values::Number(Float64Array::from(v)), None).unwrap());
+        let times = (0..rows).map(|i| Timestamp::from_millis(10 * i as i64)).collect();
+        let batch = Batch::new(Arc::clone(&schema), cells.into(), Meta::of_times(times)).unwrap();
+        let calibration = Calibration::fit(&batch, Season::none()).unwrap();
+        let mut recording = Recording::new(schema, calibration, rows as u64);
+        recording.observe(&batch);
+        recording
+    }
+
+    /// Relations say of rows that they were fitted to what they say of others, in these rows' order and from the first
+    /// again where they end; of others, and in every other stream, nothing changes.
+    #[test]
+    fn relations_forget_the_rows_that_they_were_fitted_to() {
+        let mut recording = related(6_000);
+        let before = recording.tape.codes.clone();
+        recording.forget_fitted();
+        let Tape { codes, as_fitted, .. } = &recording.tape;
+        let of = |codes: &[Code], wanted: bool| -> Vec<Code> {
+            codes.iter().zip(as_fitted).filter(|(_, is)| **is == wanted).map(|(code, _)| *code).collect()
+        };
+        assert!(as_fitted.iter().filter(|is| **is).count() > 2_000);
+        let (mut relations, mut changed) = (0, 0);
+        for ((stream, before), after) in recording.calibration.streams.iter().zip(&before).zip(codes) {
+            if !matches!(stream.source, Source::Joint { .. }) {
+                assert_eq!(before, after, "{:?}", stream.source);
+                continue;
+            }
+            let (others, fitted) = (of(before, false), of(after, true));
+            assert_eq!(others, of(after, false), "{}", stream.name);
+            let again: Vec<Code> = others.iter().copied().cycle().take(fitted.len()).collect();
+            assert!(fitted == again, "{}", stream.name);
+            relations += 1;
+            changed += usize::from(fitted != of(before, true));
+        }
+        assert!(relations > 3 && changed == relations, "{changed} of {relations}");
+    }
+
+    /// A check draws no row that relations were fitted to: what they say of these alone, however wild, raises no alarm
+    /// and no threshold.
+    #[test]
+    fn a_check_looks_at_no_row_that_was_fitted() {
+        let mut recording = related(4_000);
+        let Tape { codes, as_fitted, .. } = &mut recording.tape;
+        for (stream, codes) in recording.calibration.streams.iter().zip(codes) {
+            if stream.source.topic() == Topic::Residual {
+                let far = stream.bins.iter().position(|bin| *bin == Bin::FarAbove).unwrap();
+                let fitted = codes.iter_mut().zip(as_fitted.iter()).filter(|(_, is)| **is);
+                fitted.for_each(|(code, _)| *code = crate::detect::cut::code(far));
+            }
+        }
+        let rate = PerSecond::of(100);
+        let how = Bootstrap { wanted: 300.0, rate, rows_max: 60_000, bins_max: u64::MAX, seed: 1 };
+        let checked = recording.check(&how, &|_, _| {}).unwrap();
+        assert!(checked.threshold_factor() <= 1.0, "{}", checked.threshold_factor());
+    }
 
     /// All of a short baseline is kept, and of a long one stretches of several blocks.
     #[test]

@@ -1,7 +1,7 @@
 //! Relations on rows made here.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::{Float64Array, StringArray};
 use rand::rngs::StdRng;
@@ -18,7 +18,12 @@ use crate::detect::{Calibration, Error, Finding, Monitor, Options, Season, Strea
 use crate::record::{Batch, Cells, Column, Kind, Meta, Role, Schema, Values};
 use crate::units::{PerSecond, Timestamp};
 
+mod bets;
+mod designs;
+mod groups;
 mod harm;
+mod recovery;
+mod sample;
 
 /// Columns of numbers and of words.
 enum Of {
@@ -132,20 +137,26 @@ fn fitted(batch: &Batch) -> Calibration {
     Calibration::fit(batch, Season::none()).unwrap()
 }
 
+/// A model of the world of these tests and its relations, fitted once for all tests.
+fn known() -> &'static Calibration {
+    static KNOWN: LazyLock<Calibration> = LazyLock::new(|| fitted(&world(1, 12_000).batch()));
+    &KNOWN
+}
+
 /// Answers of other rows, features of other entities: no column changes, and both are found, each where it is.
 #[test]
 fn what_leaves_every_column_as_it_was_is_found() {
-    let calibration = fitted(&world(1, 12_000).batch());
-    assert_eq!(first(&calibration, &world(2, 20_000).batch()), None, "healthy rows are quiet");
+    let calibration = known();
+    assert_eq!(first(calibration, &world(2, 20_000).batch()), None, "healthy rows are quiet");
     let mut shuffled = world(3, 3_000);
     shuffled.answers = shifted(&shuffled.answers, 7);
-    let (row, group, detector) = first(&calibration, &shuffled.batch()).unwrap();
+    let (row, group, detector) = first(calibration, &shuffled.batch()).unwrap();
     assert!(row < 40 && group == "output" && detector == "surrogate_residual", "{row} {group} {detector}");
     let mut mixed = world(4, 3_000);
     mixed.features[1] = shifted(&mixed.features[1], 7);
     let [a, b, c] = &mixed.features;
     mixed.answers = (0..a.len()).map(|i| answer(a[i], b[i], c[i])).collect();
-    let (row, group, detector) = first(&calibration, &mixed.batch()).unwrap();
+    let (row, group, detector) = first(calibration, &mixed.batch()).unwrap();
     assert!(row < 60 && group == Schema::RELATIONS_GROUP, "{row} {group} {detector}");
     assert!(["coherence", "feature_given"].contains(&detector.as_str()), "{detector}");
 }
@@ -153,23 +164,23 @@ fn what_leaves_every_column_as_it_was_is_found() {
 /// Another model behind the same name: features and the marginal of answers stay, their relation does not.
 #[test]
 fn another_model_is_found() {
-    let calibration = fitted(&world(1, 12_000).batch());
+    let calibration = known();
     let mut other = world(5, 4_000);
     let [a, b, c] = &other.features;
     other.answers = (0..a.len()).map(|i| answer(a[i], b[i], 0.7 * c[i] + 0.3)).collect();
-    let (row, group, detector) = first(&calibration, &other.batch()).unwrap();
+    let (row, group, detector) = first(calibration, &other.batch()).unwrap();
     assert!(row < 400 && group == "output" && detector == "surrogate_residual", "{row} {group} {detector}");
 }
 
 /// Once features that do not belong together are told of, what the answers do is explained by them.
 #[test]
 fn a_relation_explains_answers() {
-    let calibration = fitted(&world(1, 12_000).batch());
+    let calibration = known();
     let mut mixed = world(4, 3_000);
     // The model saw the right features, the tap those of another entity: both relations are broken.
     mixed.features[1] = shifted(&mixed.features[1], 7);
     let batch = mixed.batch();
-    let mut monitor = monitor(&calibration, &batch, 100_000);
+    let mut monitor = monitor(calibration, &batch, 100_000);
     let raised: Vec<String> = monitor
         .observe(&batch)
         .into_iter()
@@ -364,7 +375,7 @@ fn what_was_fitted_is_not_counted() {
 /// Relations that nobody bets on are not computed, and leave nothing behind; the others stay as they were.
 #[test]
 fn relations_without_a_bet_cost_nothing() {
-    let calibration = fitted(&world(1, 12_000).batch());
+    let calibration = known();
     let mut shuffled = world(3, 500);
     shuffled.answers = shifted(&shuffled.answers, 7);
     let batch = shuffled.batch();
@@ -479,9 +490,9 @@ fn what_cannot_be_computed_is_undecided() {
 /// other detectors see every row.
 #[test]
 fn thinned_relations_find_what_breaks() {
-    let calibration = fitted(&world(1, 12_000).batch());
+    let calibration = known();
     let thinned = |world: &World| {
-        let mut monitor = monitor(&calibration, &world.part(0..1), 100_000);
+        let mut monitor = monitor(calibration, &world.part(0..1), 100_000);
         monitor.thin_relations(8);
         let rows = world.answers.len();
         // In pieces, as a tap hands them over.
@@ -493,6 +504,6 @@ fn thinned_relations_find_what_breaks() {
     assert_eq!(thinned(&world(2, 12_000)), None);
     let mut shuffled = world(3, 6_000);
     shuffled.answers = shifted(&shuffled.answers, 7);
-    let (all, some) = (first(&calibration, &shuffled.batch()).unwrap().0, thinned(&shuffled).unwrap());
+    let (all, some) = (first(calibration, &shuffled.batch()).unwrap().0, thinned(&shuffled).unwrap());
     assert!(all < some && some < 1_000, "{all} {some}");
 }

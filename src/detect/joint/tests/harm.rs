@@ -1,7 +1,5 @@
 //! What an alarm says of harm, against what was done.
 
-use std::sync::LazyLock;
-
 use super::*;
 use crate::detect::joint::{Flips, Joint, Recent, Rows};
 use crate::detect::{Alarm, Class, Harm};
@@ -67,6 +65,36 @@ fn answers_of_other_rows_are_told() {
     assert!(errors[errors.len() / 2] < 200.0, "{errors:?}");
 }
 
+/// An odd row of health before a fault makes a bet's own start early. Harm is of the rows since the fault began as
+/// likely as not, and healthy rows in between do not water it down.
+#[test]
+fn harm_counts_from_where_the_fault_began() {
+    let calibration = known();
+    let (mut early, mut of_median) = (0, 0);
+    for seed in 700..706 {
+        let mut shuffled = world(seed, 400);
+        let mut odd = world(seed + 100, 12);
+        // One answer is another row's, then eleven healthy rows.
+        odd.answers[0] = 1.0 - odd.answers[0];
+        shuffled.answers = shifted(&shuffled.answers, 7);
+        for (mine, theirs) in odd.features.iter_mut().zip(shuffled.features) {
+            mine.extend(theirs);
+        }
+        odd.answers.extend(shuffled.answers);
+        let alarm = alarm_after(calibration, 600, odd);
+        if alarm.since_row >= 605 {
+            continue;
+        }
+        let Harm::Estimated { rows, .. } = alarm.diagnosis.harm else { continue };
+        early += 1;
+        // Rows of the fault up to the alarm; one or two of them may look healthy.
+        let of_fault = alarm.row + 1 - 612;
+        assert!(rows <= alarm.row + 1 - alarm.since_row, "{rows} {alarm:?}");
+        of_median += usize::from(rows <= of_fault + 1);
+    }
+    assert!(early >= 3 && of_median * 4 >= early * 3, "{of_median} of {early}");
+}
+
 /// A feature of another entity: it is named, and its harm is what the model would have answered.
 #[test]
 fn features_of_another_entity_are_named() {
@@ -130,12 +158,6 @@ fn unknown_harm_has_a_reason() {
     let Some(Finding::Raised(alarm)) = findings.first() else { panic!("{findings:?}") };
     let Harm::Unknown { reason } = &alarm.diagnosis.harm else { panic!("{:?}", alarm.diagnosis) };
     assert!(reason.contains("no surrogate of the model"), "{reason}");
-}
-
-/// A model of the world above and its relations, fitted once for all tests.
-fn known() -> &'static Calibration {
-    static KNOWN: LazyLock<Calibration> = LazyLock::new(|| fitted(&world(1, 12_000).batch()));
-    &KNOWN
 }
 
 /// The rows of worlds in memory, one after the other, with the answers that were given.
