@@ -78,7 +78,9 @@ pub use diagnosis::{Diagnosis, Harm};
 pub use effect::rows::{NoEstimate, Reconstruction, Residual, domain_auc};
 pub use effect::{EFFECTS, Effect, EffectSize, NotMeasured, Pair, effect_sizes, on_metrics};
 pub use finding::{Alarm, Finding, Share, StreamState, Undecided};
-pub use harm::{Cbpe, DirectLoss, EstimatedPerformance, LabelShift, ScoredRow, label_shift};
+pub use harm::{
+    Cbpe, DirectLoss, EstimatedPerformance, LabelShift, ScoredRow, label_shift, realised_performance,
+};
 pub use hours::Season;
 pub use labels::{
     Answer, Answers, HARMFUL_SHIFT, HARMFUL_SHIFT_MANUAL, HarmOptions, Loss, Performance, PerformanceReport,

@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::baseline::Baseline;
-use crate::detect::{EffectSize, effect_sizes};
+use crate::detect::{EffectSize, NotMeasured, effect_sizes};
+use crate::profile::Profile;
 use crate::record::Column;
 use crate::sketch::Sketch;
 
@@ -56,18 +57,34 @@ pub struct ColumnDiff {
     pub zero: [Option<f64>; 2],
     /// Every effect size by name; absent when not defined for such a column.
     pub effects: BTreeMap<&'static str, Option<f64>>,
+    /// Why those are absent that are.
+    pub unknown: BTreeMap<&'static str, NotMeasured>,
+}
+
+impl ColumnDiff {
+    /// Why the size is not known; nothing when it is.
+    #[must_use]
+    pub fn why_unknown(&self) -> Option<NotMeasured> {
+        if self.size.is_some() { None } else { self.unknown.get(SIZE).copied() }
+    }
 }
 
 /// Compares two baselines.
 #[must_use]
 pub fn compare(one: &Baseline, two: &Baseline) -> Compared {
+    let columns = compare_columns(one.profile(), two.profile());
+    Compared { facts: facts(one, two), schema_changes: schema_changes(one, two), columns }
+}
+
+/// Every column that two profiles have, the most changed first.
+pub(super) fn compare_columns(one: &Profile, two: &Profile) -> Vec<ColumnDiff> {
     let mut effects: BTreeMap<String, Vec<EffectSize>> = BTreeMap::new();
-    for size in effect_sizes(one.profile(), two.profile()) {
+    for size in effect_sizes(one, two) {
         effects.entry(size.column.clone()).or_default().push(size);
     }
     let mut columns = Vec::new();
-    for (column, sketch) in one.profile().columns() {
-        if let Some(other) = two.profile().sketch(&column.name) {
+    for (column, sketch) in one.columns() {
+        if let Some(other) = two.sketch(&column.name) {
             let sizes = effects.remove(&column.name).into_iter().flatten();
             columns.push(column_diff(&column.name, sketch, other, sizes));
         }
@@ -75,7 +92,7 @@ pub fn compare(one: &Baseline, two: &Baseline) -> Compared {
     let known = |c: &ColumnDiff| c.size.unwrap_or(f64::INFINITY);
     // What cannot be compared comes first: it is no small change.
     columns.sort_by(|a, b| known(b).total_cmp(&known(a)).then_with(|| a.column.cmp(&b.column)));
-    Compared { facts: facts(one, two), schema_changes: schema_changes(one, two), columns }
+    columns
 }
 
 fn column_diff(
@@ -84,7 +101,11 @@ fn column_diff(
     two: &Sketch,
     sizes: impl Iterator<Item = EffectSize>,
 ) -> ColumnDiff {
-    let effects: BTreeMap<&'static str, Option<f64>> = sizes.map(|s| (s.statistic, s.value)).collect();
+    let (mut effects, mut unknown) = (BTreeMap::new(), BTreeMap::new());
+    for size in sizes {
+        effects.insert(size.statistic, size.value);
+        unknown.extend(size.unknown.map(|why| (size.statistic, why)));
+    }
     let null = [one, two].map(|s| s.presence().null_share().map(crate::units::Ratio::get));
     let zero = [one, two].map(|s| match s {
         Sketch::Numeric(numbers) => numbers.zero_share().map(crate::units::Ratio::get),
@@ -96,7 +117,7 @@ fn column_diff(
     let all = [of_values, moved(null), moved(zero), moved(wrong)];
     let comparable = of_values.is_some() || matches!(one, Sketch::Lengths(_));
     let size = all.into_iter().flatten().reduce(|a, b| if b > a { b } else { a });
-    ColumnDiff { column: name.to_owned(), size: size.filter(|_| comparable), null, zero, effects }
+    ColumnDiff { column: name.to_owned(), size: size.filter(|_| comparable), null, zero, effects, unknown }
 }
 
 fn facts(one: &Baseline, two: &Baseline) -> Vec<Change> {

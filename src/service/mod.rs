@@ -28,6 +28,7 @@ mod sources;
 mod state;
 mod strangers;
 mod tasks;
+mod traffic;
 mod versions;
 mod view;
 
@@ -50,6 +51,10 @@ pub use recorded::Recorded;
 pub use relearn::Relearnt;
 pub use run::{Latencies, RunRequest};
 pub use tasks::{Service, Setup};
+pub use traffic::{
+    Beside, ClassShare, ClassShares, Classifier, Domain, EstimatedHarm, Figure, MeanLoss,
+    ReconstructionError, SideRead, Sides, TrafficCompared, WholeRows, compare_traffic,
+};
 pub use versions::Adopted;
 pub use view::{AlertsView, CheckView, Health, ModelView, RunView, TapView, VersionView};
 
@@ -181,6 +186,16 @@ pub enum Error {
         /// The first other version.
         found: String,
         /// The version of the baseline.
+        expected: String,
+    },
+    /// Recorded rows that share nothing with a baseline.
+    #[error("{}: none of the {features} features of the baseline, expected `{expected}`", path.display())]
+    NoFeatures {
+        /// The file.
+        path: std::path::PathBuf,
+        /// How many features there should be.
+        features: usize,
+        /// Some of them.
         expected: String,
     },
     /// Live rows that no baseline can be learnt of.

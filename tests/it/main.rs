@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod baselines;
+mod compare;
 mod experiments;
 mod interrupt;
 mod layering;

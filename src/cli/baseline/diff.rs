@@ -62,16 +62,21 @@ fn tell(compared: &Compared) {
             what => format!("column `{column}`: {what} {} -> {}", change.one, change.two),
         });
     }
-    if compared.columns.is_empty() {
+    tell_columns(&compared.columns);
+}
+
+/// A line for each column that both sides have.
+pub(super) fn tell_columns(columns: &[ColumnDiff]) {
+    if columns.is_empty() {
         out::say("no column is in both");
         return;
     }
-    let width = compared.columns.iter().map(|c| c.column.chars().count()).max().unwrap_or(0);
+    let width = columns.iter().map(|c| c.column.chars().count()).max().unwrap_or(0);
     out::say(&format!(
         "\n{:<width$}  {:>8}  what changed, the most first; 0 is alike, 1 the most",
         "column", "size"
     ));
-    for column in &compared.columns {
+    for column in columns {
         let size = column.size.map_or_else(|| "unknown".to_owned(), |size| format!("{size:.4}"));
         out::say(&format!("{:<width$}  {size:>8}  {}", column.column, details(column)));
     }
@@ -90,5 +95,6 @@ fn details(column: &ColumnDiff) -> String {
     let short = column.effects.iter().filter(|(name, _)| on_metrics(name));
     let known = short.filter_map(|(name, value)| Some((name, (*value)?)));
     all.extend(known.map(|(name, value)| format!("{name} {value:.4}")));
+    all.extend(column.why_unknown().map(|why| why.to_string()));
     all.join(", ")
 }

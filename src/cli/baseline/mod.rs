@@ -1,6 +1,7 @@
 mod build;
 mod capture;
 mod check;
+mod compare;
 mod diff;
 mod merge;
 mod show;
@@ -34,6 +35,8 @@ pub(super) enum Baseline {
     Check(check::Check),
     /// Say what differs between two, the largest difference first
     Diff(diff::Diff),
+    /// Hold recorded traffic against recorded healthy traffic: columns, whole rows, harm without labels
+    Compare(compare::Compare),
     /// Add two of one plan together
     Merge(merge::Merge),
 }
@@ -88,6 +91,7 @@ impl Baseline {
             Self::Show(show) => show.run(),
             Self::Check(check) => check.run(),
             Self::Diff(diff) => diff.run(),
+            Self::Compare(compare) => compare.run(),
             Self::Merge(merge) => merge.run(),
         }
     }

@@ -63,28 +63,38 @@ pub const EFFECTS: &[&dyn Effect] = &[
 ];
 
 /// Why a statistic has no value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[derive(Debug, thiserror::Error, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NotMeasured {
     /// The window lacks the column.
+    #[error("the window lacks the column")]
     NoColumn,
     /// Free text, of which only lengths are known.
+    #[error("free text, of which only lengths are known")]
     FreeText,
     /// The two sides hold values of different kinds.
+    #[error("the two sides hold values of different kinds")]
     KindsDiffer,
     /// The statistic is of numbers, and these are words.
+    #[error("the statistic is of numbers, and these are words")]
     NotNumeric,
     /// The baseline has no value of the column.
+    #[error("the baseline has no value of it")]
     BaselineEmpty,
     /// The window has no value of the column: all null, NaN or of another type.
+    #[error("the window has no value of it")]
     WindowEmpty,
     /// More words than are kept, each too rare to be compared.
+    #[error("more words than are kept, each too rare to be compared")]
     TooManyWords,
     /// The statistic needs more rows.
+    #[error("the statistic needs more rows")]
     TooFewRows,
     /// Both sides hold one and the same value, or one bin.
+    #[error("both sides hold one and the same value")]
     OneValue,
     /// The numbers are too large for the arithmetic.
+    #[error("the numbers are too large for the arithmetic")]
     NotFinite,
 }
 

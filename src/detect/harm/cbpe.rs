@@ -91,24 +91,50 @@ impl Cbpe {
         check_scores(window.iter().map(|row| row.score))?;
         let unfitted = || NoEstimate::TooFewRows { rows: 0, expected: ROWS_MIN };
         let (low, high) = self.calibration.range().ok_or_else(unfitted)?;
+        let chance = |row: &ScoredRow| self.calibration.at(row.score).ok_or_else(unfitted);
+        let chances: Vec<f64> = window.iter().map(chance).collect::<Result<_, _>>()?;
+        let beyond = window.iter().filter(|row| row.score < low || row.score > high).count();
+        Ok(EstimatedPerformance { beyond: whole(beyond), ..EstimatedPerformance::of(window, &chances) })
+    }
+}
+
+/// What the performance turned out to be over rows with a label each: what an estimate is held against.
+///
+/// Its counts are whole ones, and no score of it is beyond anything.
+///
+/// # Errors
+/// [`NoEstimate`] for no rows, as many labels as rows missing, or a score that is no probability.
+pub fn realised_performance(rows: &[ScoredRow], labels: &[bool]) -> Result<EstimatedPerformance, NoEstimate> {
+    if labels.len() != rows.len() {
+        return Err(NoEstimate::LengthsDiffer { found: whole(labels.len()), rows: whole(rows.len()) });
+    }
+    if rows.is_empty() {
+        return Err(NoEstimate::TooFewRows { rows: 0, expected: 1 });
+    }
+    check_scores(rows.iter().map(|row| row.score))?;
+    let chances: Vec<f64> = labels.iter().map(|label| if *label { 1.0 } else { 0.0 }).collect();
+    Ok(EstimatedPerformance::of(rows, &chances))
+}
+
+impl EstimatedPerformance {
+    /// That of rows, one at least, each with the chance that it is positive.
+    fn of(window: &[ScoredRow], chances: &[f64]) -> Self {
         let (mut tp, mut fp, mut fneg, mut tn) = (0.0, 0.0, 0.0, 0.0);
         let mut weighed = Vec::with_capacity(window.len());
-        for row in window {
-            let positive = self.calibration.at(row.score).ok_or_else(unfitted)?;
+        for (row, positive) in window.iter().zip(chances) {
             let negative = 1.0 - positive;
             let (of_positive, of_negative) =
                 if row.predicted { (&mut tp, &mut fp) } else { (&mut fneg, &mut tn) };
             *of_positive += positive;
             *of_negative += negative;
-            weighed.push(Weighed { score: row.score, positive, negative });
+            weighed.push(Weighed { score: row.score, positive: *positive, negative });
         }
-        let beyond = window.iter().filter(|row| row.score < low || row.score > high).count();
         let ratio = |part: f64, all: f64, of: &'static str| {
             if all > 0.0 { Ok(part / all) } else { Err(NoEstimate::NoneOf(of)) }
         };
-        Ok(EstimatedPerformance {
+        Self {
             rows: whole(window.len()),
-            beyond: whole(beyond),
+            beyond: 0,
             true_positives: tp,
             false_positives: fp,
             false_negatives: fneg,
@@ -118,7 +144,7 @@ impl Cbpe {
             recall: ratio(tp, tp + fneg, "expected to be positive"),
             f1: ratio(tp, tp + (fp + fneg) / 2.0, "answered positive or expected to be"),
             roc_auc: auc(weighed).ok_or(NoEstimate::NoneOf("expected of the other class")),
-        })
+        }
     }
 }
 
@@ -207,6 +233,28 @@ mod tests {
         assert!(of.f1.is_err() && of.roc_auc.is_err());
         let beyond = fitted().estimate(&[ScoredRow { score: 1.0, predicted: true }]).unwrap();
         assert_eq!((beyond.beyond, beyond.precision), (1, Ok(1.0)));
+    }
+
+    /// Of rows with labels it is what was counted: two of three positives found, one answer of three wrong.
+    #[test]
+    fn what_is_realised_is_counted() {
+        let row = |score: f64| ScoredRow { score, predicted: score > 0.5 };
+        let rows = [row(0.9), row(0.8), row(0.7), row(0.4), row(0.1)];
+        let of = realised_performance(&rows, &[true, true, false, true, false]).unwrap();
+        let cells = [of.true_positives, of.false_positives, of.false_negatives, of.true_negatives];
+        assert_eq!((cells, of.rows, of.beyond), ([2.0, 1.0, 1.0, 1.0], 5, 0));
+        for (found, expected) in [
+            (Ok(of.accuracy), 0.6),
+            (of.precision, 2.0 / 3.0),
+            (of.recall, 2.0 / 3.0),
+            (of.roc_auc, 5.0 / 6.0),
+        ] {
+            assert!((found.clone().unwrap() - expected).abs() < 1e-12, "{found:?}, expected {expected}");
+        }
+        assert!(realised_performance(&rows, &[true]).is_err() && realised_performance(&[], &[]).is_err());
+        assert!(realised_performance(&[row(1.5)], &[true]).is_err());
+        let none = realised_performance(&rows[..2], &[true, true]).unwrap();
+        assert!(none.roc_auc.is_err(), "one class has no curve");
     }
 
     /// What cannot be estimated says why: a target that never varies, above all.

@@ -9,6 +9,6 @@ mod isotonic;
 mod label_shift;
 mod loss;
 
-pub use cbpe::{Cbpe, EstimatedPerformance, ScoredRow};
+pub use cbpe::{Cbpe, EstimatedPerformance, ScoredRow, realised_performance};
 pub use label_shift::{LabelShift, label_shift};
 pub use loss::DirectLoss;

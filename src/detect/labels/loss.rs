@@ -6,6 +6,8 @@ use crate::record::{Batch, Cell, Role, Scalar, Schema};
 
 /// A longer word is no label: it would fill the memory of rows that wait for theirs.
 const WORD_BYTES_MAX: usize = 256;
+/// Whole numbers of so many different values are classes.
+pub(super) const CLASSES_OF_NUMBERS: usize = 20;
 
 /// What turned out to be right, in one spelling: `1`, `1.0`, `"1"` and `true` are the same class.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -173,6 +175,28 @@ impl Answers {
             From::Chances(_) | From::Score(_) => Some(Loss::Brier),
             From::Prediction(_, true) | From::Nothing => None,
         }
+    }
+
+    /// The class or the value that an answer amounts to: the likeliest class where it is made of chances, the first of
+    /// those that are as likely; class 1 from a chance of 0.5.
+    #[must_use]
+    pub fn said(&self, answer: &Answer) -> Option<Truth> {
+        match answer {
+            Answer::Value(value) => Some(value.clone()),
+            Answer::Chance(chance) => Some(Truth::Number(if *chance >= 0.5 { 1.0 } else { 0.0 })),
+            Answer::Chances(chances) => {
+                let places = chances.iter().enumerate().rev();
+                let likeliest = places.max_by(|a, b| a.1.total_cmp(b.1));
+                likeliest.and_then(|(place, _)| self.class(place)).cloned()
+            }
+        }
+    }
+
+    /// Whether answers are classes rather than values, given some labels and answers: words and chances are, and so are
+    /// whole numbers of a few different values.
+    #[must_use]
+    pub fn are_classes<'a>(&self, values: impl IntoIterator<Item = &'a Truth>) -> bool {
+        self.loss().is_some() || are_classes(values, CLASSES_OF_NUMBERS)
     }
 
     /// Whether there is anything to hold a label against.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::loss::{Answer, Answers, Loss, Truth, are_classes};
+use super::loss::{Answer, Answers, CLASSES_OF_NUMBERS, Loss, Truth, are_classes};
 use super::replay::{LOSSES_MAX, Replay};
 use super::requests::{Ended, Requests};
 use crate::detect::{Promise, limits, mean::upper_mean};
@@ -12,8 +12,6 @@ use crate::units::{Timestamp, ceil, count};
 
 /// Labelled rows that choose the loss where answers are numbers; they are not counted.
 const PLAN_ROWS: usize = 200;
-/// Whole numbers of so many different values are classes.
-const CLASSES_OF_NUMBERS: usize = 20;
 /// Classes that are told apart; with more, any label may be one.
 const CLASSES_MAX: usize = 100;
 /// An error counts as wrong altogether that is so many times the one that nine in ten stay below.

@@ -99,6 +99,30 @@ fn truths_have_one_spelling() {
     }
 }
 
+/// What an answer amounts to is one class or value, whatever the columns that carry it; words, chances and a few whole
+/// numbers are classes.
+#[test]
+fn answers_amount_to_a_class_or_value() {
+    let chances = schema(&[("prob_bad", Kind::Numeric), ("prob_good", Kind::Numeric)]);
+    let score = schema(&[("score", Kind::Numeric)]);
+    let words = schema(&[("prediction", Kind::Categorical)]);
+    let values = |all: &[f64]| all.iter().map(|value| Truth::Number(*value)).collect::<Vec<_>>();
+    for (schema, prediction, expected, are_classes) in [
+        (&chances, json!({"probabilities": {"bad": 0.2, "good": 0.8}}), "good", true),
+        (&chances, json!({"probabilities": {"bad": 0.5, "good": 0.5}}), "bad", true),
+        (&score, json!({"score": 0.5}), "1", true),
+        (&score, json!({"score": 0.49}), "0", true),
+        (&words, json!({"label": "bad"}), "bad", true),
+        (&numbers(), json!({"value": 2.5}), "2.5", false),
+    ] {
+        let answers = Answers::of(schema);
+        let answer = answers.answer(&batch(schema, [json!({"prediction": prediction})]), 0).unwrap();
+        assert_eq!(answers.said(&answer).unwrap().to_string(), expected, "{prediction}");
+        assert_eq!(answers.are_classes(&values(&[0.5, 2.0])), are_classes, "{prediction}");
+    }
+    assert!(Answers::of(&numbers()).are_classes(&values(&[0.0, 1.0, 1.0])));
+}
+
 fn loss_of(schema: &Arc<Schema>, loss: &Loss, prediction: serde_json::Value, label: &str) -> Option<f64> {
     let answers = Answers::of(schema);
     let answer = answers.answer(&batch(schema, [json!({"prediction": prediction})]), 0)?;
