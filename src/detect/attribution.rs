@@ -170,7 +170,7 @@ impl Monitor {
         let subject = Subject { topic: calibrated.source.topic(), family: bet.family, bin, side };
         let start = suspicion.map_or(step.start(), |s| self.state.start_of(s.since));
         let features = match calibrated.source.topic() {
-            Topic::Coherence => self.incoherent(start, step),
+            Topic::Coherence => self.incoherent(self.since(group, top, start, step)),
             _ => self.features(group, top),
         };
         let features = if subject.is_of_whole_vectors() { self.vectors_whole(features) } else { features };

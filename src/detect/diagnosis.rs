@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::cause::{Cause, Class, Shown, causes};
-use super::joint::{Flips, Rows, Scalar};
+use super::joint::{Flips, Recent, Rows, Scalar};
 use super::monitor::Monitor;
 use super::state::{Group, Start, Step};
 use super::stream::Role;
@@ -45,8 +45,8 @@ pub enum Harm {
         /// is on of the cut that a recorded label has, or a probability of one half; a class; and without a label a
         /// number is another one when it moves by more than half of all healthy answers spread.
         flipped_per_1000: f64,
-        /// No fewer than so many at 95 %, also of rows at which an alarm chose to come: by chance in the rows that it
-        /// is made from, and not by what the surrogate has wrong.
+        /// No fewer than so many at 95 %, though the alarm chose its moment and the rows tell where it began: by chance
+        /// in the rows that it is made from, and not by what the surrogate has wrong.
         #[serde(default)]
         lower_per_1000: f64,
         /// No more than so many at 95 %; 1,000 where it is a lower bound.
@@ -114,6 +114,35 @@ impl Diagnosis {
     }
 }
 
+/// The row that parts health from a fault.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Since {
+    row: u64,
+    judged: u64,
+    /// Rows at which it may have begun.
+    starts: u64,
+}
+
+impl Since {
+    /// The median of where it may have begun: one odd row of health just before makes a bet's own start early, and
+    /// its harm small. That start where the median is not known, or later though the fault may be older than what is
+    /// remembered.
+    fn new(began: Option<Began>, start: Start, step: Step) -> Self {
+        let median = began.and_then(|began| Some((began.median?, began.or_earlier)));
+        let row = match median {
+            Some((median, true)) => median.min(start.row),
+            Some((median, false)) => median,
+            None => start.row,
+        };
+        let first = began.map_or(row, |began| began.first.min(row));
+        Self { row, judged: step.row, starts: (step.row + 1).saturating_sub(first) }
+    }
+
+    fn rows(self, recent: &Recent) -> Rows<'_> {
+        Rows::of(recent, self.row, self.judged, self.starts)
+    }
+}
+
 impl Monitor {
     /// Why a group alarms by a bet, since when, and with what harm.
     pub(super) fn diagnose(
@@ -126,9 +155,8 @@ impl Monitor {
         let symptoms = self.symptoms();
         let causes = causes(&symptoms);
         let began = self.began(group, top);
-        // One odd row of health just before makes a bet's own start early, and its harm small.
-        let since = began.map_or(start.row, |began| began.median);
-        let harm = self.harm(group, (since, step.row), features, causes.first().map(|c| c.class));
+        let since = Since::new(began, start, step);
+        let harm = self.harm(group, since, features, causes.first().map(|c| c.class));
         let index = |row: u64| row.saturating_sub(1);
         // What the sentence says lies within.
         let since_rows = began.map(|b| (index(b.first.min(start.row)), index(b.last.max(start.row))));
@@ -154,13 +182,7 @@ impl Monitor {
         self.trail.began(&watched, self.state.began)
     }
 
-    fn harm(
-        &self,
-        group: &Group,
-        (since, judged): (u64, u64),
-        features: &[String],
-        class: Option<Class>,
-    ) -> Harm {
+    fn harm(&self, group: &Group, since: Since, features: &[String], class: Option<Class>) -> Harm {
         let joint = &self.calibration.joint;
         if group.role == Role::Traffic {
             return Harm::unknown("rows that are not there have no decision");
@@ -173,7 +195,7 @@ impl Monitor {
                 "no row is kept to tell from: the detectors `surrogate_residual` and `coherence` are off",
             );
         };
-        let rows = Rows::of(recent, since, judged);
+        let rows = since.rows(recent);
         let mut columns: Vec<usize> = features.iter().filter_map(|f| self.schema.position(f)).collect();
         if columns.is_empty() {
             // Several at once, and none is evident by itself yet.
@@ -203,10 +225,39 @@ impl Monitor {
         }
     }
 
+    /// Where a fault began that a group's bets tell of.
+    pub(super) fn since(&self, group: &Group, top: (usize, Bet), start: Start, step: Step) -> Since {
+        Since::new(self.began(group, top), start, step)
+    }
+
     /// The features that do not belong together since a row, as the relation between them tells.
-    pub(super) fn incoherent(&self, start: Start, step: Step) -> Vec<String> {
+    pub(super) fn incoherent(&self, since: Since) -> Vec<String> {
         let Some(recent) = &self.recent else { return Vec::new() };
-        let columns = self.calibration.joint.incoherent(&Rows::of(recent, start.row, step.row));
+        let columns = self.calibration.joint.incoherent(&since.rows(recent));
         columns.into_iter().filter_map(|p| self.schema.columns.get(p)).map(|c| c.name.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Timestamp;
+
+    /// Harm is counted from the median of the start; from the bet's own where nobody knows that, or where the median
+    /// is only later for want of memory.
+    #[test]
+    fn harm_begins_where_the_fault_did() {
+        let ts = Timestamp::from_millis(0);
+        let of = |own: u64, began: Option<(u64, Option<u64>, bool)>| {
+            let began =
+                began.map(|(first, median, or_earlier)| Began { first, median, last: 2_000, or_earlier });
+            let start = Start { row: own, judged: own, ts };
+            let Since { row, starts, .. } = Since::new(began, start, Step { row: 2_009, judged: 2_009, ts });
+            (row, starts)
+        };
+        assert_eq!(of(1_990, Some((1_990, Some(2_000), false))), (2_000, 20));
+        assert_eq!(of(1_500, Some((1_000, Some(1_800), true))), (1_500, 1_010));
+        assert_eq!(of(500, Some((1_000, None, true))), (500, 1_510));
+        assert_eq!(of(1_990, None), (1_990, 20));
     }
 }

@@ -17,7 +17,8 @@ const EXPONENT_MAX: f64 = 6.0;
 const ONE_SIDED: [f64; TILTS.len()] = [2.0, 0.7, 0.3, 0.14, 0.09, 0.2, 0.45, 1.0];
 /// Shares of rows in which a relation is broken that are bet on.
 const SHARES: [f64; 4] = [0.9, 0.35, 0.1, 0.03];
-/// Rows as healthy as the others that are added to the broken ones, lest a bin that few have be worth too much.
+/// Rows as healthy as the others that are added to the broken ones, lest a bin that few have be worth too much:
+/// chosen by judgement.
 const PRIOR_ROWS: f64 = 20.0;
 /// From this score on a bin of a relation is unusual to one side.
 const OUTER: f64 = 0.6;

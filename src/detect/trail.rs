@@ -50,8 +50,8 @@ pub(super) struct Watched<'a> {
 pub(super) struct Began {
     /// The number of the earliest row, from 1.
     pub(super) first: u64,
-    /// The number of the row by which it began as likely as not.
-    pub(super) median: u64,
+    /// The number of the row by which it began as likely as not; nothing where that lies before all that are kept.
+    pub(super) median: Option<u64>,
     /// The number of the last row of the latest step.
     pub(super) last: u64,
     /// Whether it may lie before all that are kept, or before the evidence began.
@@ -125,15 +125,15 @@ impl Trail {
         };
         let rows = |kept: &Kept| u64::try_from(kept.span.to - kept.span.from).unwrap_or(1);
         let first = at(OUTSIDE).unwrap_or(0);
-        let median = at(0.5).unwrap_or(first);
+        let median = if earlier < 0.5 * total { at(0.5) } else { None };
         let last = at(1.0 - OUTSIDE).unwrap_or(steps.len() - 1);
         // What compares rows with those before shows from the second on.
         let looks_back = usize::from(bets.iter().any(|bet| bet.looks_back));
         let before = steps.get(first.saturating_sub(looks_back))?;
-        let middle = steps.get(median.saturating_sub(looks_back))?;
+        let middle = median.and_then(|median| steps.get(median.saturating_sub(looks_back)));
         Some(Began {
             first: (before.span.row + 1).saturating_sub(rows(before)),
-            median: (middle.span.row + 1).saturating_sub(rows(middle)),
+            median: middle.map(|middle| (middle.span.row + 1).saturating_sub(rows(middle))),
             last: steps.get(last)?.span.row,
             or_earlier: first == 0 && before.judged > 1,
         })

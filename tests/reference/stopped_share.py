@@ -2,7 +2,7 @@
 
 Of a share: those at which the likelihood of the hits is not 1 / alpha times less than its mean over all shares from 0
 to 1, which is the product of Laplace's rule of succession along the rows (Robbins, 1970). Of a mean, in its standard
-errors: the distance at which the mean over all tilts, normal with variance 1 / 16, reaches 1 / alpha, by quadrature.
+errors: the distance at which the mean over all tilts, normal with variance 1 / 2, reaches 1 / alpha, by quadrature.
 """
 import json
 
@@ -13,7 +13,7 @@ from scipy.stats import norm
 
 Z = 1.959964
 ALPHA = 2 * norm.sf(Z)
-SUITED = 16
+SUITED = 2
 
 
 def mixture(hits, n):

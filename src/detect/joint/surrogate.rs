@@ -267,9 +267,9 @@ impl Surrogate {
         trees.of(&others, width, &mut told)?;
         let residuals: Vec<f64> = expected.iter().zip(&told).map(|(y, told)| y - f64::from(*told)).collect();
         // Part of the way to the answer of a row from far away.
-        let others = expected.iter().cycle().skip(expected.len() / 2);
+        let far = expected.iter().cycle().skip(expected.len() / 2);
         let part = |(y, other): (&f64, &f64)| (1.0 - BROKEN_PART) * y + BROKEN_PART * other;
-        let answers = expected.iter().zip(others).map(part);
+        let answers = expected.iter().zip(far).map(part);
         let broken = answers.zip(&told).map(|(y, told)| y - f64::from(*told)).collect();
         let left = aview1(&residuals).var(0.0) / aview1(&expected).var(0.0);
         // What is not a number explains nothing.

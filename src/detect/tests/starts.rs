@@ -1,7 +1,10 @@
 //! When a fault began, as an alarm tells.
 
 use super::super::trail::Watched;
-use super::super::{Alarm, table::Family as OfBet};
+use super::super::{
+    Alarm,
+    table::{Bet, Family as OfBet},
+};
 use super::*;
 
 fn raised(findings: Vec<Finding>) -> Option<Alarm> {
@@ -106,6 +109,31 @@ fn what_is_not_in_memory_may_be_earlier() {
     let mut monitor = Monitor::new(schema(), calibration, options(Budget::Rows(100_000))).unwrap();
     let slow = raised(monitor.observe(&batch(&schema(), &all, 0))).unwrap();
     assert!(slow.row > 2_200 && slow.diagnosis.or_earlier, "{} {:?}", slow.row, slow.diagnosis);
+}
+
+/// Evidence of which most began before all that is kept has no median among what is: the first row kept is an edge of
+/// memory.
+#[test]
+fn what_mostly_began_earlier_has_no_median() {
+    let mut random = StdRng::seed_from_u64(35);
+    let calibration = calibrate(&rows(&mut random, 12_000)).unwrap();
+    let mut monitor = Monitor::new(schema(), calibration, options(Budget::Rows(1_000_000))).unwrap();
+    monitor.observe(&batch(&schema(), &rows(&mut random, 3_000), 0));
+    let bet = Bet { family: OfBet::Tilt, index: 0 };
+    let stream =
+        (0..monitor.state.evidence.len()).find(|s| monitor.wiring.bets(*s).any(|b| b == bet)).unwrap();
+    let table = monitor.wiring.table(stream).unwrap();
+    let began = |part: f64| {
+        let watched = |worth| Watched { stream, bet, table, worth, looks_back: false };
+        let kept = monitor.trail.sum_of(&watched(0.0));
+        monitor.trail.began(&[watched(kept / part)], 0).unwrap()
+    };
+    let (within, earlier) = (began(0.9), began(0.4));
+    assert!(
+        within.median.is_some_and(|median| within.first <= median && median <= within.last),
+        "{within:?}"
+    );
+    assert!(earlier.median.is_none() && earlier.or_earlier, "{earlier:?}");
 }
 
 /// Rows come one by one or all at once: the same interval.

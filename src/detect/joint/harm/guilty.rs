@@ -7,10 +7,14 @@ use super::Rows;
 use super::share::{Bounded, Hits, Z};
 use crate::detect::joint::recent::Row;
 
-/// A value is of the fault where it is more frequent than in health by so many standard errors,
+/// A value is of the fault where it is more frequent than in health beyond what bounds of so many standard errors leave
+/// open,
 const VALUE_Z: f64 = 3.0;
 /// and so many rows have it, or all.
 const VALUE_ROWS_MIN: f64 = 3.0;
+
+/// Ways to tell the rows that were hit, of which the best is taken.
+const MASKS: f64 = 3.0;
 
 /// By row: the places whose value is of the fault; empty for a row that was not hit.
 type Masks = Vec<Vec<usize>>;
@@ -65,7 +69,8 @@ impl<'a> Guilty<'a> {
             return None;
         }
         // Of rows that are hit all look like it, of the others as many as in health.
-        let dose = now.more_than(before, Z).map(|v| v / (1.0 - before.share())).as_share();
+        let dose =
+            now.more_than(before, Z, MASKS * rows.starts()).map(|v| v / (1.0 - before.share())).as_share();
         let hit = |rows: Vec<&'a [f32]>, masks: Masks| -> Vec<(&'a [f32], Vec<usize>)> {
             rows.into_iter().zip(masks).filter(|(_, mask)| !mask.is_empty()).collect()
         };
@@ -101,8 +106,9 @@ impl Values {
                     healthy.hits += 1.0;
                 }
             }
-            let stands_out =
-                |(now, before): &(Hits, Hits)| now.hits >= least && now.more_than(*before, VALUE_Z).low > 0.0;
+            let stands_out = |(now, before): &(Hits, Hits)| {
+                now.hits >= least && now.more_than(*before, VALUE_Z, rows.starts()).low > 0.0
+            };
             let values = hits.iter().filter(|(_, hits)| stands_out(hits)).map(|(value, _)| *value);
             (*place, values.collect())
         });

@@ -1,8 +1,9 @@
 //! What a fault does to decisions, as far as the surrogates and the rows in memory tell.
 //!
 //! Rows are taken as independent of each other, and a surrogate's answer to features that were exchanged as that of
-//! the model: bounds are of chance in the rows alone. An alarm comes when rows show much, so that bounds of a number of
-//! rows fixed before would be too narrow: those of rows since the fault hold whenever one stops.
+//! the model: bounds are of chance in the rows alone. An alarm comes when rows show much, and where the fault began is
+//! estimated from the same rows, so that bounds of rows fixed before would be too narrow: those of rows since the start
+//! hold whenever one stops, and from each row at which the fault may have begun.
 
 mod guilty;
 mod repair;
@@ -27,7 +28,7 @@ const UNTOLD_MAX: f64 = 0.05;
 const WRONG_MAX: f64 = 0.4;
 /// Standard errors by which rows of another entity must differ from those of health in what tells them.
 const TOLD_Z: f64 = 3.0;
-/// Rows of either kind in which features are replaced, at the most: the last ones.
+/// Rows of either kind in which features are replaced, at the most: those next to the start.
 const REPLACED_ROWS: usize = 512;
 /// Standard errors for 95 % where the largest of six is taken.
 const LARGEST_OF_SIX_Z: f64 = 2.638;
@@ -37,6 +38,8 @@ const LARGEST_OF_SIX_Z: f64 = 2.638;
 pub(in crate::detect) struct Rows<'a> {
     healthy: Vec<Row<'a>>,
     faulty: Vec<Row<'a>>,
+    /// First rows that the fault may have had, of which one was chosen.
+    starts: u64,
 }
 
 /// Decisions that come out otherwise, as shares of all rows since the start.
@@ -67,13 +70,20 @@ const NO_CUT: &str =
 const UNTAUGHT: &str = "the surrogate was not taught what the model does where these features are missing";
 
 impl<'a> Rows<'a> {
-    /// The rows in memory, split at the first row of a fault; the last is the one that is judged.
-    pub(in crate::detect) fn of(recent: &'a Recent, since: u64, judged: u64) -> Self {
+    /// The rows in memory, split at the first row of a fault, which is the most likely one of so many; the last is the
+    /// one that is judged.
+    pub(in crate::detect) fn of(recent: &'a Recent, since: u64, judged: u64, starts: u64) -> Self {
         let before = since.checked_sub(1);
         Self {
             healthy: before.map_or_else(Vec::new, |last| recent.rows(0..=last, judged)),
             faulty: recent.rows(since..=judged, judged),
+            starts: starts.max(1),
         }
+    }
+
+    /// First rows that the fault may have had, one at the least.
+    fn starts(&self) -> f64 {
+        count(self.starts)
     }
 
     /// Whether there are rows enough of either.
@@ -157,7 +167,7 @@ impl Joint {
         if none.share() - none_before.share() > UNTOLD_MAX || now.n < 1.0 {
             return Err("rows since the estimated start have no answer, which is no decision");
         }
-        let found = beyond_usual(now, before, surrogate.is_cut())?;
+        let found = beyond_usual(now, before, (surrogate.is_cut(), rows.starts()))?;
         if surrogate.is_one_of_many {
             let why = "the surrogate tells one class from all others, and that one is as in health";
             return Flips::at_least(found.low, floor(now.n), why);
@@ -201,7 +211,6 @@ impl Joint {
             self.coherence.as_ref().ok_or("nothing tells what features of the right entity would be")?;
         let repair = Repair::new(coherence, &rows.healthy);
         let is_wrong = |rows: &[Row<'_>]| {
-            let rows = rows.get(rows.len().saturating_sub(REPLACED_ROWS)..).unwrap_or(rows);
             let replaced = repair.replaced(rows, &places);
             let mut wrong = Hits::default();
             let mut differ = vec![None; rows.len()];
@@ -220,8 +229,12 @@ impl Joint {
             differ.into_iter().flatten().for_each(|is| wrong.add(is));
             wrong
         };
-        let (before, now) = (is_wrong(&rows.healthy), is_wrong(&rows.faulty));
-        let given = beyond_usual(now, before, surrogates.iter().all(|(_, s)| s.is_cut()));
+        // Those next to the start: a window that moves with the alarm would be one that it chose.
+        let healthy = rows.healthy.len().saturating_sub(REPLACED_ROWS);
+        let before = is_wrong(rows.healthy.get(healthy..).unwrap_or(&[]));
+        let now = is_wrong(rows.faulty.get(..REPLACED_ROWS).unwrap_or(&rows.faulty));
+        let is_cut = surrogates.iter().all(|(_, s)| s.is_cut());
+        let given = beyond_usual(now, before, (is_cut, rows.starts()));
         if now.n >= FAULTY_MIN {
             return given.and_then(|share| Flips::of(share, floor(now.n)));
         }
@@ -255,7 +268,7 @@ impl Joint {
         let healthy = odds(&rows.healthy.iter().map(|r| r.features).collect::<Vec<_>>());
         let faulty = odds(&rows.faulty.iter().map(|r| r.features).collect::<Vec<_>>());
         let dose = healthy
-            .part_of(odds(&others.iter().map(Vec::as_slice).collect::<Vec<_>>()), faulty)
+            .part_of(odds(&others.iter().map(Vec::as_slice).collect::<Vec<_>>()), (faulty, rows.starts()))
             .ok_or("the relation between features does not tell these from those of another entity")?;
         // What this relation shows within so few rows has hit nearly all of them.
         let dose = Bounded { value: 1.0, high: 1.0, ..dose };
@@ -307,9 +320,11 @@ impl Joint {
         };
         let moves = surrogate.moves();
         let z = if moves.len() > 1 { LARGEST_OF_SIX_Z } else { Z };
+        // The largest of all surrogates is taken.
+        let ways = rows.starts() * rows_of(self.surrogates.len());
         let least = moves.into_iter().flat_map(|(low, high)| {
-            let up = hits(&now, &|a| a > high).more_than(hits(&before, &|a| a > low), z);
-            let down = hits(&now, &|a| a <= low).more_than(hits(&before, &|a| a <= high), z);
+            let up = hits(&now, &|a| a > high).more_than(hits(&before, &|a| a > low), z, ways);
+            let down = hits(&now, &|a| a <= low).more_than(hits(&before, &|a| a <= high), z, ways);
             [up.low, down.low]
         });
         least.reduce(|a, b| if b > a { b } else { a }).ok_or(NO_CUT)
@@ -363,7 +378,7 @@ impl Joint {
 }
 
 /// Flips where decisions are otherwise than the surrogate says, beyond how often they are in health.
-fn beyond_usual(now: Hits, before: Hits, is_cut: bool) -> Told<Bounded> {
+fn beyond_usual(now: Hits, before: Hits, (is_cut, starts): (bool, f64)) -> Told<Bounded> {
     if before.n < rows_of(HEALTHY_MIN) || now.n < 1.0 {
         return Err("too few rows in memory have an answer that is held against the surrogate's");
     }
@@ -374,7 +389,7 @@ fn beyond_usual(now: Hits, before: Hits, is_cut: bool) -> Told<Bounded> {
     // A flipped decision that the surrogate had wrong before agrees with it: of two, so many are not seen, and of
     // numbers none, which are only farther away.
     let seen = if is_cut { 1.0 - 2.0 * usual } else { 1.0 - usual };
-    Ok(now.more_than(before, Z).map(|v| v / seen).as_share())
+    Ok(now.more_than(before, Z, starts).map(|v| v / seen).as_share())
 }
 
 /// A row with some values of another one.
@@ -413,7 +428,7 @@ impl Mean {
 
     /// How far a mixture's mean lies on the way from this to that of others: which part of it those are. Nothing where
     /// the way is not longer than chance.
-    fn part_of(self, others: Self, mixture: Self) -> Option<Bounded> {
+    fn part_of(self, others: Self, (mixture, ways): (Self, f64)) -> Option<Bounded> {
         let way = self.mean - others.mean;
         let chance = (self.variance / self.n + others.variance / others.n).sqrt();
         let part = ((self.mean - mixture.mean) / way).clamp(0.0, 1.0);
@@ -422,7 +437,7 @@ impl Mean {
         let variance = mixed / mixture.n
             + (1.0 - part).powi(2) * self.variance / self.n
             + part.powi(2) * others.variance / others.n;
-        let error = share::stopped_z(mixture.n, Z) * variance.sqrt() / way;
+        let error = share::stopped_z(mixture.n, Z, ways) * variance.sqrt() / way;
         let bounded = Bounded { value: part, low: part - error, high: part + error }.as_share();
         (way > TOLD_Z * chance && error.is_finite()).then_some(bounded)
     }

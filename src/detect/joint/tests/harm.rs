@@ -184,7 +184,7 @@ fn told_of<T>(healthy: usize, faulty: &World, of: impl Fn(&Joint, &Rows<'_>) -> 
     let joint = &known().joint;
     let recent = remembered(joint, &[&world(40, healthy), faulty]);
     let before = u64::try_from(healthy).unwrap();
-    of(joint, &Rows::of(&recent, before + 1, before + u64::try_from(faulty.answers.len()).unwrap()))
+    of(joint, &Rows::of(&recent, before + 1, before + u64::try_from(faulty.answers.len()).unwrap(), 1))
 }
 
 /// Some rows of the world with a fault in a share of them, and the share of decisions that are others by it.
@@ -324,7 +324,7 @@ fn what_the_surrogate_has_wrong_is_made_up_for() {
         let answer = if is_above { 2.0 } else { -2.0 };
         recent.push(number, &features, [answer - f64::from(told[0]), f64::NAN, f64::NAN]);
     }
-    let found = joint.answers_flipped(&Rows::of(&recent, 501, 1_000), &[3]).unwrap();
+    let found = joint.answers_flipped(&Rows::of(&recent, 501, 1_000, 1), &[3]).unwrap();
     assert!((found.share - 0.5).abs() < 0.08 && found.low < 0.5 && found.high > 0.5, "{found:?}");
 }
 
@@ -371,7 +371,7 @@ fn decisions_are_cut_where_the_label_is() {
             }
             recent
         };
-        let rows = Rows::of(&recent, 501, 800);
+        let rows = Rows::of(&recent, 501, 800, 1);
         let found = joint.answers_flipped(&rows, &[3]);
         if is_labelled {
             let scores = rare(&healthy);
