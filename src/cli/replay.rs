@@ -12,8 +12,7 @@ use super::{baseline, out};
 use crate::config::COVERAGE_MIN;
 use crate::detect::{Alarm, Diagnosis, Finding, StreamReport, StreamState};
 use crate::lab::Progress;
-use crate::record::{Cell, Cells, Role, Schema};
-use crate::service::Recorded;
+use crate::service::{FeaturesSeen, Recorded};
 use crate::store::{check_file, write_file};
 use crate::tap::Source;
 use crate::units::{Timestamp, count};
@@ -95,8 +94,6 @@ struct Line<'a> {
     diagnosis: &'a Diagnosis,
 }
 
-/// Features that a message names.
-const NAMED_MAX: usize = 5;
 impl Replay {
     pub(super) fn run(self) -> anyhow::Result<u8> {
         let reference = baseline::read(&self.baseline)?;
@@ -126,10 +123,10 @@ impl Replay {
             resolved: Vec::new(),
             detectors: Vec::new(),
         };
-        let mut absent: Vec<usize> = inputs(reference.schema());
+        let mut seen = FeaturesSeen::new(reference.schema());
         for batch in source.batches(reference.schema())? {
             let batch = batch?;
-            absent.retain(|position| batch.columns().get(*position).is_none_or(is_all_null));
+            seen.observe(&batch);
             for finding in recorded.observe(&batch) {
                 replayed.note(finding);
             }
@@ -138,24 +135,11 @@ impl Replay {
             replayed.note(finding);
         }
         progress.finish();
-        let features = inputs(reference.schema());
-        let names = |positions: &[usize]| -> Vec<String> {
-            let columns = positions.iter().filter_map(|p| reference.schema().columns.get(*p));
-            columns.map(|c| c.name.clone()).collect()
-        };
-        if absent.len() == features.len() {
-            let expected = names(features.get(..NAMED_MAX).unwrap_or(&features)).join("`, `");
-            let input = self.input.display();
-            anyhow::bail!(
-                "{input}: none of the {} features of the baseline, expected `{expected}`",
-                features.len()
-            );
-        }
-        replayed.absent = names(&absent);
+        replayed.absent = seen.absent(&self.input)?;
         replayed.unexpected = source.unexpected();
         replayed.rows = recorded.rows();
         replayed.rows_lost = source.losses().total();
-        let by_reason = source.losses().snapshot().into_iter().filter(|(_, rows)| *rows > 0);
+        let by_reason = source.losses().by_reason();
         replayed.rows_lost_by_reason = by_reason.map(|(reason, rows)| (reason.name(), rows)).collect();
         replayed.first_lost = source.first_rejection().map(|rejection| rejection.to_string());
         let offered = count(replayed.rows + replayed.rows_lost);
@@ -257,36 +241,7 @@ impl Replayed {
     }
 }
 
-/// The positions of a schema's features.
-fn inputs(schema: &Schema) -> Vec<usize> {
-    let inputs =
-        schema.columns.iter().enumerate().filter(|(_, c)| c.role == Role::Input && !c.is_projection());
-    inputs.map(|(position, _)| position).collect()
-}
-
-fn is_all_null(cells: &Cells) -> bool {
-    (0..cells.len()).all(|row| matches!(cells.cell(row), Cell::Null))
-}
-
 fn counted<K: std::fmt::Display>(by_reason: &BTreeMap<K, u64>) -> String {
     let each: Vec<String> = by_reason.iter().map(|(reason, n)| format!("{reason} × {n}")).collect();
     each.join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::record::{Column, Kind};
-
-    /// A vector that no row has is told once: its projections are no features of the file.
-    #[test]
-    fn features_of_a_file() {
-        let column = |name: &str, role| Column::plain(name, role, Kind::Numeric, "g");
-        let vector = column("v", Role::Input).embedding(3);
-        let others =
-            [column("a", Role::Input), Column::plain("score", Role::Output, Kind::Numeric, "output")];
-        let schema = Schema::new("m".into(), None, vector.into_iter().chain(others).collect()).unwrap();
-        let told: Vec<&str> = inputs(&schema).into_iter().map(|p| schema.columns[p].name.as_str()).collect();
-        assert_eq!(told, ["v", "a"]);
-    }
 }

@@ -87,15 +87,17 @@ pub(super) fn has_any(stream: &Stream) -> bool {
     on_a_line && stream.bins.iter().filter(|b| b.place().is_some_and(f64::is_finite)).count() > 1
 }
 
+/// By bin: rows that planned, of all hours.
+fn planned(stream: &Stream) -> Vec<f64> {
+    let of = |hits: &[f64], bin: usize| hits.get(bin).copied().unwrap_or(0.0);
+    let in_bin = |bin| stream.counts.iter().map(|c| of(&c.hits_all, bin) - of(&c.hits, bin)).sum();
+    (0..stream.bins.len()).map(in_bin).collect()
+}
+
 /// By bin: the normal score of its place among the planning rows, with mean 0 and variance 1; nothing for
 /// bins that have no place or no planning row.
 pub(super) fn of(stream: &Stream) -> Option<Vec<Option<f64>>> {
-    let planned: Vec<f64> = (0..stream.bins.len())
-        .map(|bin| {
-            let of = |hits: &[f64]| hits.get(bin).copied().unwrap_or(0.0);
-            stream.counts.iter().map(|c| of(&c.hits_all) - of(&c.hits)).sum()
-        })
-        .collect();
+    let planned = planned(stream);
     let mut placed: Vec<(usize, f64)> = stream
         .bins
         .iter()
@@ -180,17 +182,13 @@ fn broken(stream: &Stream, scores: &[Option<f64>]) -> Option<Vec<f64>> {
     if broken.len() != stream.bins.len() || all <= 0.0 {
         return None;
     }
+    let planned = planned(stream);
     // Bins with a score by how far out they are: rows that planned, and broken ones.
     let mut placed: Vec<(usize, f64, f64, f64)> = scores
         .iter()
         .enumerate()
         .filter_map(|(bin, score)| {
-            let planned: f64 = stream
-                .counts
-                .iter()
-                .map(|c| c.hits_all.get(bin).unwrap_or(&0.0) - c.hits.get(bin).unwrap_or(&0.0))
-                .sum();
-            Some((bin, harm * (*score)?, planned + 0.5, f64::from(*broken.get(bin)?)))
+            Some((bin, harm * (*score)?, planned.get(bin)? + 0.5, f64::from(*broken.get(bin)?)))
         })
         .collect();
     // What lies beyond has the score of what lies farthest out, and is farther all the same.

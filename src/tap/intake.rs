@@ -152,7 +152,7 @@ mod tests {
     }
 
     fn lost(losses: &Losses) -> Vec<(Reason, u64)> {
-        losses.snapshot().into_iter().filter(|(_, n)| *n > 0).collect()
+        losses.by_reason().collect()
     }
 
     /// A consumer that never reads costs the records beyond either bound, and no time.

@@ -96,6 +96,11 @@ impl Losses {
         Reason::ALL.map(|reason| (reason, self.get(reason)))
     }
 
+    /// The reasons for which records were lost, with their counts.
+    pub fn by_reason(&self) -> impl Iterator<Item = (Reason, u64)> {
+        self.snapshot().into_iter().filter(|(_, records)| *records > 0)
+    }
+
     /// Records lost for any reason so far.
     #[must_use]
     pub fn total(&self) -> u64 {

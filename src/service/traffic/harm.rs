@@ -21,7 +21,7 @@ const OF_LOSSES: &str =
     "features and answers tell of the loss what they told in the reference: not where they are lost or wrong";
 const OF_MIXES: &str = "only the mix of classes changed, and each class looks as ever";
 
-/// EstimatedHarm without labels, where the reference has some.
+/// What answers are worth, told without labels where the reference has some.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EstimatedHarm {
     /// Of a classifier of two classes, by its chances (CBPE).

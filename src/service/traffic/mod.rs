@@ -16,20 +16,18 @@ use serde::{Serialize, Serializer};
 pub use harm::{Beside, ClassShare, ClassShares, Classifier, EstimatedHarm, MeanLoss};
 pub use whole::{Domain, ReconstructionError, WholeRows};
 
-use super::Error;
 use super::compare::{ColumnDiff, compare_columns};
+use super::{Error, FeaturesSeen};
 use crate::baseline::Baseline;
 use crate::detect::{NoEstimate, version_of};
 use crate::profile::Profile;
-use crate::record::{Batch, Cell, Role};
+use crate::record::Batch;
 use crate::tap::Source;
 use crate::units::whole as length;
 use sample::{Layout, Row, Sample};
 
 /// Which rows are drawn, and how the trees' parts are dealt: the same each time.
 pub(super) const SEED: u64 = 1;
-/// Features that a message names.
-const NAMED_MAX: usize = 5;
 
 /// What differs between recorded traffic and a recorded reference, for people to read.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -195,46 +193,30 @@ impl Side {
         let mut profile = Profile::new(std::sync::Arc::clone(schema));
         let mut sample = Sample::new(layout);
         let mut other_versions = 0;
-        let features = schema.columns.iter().enumerate();
-        let features = features.filter(|(_, c)| c.role == Role::Input && !c.is_projection());
-        let features: Vec<(usize, &str)> = features.map(|(at, column)| (at, column.name.as_str())).collect();
-        let mut absent = features.clone();
+        let mut seen = FeaturesSeen::new(schema);
         for batch in source.batches(schema)? {
             let batch = batch?;
             profile.observe(&batch)?;
             sample.observe(layout, &batch);
-            absent.retain(|(position, _)| is_all_null(&batch, *position));
+            seen.observe(&batch);
             other_versions += of_others(&batch, schema.version.as_deref());
         }
-        if absent.len() == features.len() {
-            let named = features.iter().take(NAMED_MAX).map(|(_, name)| *name);
-            return Err(Error::NoFeatures {
-                path: source.path().to_owned(),
-                features: features.len(),
-                expected: named.collect::<Vec<_>>().join("`, `"),
-            });
-        }
-        let by_reason = source.losses().snapshot().into_iter().filter(|(_, rows)| *rows > 0);
+        let absent = seen.absent(source.path())?;
         let read = SideRead {
             path: source.path().to_owned(),
             rows: sample.seen,
             used: sample.used(),
             lost: source.losses().total(),
-            lost_by_reason: by_reason.map(|(reason, rows)| (reason.name(), rows)).collect(),
+            lost_by_reason: source.losses().by_reason().map(|(reason, rows)| (reason.name(), rows)).collect(),
             first_lost: source.first_rejection().map(|rejection| rejection.to_string()),
             labelled: sample.labelled,
             labels_unreadable: sample.unreadable,
             other_versions,
-            absent: absent.into_iter().map(|(_, name)| name.to_owned()).collect(),
+            absent,
             unexpected: source.unexpected(),
         };
         Ok(Self { read, profile, rows: sample.finish() })
     }
-}
-
-fn is_all_null(batch: &Batch, position: usize) -> bool {
-    let cells = batch.columns().get(position);
-    cells.is_none_or(|cells| (0..cells.len()).all(|row| matches!(cells.cell(row), Cell::Null)))
 }
 
 fn of_others(batch: &Batch, version: Option<&str>) -> u64 {

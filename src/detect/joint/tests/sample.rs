@@ -112,3 +112,15 @@ fn rows_beside_a_fitted_stretch_are_not_counted() {
     assert!(far(&counts.hits_all) > 0.9 * beside.len() as f64, "{:?}", counts.hits_all);
     assert!(far(&counts.hits) < 5.0 && counts.trials > 1_500.0, "{:?}", counts.hits);
 }
+
+/// Of so many columns that the sample has no room, the columns are named as the reason, and not the recording's length.
+#[test]
+fn a_sample_without_room_says_so() {
+    let column = |n: usize| Column::plain(&format!("f{n}"), Role::Input, Kind::Numeric, "store");
+    let fit = |columns: usize| {
+        let schema = Schema::new("m".into(), None, (0..columns).map(column).collect()).unwrap();
+        super::super::fit::fit(&Sample::new(&schema), &schema, &mut Vec::new(), 1).lacks.join("; ")
+    };
+    assert!(fit(5_000).contains("the columns are so many that only 838 rows are kept"), "{}", fit(5_000));
+    assert!(fit(5).contains("0 rows to fit one to"), "{}", fit(5));
+}
